@@ -1,0 +1,73 @@
+#include "core/event.h"
+
+#include "core/bytes.h"
+
+namespace rtd {
+
+std::string encode(const Event &event) {
+    ByteWriter out;
+    out.put(event.kind);
+    out.put(event.topic);
+    out.put(event.params);
+    out.put(event.origin);
+    out.put(event.type);
+    out.put(event.source);
+    out.put(event.payload);
+    return out.take();
+}
+
+Result<Event> decode_event(std::string_view bytes) {
+    ByteReader in(bytes);
+    Event event;
+    in.get_enum(event.kind, EventKind::probe);
+    in.get(event.topic);
+    in.get(event.params);
+    in.get(event.origin);
+    in.get(event.type);
+    in.get(event.source);
+    in.get(event.payload);
+    if (!in.ok() || !in.at_end())
+        return Problem{"malformed event in the event queue"};
+    return event;
+}
+
+namespace {
+
+// FNV-1a, 64 bits: http://www.isthe.com/chongo/tech/comp/fnv/
+constexpr uint64_t kFnvOffset = 14695981039346656037ULL;
+constexpr uint64_t kFnvPrime = 1099511628211ULL;
+
+uint64_t hash_part(uint64_t hash, std::string_view part) {
+    for (char c : part)
+        hash = (hash ^ static_cast<uint8_t>(c)) * kFnvPrime;
+    return (hash ^ 0xff) * kFnvPrime; // 0xff never occurs in UTF-8: ("a","bc") differs from ("ab","c")
+}
+
+uint64_t never_zero(uint64_t hash) { return hash == 0 ? 1 : hash; } // 0 marks a free slot
+
+} // namespace
+
+uint64_t topic_key(std::string_view topic) {
+    return never_zero(hash_part(kFnvOffset, topic) * kFnvPrime);
+}
+
+uint64_t instance_key(std::string_view topic, const std::vector<std::string> &params) {
+    uint64_t hash = hash_part(kFnvOffset, topic);
+    for (const std::string &param : params)
+        hash = hash_part(hash, param);
+    return never_zero(hash);
+}
+
+uint64_t interest_key(const Event &event) {
+    if (event.params.empty())
+        return topic_key(event.topic);
+    uint64_t hash = hash_part(kFnvOffset, event.topic);
+    for (const std::optional<std::string> &param : event.params) {
+        if (!param)
+            return topic_key(event.topic);
+        hash = hash_part(hash, *param);
+    }
+    return never_zero(hash);
+}
+
+} // namespace rtd

@@ -1,0 +1,47 @@
+// An event says that something happened to a topic: a watched row changed, a message was broadcast,
+// a notification or a file event came in, or somebody said "refresh". Backends make events, the
+// event queue carries them encoded, the hub's router decides what each means for which instance.
+#pragma once
+#include "core/fence.h"
+#include "core/result.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace rtd {
+
+enum class EventKind : uint8_t {
+    change,    // something a topic depends on changed; payload says what (a JSON object)
+    broadcast, // payload is a message's data (any JSON)
+    refresh,   // "it changed", without a payload
+    probe,     // proves that the event queue is alive; origin carries the nonce
+};
+
+struct Event {
+    EventKind kind = EventKind::change;
+    std::string topic;
+    // One element per parameter of the topic; nullopt matches every value, so an event of which a
+    // parameter is unknown reaches all instances that agree in the others. Empty for a topic with
+    // parameters means all its instances.
+    std::vector<std::optional<std::string>> params;
+    std::string origin;  // for the log: the table, channel or path the event came from
+    std::string type;    // message type, or empty for the topic's own
+    std::string source;  // "event", "poll" or "sync"
+    std::string payload; // JSON text, UTF-8, or empty (only `refresh` and `probe`)
+};
+
+std::string encode(const Event &event);
+Result<Event> decode_event(std::string_view bytes);
+
+// Interest keys: what "does anyone care?" is asked with. A 64-bit FNV-1a hash of topic and
+// parameters; an equal hash of two instances costs a needless event, never a lost one.
+uint64_t topic_key(std::string_view topic);
+uint64_t instance_key(std::string_view topic, const std::vector<std::string> &params);
+// The key of the narrowest interest that covers the event: its instance, or its topic if a
+// parameter is unknown.
+uint64_t interest_key(const Event &event);
+
+} // namespace rtd

@@ -1,0 +1,151 @@
+// The link: the frames that hub and gateway exchange over one stream (today a socketpair).
+//
+// A frame is a 32-bit little-endian length of what follows, an 8-bit type, and the fields in the
+// encoding of core/bytes.h. The hub speaks first, with Settings, whose version both must share.
+// Frames are handled in the order they were sent; the gateway attaches a subscription to its
+// instance when it reads Subscribed, so no later Message can miss it and no earlier one reach it.
+//
+// First messages: a subscription whose Subscribed says `awaits_first` gets nothing until a Message
+// for the audience `waiting` of its instance comes; from then on it belongs to the audience `live`.
+#pragma once
+#include "core/close_code.h"
+#include "core/fence.h"
+#include "core/result.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace rtd::link {
+
+inline constexpr uint32_t kVersion = 1;
+// Largest frame: the largest message plus its envelope and frame fields, with room to spare.
+inline constexpr uint32_t kMaxFrameBytes = 1u << 30;
+
+enum class TopicKind : uint8_t { event, state };
+enum class Audience : uint8_t { waiting, live };
+
+// ---- hub to gateway ----
+
+// Everything the gateway is told of the server's settings. Sent first, and again after a reload.
+struct Settings {
+    uint32_t version = kVersion;
+    std::string listen_addresses; // comma-separated host names or addresses; "*" for all
+    uint16_t port = 0;
+    uint32_t max_clients = 0;
+    uint32_t max_client_message_bytes = 0; // what a client may send in one message
+    uint64_t client_buffer_bytes = 0;      // what may wait for one client
+    uint32_t ping_interval_ms = 0;         // 0: never
+    std::vector<std::string> allowed_origins; // besides the gateway's own; "*" for any
+};
+
+struct Subscribed { // answers Subscribe
+    uint64_t subscription = 0;
+    uint64_t instance = 0;
+    TopicKind kind = TopicKind::event;
+    bool awaits_first = false;
+};
+
+struct Ended { // refuses a Subscribe, or ends a subscription later
+    uint64_t subscription = 0;
+    CloseCode code = CloseCode::internal_error;
+    std::string reason; // a sentence; the gateway shortens it to the 123 bytes a close frame holds
+};
+
+struct Message {
+    uint64_t instance = 0;
+    Audience audience = Audience::live;
+    std::string body; // the whole envelope as JSON text
+};
+
+struct Probed { // answers Probe: an event really travelled through queue, LISTEN and link
+    uint64_t probe = 0;
+    bool ready = false;
+    std::string detail; // a sentence
+};
+
+struct Ping { // asks for Pong: the last leg of a probe
+    uint64_t probe = 0;
+};
+
+struct Shutdown { // close every client with this, then exit
+    CloseCode code = CloseCode::going_away;
+    std::string reason;
+};
+
+// ---- gateway to hub ----
+
+struct Listening { // the port is bound; sent once after the first Settings
+    std::vector<std::string> addresses; // "127.0.0.1:8787", "[::1]:8787"
+};
+
+struct ListenFailed { // followed by the gateway's exit
+    std::string address;
+    std::string error; // as strerror() or gai_strerror() says it
+};
+
+struct ClientConnected {
+    uint64_t client = 0; // unique for the life of this gateway process
+    std::string address; // "127.0.0.1:51234"
+    uint32_t total = 0;  // clients now connected
+};
+
+struct ClientDisconnected {
+    uint64_t client = 0;
+    std::string address;
+    uint16_t code = 0; // close code; 1006 where there was no close frame
+    std::string reason;
+    uint32_t remaining = 0;
+};
+
+struct Subscribe {
+    uint64_t subscription = 0; // chosen by the gateway, unique for its life
+    uint64_t client = 0;
+    std::string topic;
+    std::vector<std::string> params;
+};
+
+struct Unsubscribe {
+    uint64_t subscription = 0;
+};
+
+struct Probe {
+    uint64_t probe = 0; // chosen by the gateway
+};
+
+struct Pong {
+    uint64_t probe = 0;
+};
+
+struct Note { // a line for the server's log that has no frame of its own
+    std::string text;
+};
+
+using HubFrame = std::variant<Settings, Subscribed, Ended, Message, Probed, Ping, Shutdown>;
+using GatewayFrame = std::variant<Listening, ListenFailed, ClientConnected, ClientDisconnected,
+                                  Subscribe, Unsubscribe, Probe, Pong, Note>;
+
+// The whole frame, length and type included, ready to be written to the stream.
+std::string encode(const HubFrame &frame);
+std::string encode(const GatewayFrame &frame);
+
+// Collects the bytes of a stream and yields its frames. A malformed frame is fatal for the link:
+// after an error the reader must not be used again.
+template <class Frame> class FrameReader {
+  public:
+    void append(std::string_view bytes) { buffer_.append(bytes); }
+    // The next whole frame, nullopt if more bytes are needed, or why the stream is broken.
+    Result<std::optional<Frame>> next();
+
+  private:
+    std::string buffer_;
+    size_t consumed_ = 0;
+};
+
+extern template class FrameReader<HubFrame>;
+extern template class FrameReader<GatewayFrame>;
+
+} // namespace rtd::link
