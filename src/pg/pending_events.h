@@ -1,0 +1,37 @@
+// Pending events of the running transaction, in a backend.
+//
+// Triggers and functions add events here; a rolled back savepoint takes its events along, and the
+// commit callback appends what is left to the event queue and wakes the hub if it sleeps. Encoding
+// and memory allocation happen when an event is added, where an error is still an ordinary one: the
+// commit callback only copies bytes, since nothing may fail after a commit.
+#pragma once
+#include "core/event.h"
+
+namespace rtd::pg {
+
+// Who must get the event: `if_subscribed` events are dropped in the commit callback when no
+// subscriber is interested, `always` events (of retained topics) never.
+enum class Delivery : uint8_t { if_subscribed, always };
+
+// Registers the transaction callbacks. Called once per backend, from _PG_init.
+void init_pending_events();
+
+// True if the hub can be reached from this backend. If not, warns once per session (with a hint)
+// and returns false; callers then do nothing, so that writes go on.
+bool hub_is_reachable();
+
+// Adds an event to the current subtransaction. Throws pg::Error when out of memory.
+void add_pending(const Event &event, Delivery delivery);
+
+// For events that need no repetition within a transaction ("instance X changed"): true if an equal
+// one is already pending in this subtransaction or one of its parents. `key` is interest_key-like:
+// callers hash topic and parameters, wildcards included.
+bool collapse_pending(uint64_t key);
+
+// Appends an event to the queue at once, whatever becomes of the transaction.
+void publish_now(const Event &event, Delivery delivery);
+
+// Makes the hub reload topics, grants and channels after this transaction commits.
+void note_catalog_change();
+
+} // namespace rtd::pg

@@ -1,0 +1,55 @@
+// All server headers that more than one file of pg/ needs, and every difference between the
+// server's versions (15 to 19). Include it last: std, core, then this.
+#pragma once
+#include "core/fence.h"
+
+extern "C" {
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type_d.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+}
+
+// The server's headers replace these with macros; C++ wants its own.
+#undef printf
+#undef fprintf
+#undef sprintf
+#undef snprintf
+#undef vsnprintf
+#undef vprintf
+#undef vfprintf
+#undef vsprintf
+#undef strerror
+#undef strerror_r
+#undef gettext
+#undef dgettext
+#undef ngettext
+#undef dngettext
+
+#if PG_VERSION_NUM < 150000
+#error "rtd needs PostgreSQL 15 or later"
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#define RTD_MUST_OWN(class_id, object_id) object_ownercheck(class_id, object_id, GetUserId())
+#else
+#define RTD_MUST_OWN(class_id, object_id) pg_class_ownercheck(object_id, GetUserId())
+#endif
+
+// PGDLLEXPORT is empty before PostgreSQL 16, and the module is built with hidden visibility.
+#define RTD_EXPORT extern "C" __attribute__((visibility("default")))

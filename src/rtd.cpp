@@ -1,0 +1,23 @@
+// Module magic and _PG_init, nothing else.
+//
+// Without shared_preload_libraries the module still loads (CREATE EXTENSION, triggers): its
+// functions then warn once per session and let writes go on.
+#include "pg/hub.h"
+#include "pg/pending_events.h"
+#include "pg/settings.h"
+#include "pg/shared_state.h"
+
+#include "pg/prelude.h"
+
+extern "C" {
+PG_MODULE_MAGIC;
+}
+
+RTD_EXPORT void _PG_init(void) {
+    rtd::pg::define_settings();
+    rtd::pg::init_pending_events();
+    if (!process_shared_preload_libraries_in_progress)
+        return;
+    rtd::pg::request_shared_memory();
+    rtd::pg::register_hub();
+}
