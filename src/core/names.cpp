@@ -6,7 +6,9 @@ namespace rtd {
 
 namespace {
 
-bool is_name_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
+bool is_name_letter(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
 
 bool is_kebab_case(std::string_view name) {
     bool after_letter = false; // a dash needs a letter or digit on both sides

@@ -10,8 +10,9 @@ namespace {
 
 // "http://localhost:8787" gives "localhost:8787"; a scheme's own port is left out, as browsers do.
 std::string_view authority(std::string_view origin) {
-    for (auto [scheme, port] : {std::pair<std::string_view, std::string_view>{"http://", ":80"},
-                                std::pair<std::string_view, std::string_view>{"https://", ":443"}}) {
+    for (auto [scheme, port] :
+         {std::pair<std::string_view, std::string_view>{"http://", ":80"},
+          std::pair<std::string_view, std::string_view>{"https://", ":443"}}) {
         if (!origin.starts_with(scheme))
             continue;
         origin.remove_prefix(scheme.size());

@@ -72,8 +72,8 @@ Result<RequestPath> parse_request_path(std::string_view target) {
     size_t question = target.find('?');
     if (question != std::string_view::npos)
         path.query = target.substr(question + 1);
-    std::string_view rest = target.substr(1, question == std::string_view::npos ? question
-                                                                                : question - 1);
+    std::string_view rest =
+        target.substr(1, question == std::string_view::npos ? question : question - 1);
     while (!rest.empty()) {
         size_t slash = rest.find('/');
         Result<std::string> segment = decode_segment(rest.substr(0, slash));

@@ -6,7 +6,9 @@ namespace rtd {
 
 namespace {
 
-bool is_continuation(uint8_t byte) { return (byte & 0xc0) == 0x80; }
+bool is_continuation(uint8_t byte) {
+    return (byte & 0xc0) == 0x80;
+}
 
 // The length of the character that `text` begins with, 0 if it does not begin with one.
 size_t character_bytes(std::string_view text) {

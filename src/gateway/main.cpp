@@ -26,16 +26,15 @@ constexpr int kExitMisused = 2;
 // For what is left to tell the hub; a hub that hangs must not keep the gateway from exiting.
 constexpr uint64_t kLastWordsMs = 500;
 
-template <class... F> struct Overloaded : F... {
-    using F::operator()...;
-};
+template <class... F> struct Overloaded : F... { using F::operator()...; };
 
 class Gateway {
   public:
     int run() {
         if (!is_socket(kHubFd) || link_.open(uv_default_loop(), kHubFd) != 0) {
-            std::fprintf(stderr, "rtd-gateway is started by the rtd hub, which gives it a socket "
-                                 "as file descriptor %d\n",
+            std::fprintf(stderr,
+                         "rtd-gateway is started by the rtd hub, which gives it a socket "
+                         "as file descriptor %d\n",
                          kHubFd);
             return kExitMisused;
         }
@@ -84,15 +83,14 @@ class Gateway {
     void on_frame(link::HubFrame &frame) {
         if (!server_ && !std::holds_alternative<link::Settings>(frame))
             return stop(kExitMisused, "the hub did not send its settings first");
-        std::visit(Overloaded{
-                       [&](link::Settings &settings) { on_settings(settings); },
-                       [&](link::Ping &ping) { link_.send(link::Pong{ping.probe}); },
-                       [&](link::Shutdown &shutdown) {
-                           shut_down(shutdown.code, shutdown.reason, 0);
-                       },
-                       [&](auto &other) { server_->handle(other); },
-                   },
-                   frame);
+        std::visit(
+            Overloaded{
+                [&](link::Settings &settings) { on_settings(settings); },
+                [&](link::Ping &ping) { link_.send(link::Pong{ping.probe}); },
+                [&](link::Shutdown &shutdown) { shut_down(shutdown.code, shutdown.reason, 0); },
+                [&](auto &other) { server_->handle(other); },
+            },
+            frame);
     }
 
     void on_settings(const link::Settings &settings) {
@@ -149,6 +147,7 @@ class Gateway {
 
 int main() {
     static rtd::gateway::Gateway gateway;
-    // What is left is the kernel's to clean up; libwebsockets and libuv would take turns of the loop.
+    // What is left is the kernel's to clean up; libwebsockets and libuv would take turns of the
+    // loop.
     std::_Exit(gateway.run());
 }

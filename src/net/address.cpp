@@ -99,8 +99,8 @@ std::variant<std::vector<Address>, ResolveFailure> resolve(std::string_view list
         int error = getaddrinfo(element == "*" ? nullptr : element.c_str(),
                                 std::to_string(port).c_str(), &hints, &found);
         if (error != 0)
-            return ResolveFailure{element, error == EAI_SYSTEM ? std::strerror(errno)
-                                                               : gai_strerror(error)};
+            return ResolveFailure{element,
+                                  error == EAI_SYSTEM ? std::strerror(errno) : gai_strerror(error)};
         std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, freeaddrinfo);
         for (const addrinfo *each = found; each; each = each->ai_next) {
             Address address;

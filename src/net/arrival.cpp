@@ -36,7 +36,9 @@ void Arrivals::add(Fd fd, const Address &address) {
         drop_late(); // starts the timer
 }
 
-void Arrivals::clear() { arrivals_.clear(); }
+void Arrivals::clear() {
+    arrivals_.clear();
+}
 
 void Arrivals::read(Arrival &arrival) {
     char chunk[4096];
@@ -69,7 +71,9 @@ void Arrivals::finish(Arrival &arrival, const Result<HttpRequest> &request) {
     on_request_(std::move(fd), address, request);
 }
 
-void Arrivals::drop(Arrival &arrival) { arrivals_.erase(arrival.self); }
+void Arrivals::drop(Arrival &arrival) {
+    arrivals_.erase(arrival.self);
+}
 
 void Arrivals::drop_late() {
     uint64_t now = uv_now(loop_);

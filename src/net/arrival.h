@@ -1,6 +1,6 @@
 // Arrivals: connections whose request head has not come in whole. Reads the head, and not a byte
-// more, parses it, and hands socket and request on. A connection that takes too long is dropped, and
-// so is the oldest one when there are too many, so that silent clients cannot lock others out.
+// more, parses it, and hands socket and request on. A connection that takes too long is dropped,
+// and so is the oldest one when there are too many, so that silent clients cannot lock others out.
 #pragma once
 #include "core/fence.h"
 #include "core/http_request.h"
@@ -42,7 +42,7 @@ class Arrivals {
 
     uv_loop_t *loop_;
     OnRequest on_request_;
-    std::list<Arrival> arrivals_; // oldest first
+    std::list<Arrival> arrivals_;   // oldest first
     UvHandle<uv_timer_t> deadline_; // runs for the oldest, and only while there is one
 };
 

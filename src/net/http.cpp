@@ -39,9 +39,8 @@ Answer page_answer() {
 // 16 random bytes in base64: 22 letters and two equals signs.
 bool is_websocket_key(std::string_view key) {
     return key.size() == 24 && key.ends_with("==") &&
-           std::all_of(key.begin(), key.end() - 2, [](unsigned char c) {
-               return std::isalnum(c) || c == '+' || c == '/';
-           });
+           std::all_of(key.begin(), key.end() - 2,
+                       [](unsigned char c) { return std::isalnum(c) || c == '+' || c == '/'; });
 }
 
 Route route_websocket(const HttpRequest &request, const RequestPath &path, const Policy &policy) {

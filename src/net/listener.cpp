@@ -112,7 +112,9 @@ std::optional<ListenFailure> Listener::open_all(std::vector<Address> wanted, Soc
     return opened.empty() ? missing : std::nullopt;
 }
 
-void Listener::stop() { sockets_.clear(); }
+void Listener::stop() {
+    sockets_.clear();
+}
 
 std::vector<std::string> Listener::addresses() const {
     std::vector<std::string> texts;

@@ -30,6 +30,8 @@ void log_line(int, const char *line) {
 
 } // namespace
 
-void log_lws_errors() { lws_set_log_level(LLL_ERR, log_line); }
+void log_lws_errors() {
+    lws_set_log_level(LLL_ERR, log_line);
+}
 
 } // namespace rtd::net

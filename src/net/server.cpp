@@ -28,10 +28,9 @@ Connection *connection_of(lws *wsi) {
 } // namespace
 
 Server::Server(uv_loop_t *loop, Hub &hub)
-    : loop_(loop), hub_(hub), listener_(loop,
-                                        [this](Fd fd, const Address &address) {
-                                            arrivals_.add(std::move(fd), address);
-                                        }),
+    : loop_(loop), hub_(hub),
+      listener_(loop,
+                [this](Fd fd, const Address &address) { arrivals_.add(std::move(fd), address); }),
       arrivals_(loop,
                 [this](Fd fd, const Address &address, const Result<HttpRequest> &request) {
                     on_request(std::move(fd), address, request);
@@ -69,7 +68,8 @@ void Server::create_context() {
     context_ = lws_create_context(&info);
     vhost_ = context_ ? lws_create_vhost(context_, &info) : nullptr;
     if (!vhost_) {
-        std::fprintf(stderr, "rtd-gateway cannot start libwebsockets with its libuv event library\n");
+        std::fprintf(stderr,
+                     "rtd-gateway cannot start libwebsockets with its libuv event library\n");
         std::exit(1);
     }
 }
@@ -82,8 +82,8 @@ std::optional<ListenFailure> Server::start(const link::Settings &settings) {
 }
 
 void Server::reload(const link::Settings &settings) {
-    bool moves = settings.port != settings_.port ||
-                 settings.listen_addresses != settings_.listen_addresses;
+    bool moves =
+        settings.port != settings_.port || settings.listen_addresses != settings_.listen_addresses;
     link::Settings before = settings_;
     apply_limits(settings);
     if (!moves)

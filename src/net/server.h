@@ -1,7 +1,7 @@
 // Server: the port, the clients and who gets which message. It runs in the gateway process on one
-// libuv loop and owns everything of libwebsockets. A connection's way: Listener accepts it, Arrivals
-// reads its request, route() decides, lws adopts the socket together with a head of our making and
-// answers or upgrades it; an upgraded one is a Session, which subscribes at the hub.
+// libuv loop and owns everything of libwebsockets. A connection's way: Listener accepts it,
+// Arrivals reads its request, route() decides, lws adopts the socket together with a head of our
+// making and answers or upgrades it; an upgraded one is a Session, which subscribes at the hub.
 #pragma once
 #include "core/fence.h"
 #include "core/link.h"

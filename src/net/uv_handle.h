@@ -17,9 +17,8 @@ template <class T> class UvHandle {
         if (handle_->loop == nullptr) // never initialised
             delete handle_;
         else
-            uv_close(reinterpret_cast<uv_handle_t *>(handle_), [](uv_handle_t *handle) {
-                delete reinterpret_cast<T *>(handle);
-            });
+            uv_close(reinterpret_cast<uv_handle_t *>(handle_),
+                     [](uv_handle_t *handle) { delete reinterpret_cast<T *>(handle); });
     }
 
     T *get() { return handle_; }
