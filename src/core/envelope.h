@@ -10,15 +10,15 @@
 namespace rtd {
 
 struct Envelope {
-    std::string_view type;
-    std::string_view data; // JSON text, spliced in as it is
+    std::string_view type = {};
+    std::string_view data = {}; // JSON text, spliced in as it is
     int64_t timestamp_us = 0;
-    std::string_view source;
-    std::string_view topic;
+    std::string_view source = {};
+    std::string_view topic = {};
     const std::vector<std::string> *params = nullptr;
     uint64_t epoch = 0;
     uint64_t sequence = 0;
-    std::string_view kind;
+    std::string_view kind = {};
 };
 
 std::string to_json(const Envelope &envelope);
