@@ -1,0 +1,250 @@
+-- rtd: the install script. All objects live in the schema of CREATE EXTENSION. The tables are the
+-- registry, which functions read and write as the extension's owner; no role has privileges on them.
+\echo Use "CREATE EXTENSION rtd" to load this file. \quit
+
+-- Topics are written by one role and used by others, so nothing here follows the caller's
+-- search_path: the functions are C, and name what they use.
+
+CREATE TABLE rtd_topic (
+    name text PRIMARY KEY,
+    kind text NOT NULL CHECK (kind IN ('event', 'state')),
+    owner regrole NOT NULL,
+    query text CHECK ((query IS NULL) = (kind = 'event')),
+    search_path text NOT NULL,
+    parameters text[] NOT NULL DEFAULT '{}',
+    type text NOT NULL,
+    throttle interval NOT NULL,
+    debounce interval NOT NULL,
+    refresh interval,
+    retain boolean NOT NULL,
+    history integer NOT NULL,
+    version bigint NOT NULL DEFAULT 1,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE rtd_topic IS 'topics; written by rtd_create_topic(), read through rtd_topics';
+COMMENT ON COLUMN rtd_topic.search_path IS 'in force when the query was given; "$user" means the owner';
+COMMENT ON COLUMN rtd_topic.version IS 'one more with every rtd_alter_topic()';
+
+CREATE TABLE rtd_topic_grant (
+    topic text NOT NULL REFERENCES rtd_topic ON UPDATE CASCADE ON DELETE CASCADE,
+    role regrole NOT NULL,
+    privilege text NOT NULL CHECK (privilege IN ('subscribe', 'publish')),
+    PRIMARY KEY (topic, role, privilege)
+);
+COMMENT ON TABLE rtd_topic_grant IS 'who may subscribe or publish; written by rtd_grant()';
+
+CREATE TABLE rtd_channel (
+    channel text NOT NULL,
+    topic text NOT NULL REFERENCES rtd_topic ON UPDATE CASCADE ON DELETE CASCADE,
+    parameters text[] NOT NULL DEFAULT '{}',
+    PRIMARY KEY (channel, topic)
+);
+COMMENT ON TABLE rtd_channel IS 'NOTIFY channels that feed topics; written by rtd_listen()';
+COMMENT ON COLUMN rtd_channel.parameters IS 'fields of the JSON payload that hold the topic''s parameters';
+
+CREATE TABLE rtd_watch (
+    relation regclass NOT NULL,
+    topic text NOT NULL REFERENCES rtd_topic ON UPDATE CASCADE ON DELETE CASCADE,
+    columns text[] NOT NULL,
+    parameters text[] NOT NULL,
+    operations text[] NOT NULL,
+    condition text,
+    channel text,
+    audit boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (relation, topic)
+);
+COMMENT ON TABLE rtd_watch IS 'watched tables; written by rtd_watch_table(), read by its triggers and through rtd_watched_tables';
+
+CREATE TABLE rtd_retained (
+    topic text NOT NULL REFERENCES rtd_topic ON UPDATE CASCADE ON DELETE CASCADE,
+    params text[] NOT NULL,
+    message text NOT NULL,
+    PRIMARY KEY (topic, params)
+);
+COMMENT ON TABLE rtd_retained IS 'last message of each instance of a retained event topic, written behind';
+COMMENT ON COLUMN rtd_retained.message IS 'the whole envelope, JSON text';
+
+CREATE TABLE rtd_audit_log (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    relation text NOT NULL,
+    action text NOT NULL,
+    key jsonb,
+    changed_at timestamptz NOT NULL
+);
+COMMENT ON TABLE rtd_audit_log IS 'one row per change of a table watched with audit => true, written in the same transaction';
+COMMENT ON COLUMN rtd_audit_log.relation IS 'schema and table at that time';
+
+REVOKE ALL ON rtd_topic, rtd_topic_grant, rtd_channel, rtd_watch, rtd_retained, rtd_audit_log FROM PUBLIC;
+
+-- What pg_dump keeps. Rows of dropped roles and tables would come back as bare OIDs, which may mean
+-- somebody else on the server they are restored to: they are left out.
+SELECT pg_catalog.pg_extension_config_dump('rtd_topic',
+    'WHERE owner IN (SELECT oid FROM pg_catalog.pg_roles)');
+SELECT pg_catalog.pg_extension_config_dump('rtd_topic_grant',
+    'WHERE role IN (SELECT oid FROM pg_catalog.pg_roles) AND topic IN (SELECT name FROM @extschema@.rtd_topic WHERE owner IN (SELECT oid FROM pg_catalog.pg_roles))');
+SELECT pg_catalog.pg_extension_config_dump('rtd_channel',
+    'WHERE topic IN (SELECT name FROM @extschema@.rtd_topic WHERE owner IN (SELECT oid FROM pg_catalog.pg_roles))');
+SELECT pg_catalog.pg_extension_config_dump('rtd_watch',
+    'WHERE relation IN (SELECT oid FROM pg_catalog.pg_class) AND topic IN (SELECT name FROM @extschema@.rtd_topic WHERE owner IN (SELECT oid FROM pg_catalog.pg_roles))');
+SELECT pg_catalog.pg_extension_config_dump('rtd_retained',
+    'WHERE topic IN (SELECT name FROM @extschema@.rtd_topic WHERE owner IN (SELECT oid FROM pg_catalog.pg_roles))');
+SELECT pg_catalog.pg_extension_config_dump('rtd_audit_log', '');
+SELECT pg_catalog.pg_extension_config_dump('rtd_audit_log_id_seq', '');
+
+-- Triggers
+
+CREATE FUNCTION rtd_trigger() RETURNS trigger
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION rtd_trigger() IS
+    'trigger of a watched table; made by rtd_watch_table() with the topic as its argument. Does nothing for a table and topic that are not registered';
+
+CREATE FUNCTION rtd_catalog_trigger() RETURNS trigger
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION rtd_catalog_trigger() IS 'tells the hub that the registry was written, by a function or by pg_restore';
+REVOKE ALL ON FUNCTION rtd_catalog_trigger() FROM PUBLIC;
+
+CREATE TRIGGER rtd_catalog AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON rtd_topic
+    FOR EACH STATEMENT EXECUTE FUNCTION rtd_catalog_trigger();
+CREATE TRIGGER rtd_catalog AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON rtd_topic_grant
+    FOR EACH STATEMENT EXECUTE FUNCTION rtd_catalog_trigger();
+CREATE TRIGGER rtd_catalog AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON rtd_channel
+    FOR EACH STATEMENT EXECUTE FUNCTION rtd_catalog_trigger();
+
+CREATE FUNCTION rtd_catalog_changed() RETURNS void
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION rtd_catalog_changed() IS 'makes the hub read topics, grants and channels again';
+REVOKE ALL ON FUNCTION rtd_catalog_changed() FROM PUBLIC;
+
+-- Topics
+
+CREATE FUNCTION rtd_create_topic(
+    name text, query text = NULL, key text[] = NULL, parameters text[] = '{}', type text = NULL,
+    security text = 'definer', throttle interval = NULL, debounce interval = '0',
+    refresh interval = NULL, significant regprocedure = NULL, retain boolean = true,
+    history integer = 100, durable boolean = false, if_not_exists boolean = false) RETURNS void
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION rtd_create_topic(text, text, text[], text[], text, text, interval, interval, interval, regprocedure, boolean, integer, boolean, boolean) IS
+    'creates a topic owned by the caller, who needs CREATE on the database: a state topic with a query, an event topic without. The query runs as the owner, under the present search_path, with $1..$n for the parameters. throttle: default 100 ms for a state topic, 0 for an event topic. refresh: re-query on a timer, 0 or NULL for never. key, significant, durable and security => ''invoker'' are not in this version';
+
+CREATE FUNCTION rtd_alter_topic(
+    name text, query text = NULL, key text[] = NULL, parameters text[] = NULL, type text = NULL,
+    security text = NULL, throttle interval = NULL, debounce interval = NULL,
+    refresh interval = NULL, significant regprocedure = NULL, retain boolean = NULL,
+    history integer = NULL, durable boolean = NULL) RETURNS void
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION rtd_alter_topic(text, text, text[], text[], text, text, interval, interval, interval, regprocedure, boolean, integer, boolean) IS
+    'changes a topic of the caller. An argument that is NULL keeps the value. To reset: throttle, debounce and refresh => ''0'', type => '''' for the default, parameters => ''{}''. A query takes the present search_path along; it makes a state topic of an event topic, but cannot be taken away';
+
+CREATE FUNCTION rtd_drop_topic(name text, if_exists boolean = false) RETURNS void
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION rtd_drop_topic(text, boolean) IS
+    'drops a topic of the caller with its watches, channels, grants and retained messages';
+
+-- Sources
+
+CREATE FUNCTION rtd_watch_table(
+    relation regclass, topic text = NULL, columns text[] = NULL, parameters text[] = NULL,
+    operations text[] = '{INSERT,UPDATE,DELETE,TRUNCATE}', condition text = NULL,
+    channel text = NULL, audit boolean = false) RETURNS void
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION rtd_watch_table(regclass, text, text[], text[], text[], text, text, boolean) IS
+    'makes every change of a table an event of a topic; a second call replaces the first. The caller owns the topic and has TRIGGER on the table. topic: default the table''s name with - for _, created as an event topic if it does not exist. columns: what an event carries, as ''id'', ''id AS review_id'', or ''TABLE AS table'' for the table''s name; default the primary key; the leading columns of the primary key, or else the first column, are the key. parameters: the column for each parameter of the topic, NULL matches every value; default the columns named like the parameters. condition: the WHEN clause of the trigger, with NEW and OLD. channel: also NOTIFY with the payload. audit: also a row in rtd_audit_log. TRUNCATE of a single partition of a watched table is not seen';
+
+CREATE FUNCTION rtd_unwatch_table(relation regclass, topic text = NULL) RETURNS void
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION rtd_unwatch_table(regclass, text) IS
+    'ends the watch of a table into a topic, or into all topics; for the owner of either';
+
+CREATE FUNCTION rtd_listen(channel text, topic text, parameters text[] = '{}') RETURNS void
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION rtd_listen(text, text, text[]) IS
+    'makes every NOTIFY on a channel an event of a topic of the caller. parameters: for each parameter of the topic, the field of the JSON payload that holds it';
+
+CREATE FUNCTION rtd_unlisten(channel text, topic text = NULL) RETURNS void
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION rtd_unlisten(text, text) IS 'ends rtd_listen() for a topic, or for all topics of the channel';
+
+-- Events
+
+CREATE FUNCTION rtd_broadcast(
+    topic text, data jsonb, params text[] = '{}', type text = NULL, source text = 'event',
+    transactional boolean = true) RETURNS bigint
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION rtd_broadcast(text, jsonb, text[], text, text, boolean) IS
+    'sends a message to the subscribers of a topic, or of one instance of it, when the transaction commits; at once with transactional => false. Needs the privilege publish. Returns the number of subscribers now';
+
+CREATE FUNCTION rtd_refresh(topic text, params text[] = NULL) RETURNS void
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION rtd_refresh(text, text[]) IS
+    'says that a state topic changed: it is queried, and sent if the result differs. params NULL: all instances. Needs the privilege publish';
+
+CREATE FUNCTION rtd_file_event(path text, event text = 'modified', topic text = NULL) RETURNS void
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION rtd_file_event(text, text, text) IS
+    'says that a file was created, modified, deleted or moved, as an event of a topic, which must be named. Needs the privilege publish';
+
+-- Privileges
+
+CREATE FUNCTION rtd_grant(topic text, role regrole, privilege text = 'subscribe') RETURNS void
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION rtd_grant(text, regrole, text) IS
+    'lets a role and its members subscribe or publish to a topic of the caller';
+
+CREATE FUNCTION rtd_revoke(topic text, role regrole, privilege text = 'subscribe') RETURNS void
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION rtd_revoke(text, regrole, text) IS 'takes back what rtd_grant() gave';
+
+-- Readiness
+
+CREATE FUNCTION rtd_wait_until_ready(timeout interval = '10 s') RETURNS boolean
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION rtd_wait_until_ready(interval) IS
+    'waits until an event really travels through rtd; false after the timeout';
+
+-- Views
+
+CREATE FUNCTION rtd_watch_problem(relation regclass, columns text[], parameters text[]) RETURNS text
+    AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION rtd_watch_problem(regclass, text[], text[]) IS
+    'for rtd_watched_tables: which columns of a watch are not there any more; NULL if all are';
+
+CREATE VIEW rtd_watched_tables AS
+SELECT w.relation, w.topic, w.columns, w.parameters, w.operations, w.condition, w.channel, w.audit,
+       t.trigger_exists, t.trigger_exists AND t.enabled AS enabled,
+       nullif(concat_ws('; ', CASE WHEN c.oid IS NULL THEN 'the table was dropped'
+                                   WHEN NOT t.trigger_exists THEN 'the trigger was dropped'
+                                   WHEN NOT t.enabled THEN 'the trigger is disabled' END,
+                              CASE WHEN c.oid IS NOT NULL
+                                   THEN rtd_watch_problem(w.relation, w.columns, w.parameters) END),
+              '') AS problem
+  FROM rtd_watch w
+  LEFT JOIN pg_catalog.pg_class c ON c.oid = w.relation
+ CROSS JOIN LATERAL (
+       SELECT count(*) >= (w.operations && '{INSERT,UPDATE,DELETE}')::integer
+                          + ('TRUNCATE' = ANY (w.operations))::integer AS trigger_exists,
+              coalesce(bool_and(g.tgenabled IN ('O', 'A')), false) AS enabled
+         FROM pg_catalog.pg_trigger g
+         JOIN pg_catalog.pg_proc p ON p.oid = g.tgfoid
+        WHERE g.tgrelid = w.relation
+          AND p.proname = 'rtd_trigger' AND p.pronamespace = '@extschema@'::regnamespace
+          AND g.tgargs = convert_to(w.topic, 'SQL_ASCII') || '\x00'::bytea) t;
+COMMENT ON VIEW rtd_watched_tables IS 'watched tables, and why one of them makes no events, or incomplete ones';
+COMMENT ON COLUMN rtd_watched_tables.problem IS 'NULL if all is well; rtd_watch_table() called again repairs it';
+
+CREATE VIEW rtd_topics AS
+SELECT t.name, t.kind, t.type, t.parameters, t.owner, t.query, t.search_path, t.throttle, t.debounce,
+       t.refresh, t.retain, t.history, t.version, t.created_at,
+       t.refresh IS NOT NULL
+       OR EXISTS (SELECT FROM rtd_watched_tables w WHERE w.topic = t.name AND w.enabled)
+       OR EXISTS (SELECT FROM rtd_channel c WHERE c.topic = t.name)
+       OR EXISTS (SELECT FROM rtd_topic_grant g WHERE g.topic = t.name AND g.privilege = 'publish')
+       AS has_source
+  FROM rtd_topic t;
+COMMENT ON VIEW rtd_topics IS 'topics and their options';
+COMMENT ON COLUMN rtd_topics.has_source IS
+    'something can make the topic send: a watched table with working triggers, a channel, a timer, or a role granted publish. If false, only its owner can, by hand';
+
+GRANT SELECT ON rtd_topics, rtd_watched_tables TO PUBLIC;
+
+-- A running hub notices the extension.
+SELECT rtd_catalog_changed();

@@ -1,0 +1,72 @@
+// rtd_grant() and rtd_revoke(): which roles may subscribe or publish to a topic. Runs in backends.
+// The owner of a topic, its members and superusers need no grant.
+#include "pg/pending_events.h"
+#include "pg/topic.h"
+
+#include "pg/prelude.h"
+
+namespace rtd::pg {
+
+namespace {
+
+struct Grant {
+    Topic topic;
+    Oid role;
+    std::string role_name;
+    std::string privilege;
+};
+
+Grant checked_grant(const Registry &registry, const Arguments &arguments) {
+    std::string name = arguments.needed_text(0, "the topic");
+    Oid role = arguments.needed_oid(1, "the role");
+    std::string privilege = arguments.text(2).value_or("subscribe");
+    if (privilege != "subscribe" && privilege != "publish")
+        throw Error(ERRCODE_INVALID_PARAMETER_VALUE,
+                    "\"" + privilege + "\" is not a privilege of topics",
+                    "A role is granted 'subscribe' or 'publish'.");
+    const char *role_name = call([&] { return GetUserNameFromId(role, true); });
+    if (role_name == nullptr)
+        throw Error(ERRCODE_UNDEFINED_OBJECT,
+                    "role with OID " + std::to_string(role) + " does not exist");
+    Grant grant{needed_topic(registry, name), role, role_name, privilege};
+    check_owner(grant.topic);
+    return grant;
+}
+
+} // namespace
+
+} // namespace rtd::pg
+
+using namespace rtd::pg;
+
+RTD_FUNCTION(rtd_grant) {
+    return enter([&]() -> Datum {
+        Arguments arguments(fcinfo);
+        Registry registry(arguments.function());
+        Grant grant = checked_grant(registry, arguments);
+        registry.run("INSERT INTO @.rtd_topic_grant (topic, role, privilege) VALUES ($1, $2, $3)"
+                     " ON CONFLICT DO NOTHING",
+                     {text_value(grant.topic.name), oid_value(grant.role, REGROLEOID),
+                      text_value(grant.privilege)});
+        note_catalog_change();
+        return 0;
+    });
+}
+
+RTD_FUNCTION(rtd_revoke) {
+    return enter([&]() -> Datum {
+        Arguments arguments(fcinfo);
+        Registry registry(arguments.function());
+        Grant grant = checked_grant(registry, arguments);
+        Rows revoked =
+            registry.run("DELETE FROM @.rtd_topic_grant"
+                         " WHERE topic = $1 AND role = $2 AND privilege = $3",
+                         {text_value(grant.topic.name), oid_value(grant.role, REGROLEOID),
+                          text_value(grant.privilege)});
+        if (revoked.affected == 0)
+            notice("role \"" + grant.role_name + "\" was not granted " + grant.privilege +
+                   " on topic \"" + grant.topic.name + "\"");
+        note_catalog_change();
+        return 0;
+    });
+}

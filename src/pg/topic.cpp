@@ -1,0 +1,517 @@
+// rtd_create_topic(), rtd_alter_topic(), rtd_drop_topic(), and the checks of everything a topic is
+// declared with. Runs in backends. What can be refused is refused here, with a hint, so that
+// neither a writer nor the hub ever meets a topic that cannot work.
+//
+// A topic's query is checked as it will run: as the topic's owner, in a security-restricted
+// operation, under the search_path that is stored with it.
+#include "pg/topic.h"
+
+#include <algorithm>
+
+#include "pg/pending_events.h"
+#include "pg/topic_query.h"
+#include "pg/watch.h"
+
+#include "pg/prelude.h"
+
+extern "C" {
+#include "commands/dbcommands.h"
+#include "common/int.h"
+#include "utils/fmgrprotos.h"
+#include "utils/portal.h"
+#include "utils/timestamp.h"
+#include "utils/varlena.h"
+}
+
+namespace rtd::pg {
+
+namespace {
+
+constexpr size_t kMaxTopicNameBytes = 63;
+constexpr size_t kMaxMessageTypeBytes = 63;
+constexpr size_t kMaxParameters = 16;
+constexpr size_t kMaxParameterNameBytes = 63;
+constexpr int32 kMaxHistory = 10000;
+constexpr int64 kMaxIntervalUsec = 24 * USECS_PER_HOUR;
+constexpr int64 kMinRefreshUsec = 100 * 1000;
+constexpr int64 kStateThrottleUsec = 100 * 1000;
+constexpr int32 kDefaultHistory = 100;
+
+// Stands in for core/names.h until that is merged.
+bool is_topic_name(const std::string &name) {
+    if (name.empty() || name.size() > kMaxTopicNameBytes || name.front() == '-' ||
+        name.back() == '-' || name.find("--") != std::string::npos)
+        return false;
+    return std::all_of(name.begin(), name.end(), [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+    });
+}
+
+std::string default_message_type(std::string name) {
+    std::replace(name.begin(), name.end(), '-', '_');
+    return name + "_update";
+}
+
+Error invalid(std::string message, std::string detail = {}, std::string hint = {}) {
+    return Error(ERRCODE_INVALID_PARAMETER_VALUE, std::move(message), std::move(detail),
+                 std::move(hint));
+}
+
+Error not_in_this_version(const std::string &option, const std::string &hint) {
+    return Error(ERRCODE_FEATURE_NOT_SUPPORTED, option + " is not supported in this version of rtd",
+                 {}, hint);
+}
+
+void check_topic_name(const std::string &name) {
+    if (!is_topic_name(name))
+        throw Error(ERRCODE_INVALID_NAME, "\"" + name + "\" is not a topic name",
+                    "A topic name is kebab-case: lower-case letters and digits in groups joined by "
+                    "single hyphens, at most " +
+                        std::to_string(kMaxTopicNameBytes) + " bytes.",
+                    "For example: planned-features.");
+}
+
+std::vector<std::string> checked_parameter_names(const TextList &names) {
+    if (names.size() > kMaxParameters)
+        throw Error(ERRCODE_TOO_MANY_ARGUMENTS,
+                    "a topic cannot have more than " + std::to_string(kMaxParameters) +
+                        " parameters",
+                    "There are " + std::to_string(names.size()) + ".");
+    std::vector<std::string> checked;
+    for (const std::optional<std::string> &name : names) {
+        if (!name || name->empty() || name->size() > kMaxParameterNameBytes)
+            throw invalid("the name of a topic parameter must have 1 to " +
+                          std::to_string(kMaxParameterNameBytes) + " bytes");
+        if (std::find(checked.begin(), checked.end(), *name) != checked.end())
+            throw Error(ERRCODE_DUPLICATE_OBJECT,
+                        "topic parameter \"" + *name + "\" is given twice");
+        checked.push_back(*name);
+    }
+    return checked;
+}
+
+// Intervals of a topic are lengths of time, so a month, which has none, is refused.
+int64 checked_interval(Datum datum, const char *option, int64 min_usec) {
+    const Interval *interval = DatumGetIntervalP(datum);
+    if (interval->month != 0)
+        throw invalid(std::string(option) + " must not contain months or years", {},
+                      "Give it in hours, minutes, seconds or milliseconds.");
+    int64 usec = 0;
+    if (pg_mul_s64_overflow(interval->day, USECS_PER_DAY, &usec) ||
+        pg_add_s64_overflow(usec, interval->time, &usec))
+        usec = PG_INT64_MAX;
+    if (usec < 0)
+        throw invalid(std::string(option) + " must not be negative");
+    if (usec > kMaxIntervalUsec)
+        throw invalid(std::string(option) + " must not be longer than 24 hours");
+    if (usec > 0 && usec < min_usec)
+        throw invalid(std::string(option) + " must be at least " + std::to_string(min_usec / 1000) +
+                          " ms",
+                      {}, "0 turns it off.");
+    return usec;
+}
+
+Value interval_value(int64 usec) {
+    return {INTERVALOID, call([&] {
+                auto *interval = static_cast<Interval *>(palloc0(sizeof(Interval)));
+                interval->time = usec;
+                return IntervalPGetDatum(interval);
+            }),
+            false};
+}
+
+// The caller's search_path as it is written, with "$user" (it means the owner, whose role the query
+// runs under) but without pg_temp: the query runs in another session.
+std::string current_search_path() {
+    std::string path;
+    const char *setting = call([] { return GetConfigOption("search_path", false, false); });
+    List *schemas = NIL;
+    bool valid = call([&] { return SplitIdentifierString(pstrdup(setting), ',', &schemas); });
+    if (!valid)
+        throw Error(ERRCODE_INVALID_NAME, "search_path is not a list of names");
+    ListCell *cell;
+    foreach (cell, schemas) {
+        auto *schema = static_cast<const char *>(lfirst(cell));
+        if (strncmp(schema, "pg_temp", 7) == 0)
+            continue;
+        path += path.empty() ? "" : ", ";
+        path += call([&] { return quote_identifier(schema); });
+    }
+    return path.empty() ? "\"\"" : path;
+}
+
+// Plans the query and starts it without fetching a row, which is when the server checks privileges.
+void check_query_starts(const std::string &query, const std::vector<Oid> &types) {
+    std::vector<Oid> argument_types = types;
+    std::vector<Datum> values(types.size(), 0);
+    std::string nulls(types.size(), 'n');
+    call([&] {
+        SPI_connect();
+        Portal portal = SPI_cursor_open_with_args(
+            nullptr, query.c_str(), static_cast<int>(argument_types.size()), argument_types.data(),
+            values.data(), nulls.c_str(), true, CURSOR_OPT_NO_SCROLL);
+        SPI_cursor_close(portal);
+        SPI_finish();
+    });
+}
+
+void check_query(const std::string &query, size_t parameter_count, Oid owner,
+                 const std::string &search_path) {
+    ActingAs role(owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+    SearchPath path(search_path.c_str());
+    TopicQuery analyzed = analyze_topic_query(query, parameter_count);
+    check_query_starts(query, analyzed.parameter_types);
+}
+
+void check_may_create() {
+    bool may = call([] {
+        return DatumGetBool(DirectFunctionCall2(has_database_privilege_id,
+                                                ObjectIdGetDatum(MyDatabaseId),
+                                                CStringGetTextDatum("CREATE")));
+    });
+    if (!may) {
+        const char *database = call([] { return get_database_name(MyDatabaseId); });
+        throw Error(ERRCODE_INSUFFICIENT_PRIVILEGE,
+                    std::string("permission denied to create a topic in database \"") + database +
+                        "\"",
+                    "A topic needs the CREATE privilege on its database.",
+                    "Ask the owner of the database to GRANT CREATE ON DATABASE.");
+    }
+}
+
+// What a topic is declared with. An option that is not set has the default in rtd_create_topic()
+// and keeps its value in rtd_alter_topic().
+struct Declaration {
+    std::string name;
+    std::optional<std::string> query, type;
+    std::optional<TextList> parameters;
+    std::optional<int64> throttle_usec, debounce_usec, refresh_usec;
+    std::optional<bool> retain;
+    std::optional<int32> history;
+};
+
+// The arguments after the name are the same, in the same order, in both functions.
+enum Argument {
+    kName,
+    kQuery,
+    kKey,
+    kParameters,
+    kType,
+    kSecurity,
+    kThrottle,
+    kDebounce,
+    kRefresh,
+    kSignificant,
+    kRetain,
+    kHistory,
+    kDurable,
+    kIfNotExists, // rtd_create_topic() only
+};
+
+void refuse_what_comes_later(const Arguments &arguments) {
+    if (arguments.has(kKey))
+        throw not_in_this_version("key",
+                                  "Without it the topic sends its whole state when it changed.");
+    if (arguments.has(kSignificant))
+        throw not_in_this_version(
+            "significant",
+            "Filter in the query, or leave it out: an equal state is not sent again.");
+    if (arguments.boolean(kDurable, false))
+        throw not_in_this_version("durable => true",
+                                  "The last message survives a restart with retain => true.");
+    std::string security = arguments.text(kSecurity).value_or("definer");
+    if (security == "invoker")
+        throw not_in_this_version(
+            "security => 'invoker'",
+            "With 'definer' the query runs as the topic's owner, like a view; "
+            "give the topic parameters to divide what clients see.");
+    if (security != "definer")
+        throw invalid("security must be 'definer' or 'invoker', not \"" + security + "\"");
+}
+
+Declaration read_declaration(const Arguments &arguments) {
+    Declaration read;
+    read.name = arguments.needed_text(kName, "the name of the topic");
+    check_topic_name(read.name);
+    refuse_what_comes_later(arguments);
+    read.query = arguments.text(kQuery);
+    read.parameters = arguments.texts(kParameters);
+    if (read.parameters)
+        checked_parameter_names(*read.parameters);
+    read.type = arguments.text(kType);
+    if (read.type && read.type->empty()) // the way to reset it
+        read.type = default_message_type(read.name);
+    if (read.type)
+        check_message_type(*read.type);
+    if (arguments.has(kThrottle))
+        read.throttle_usec = checked_interval(arguments.datum(kThrottle), "throttle", 0);
+    if (arguments.has(kDebounce))
+        read.debounce_usec = checked_interval(arguments.datum(kDebounce), "debounce", 0);
+    if (arguments.has(kRefresh))
+        read.refresh_usec = checked_interval(arguments.datum(kRefresh), "refresh", kMinRefreshUsec);
+    if (arguments.has(kRetain))
+        read.retain = arguments.boolean(kRetain, true);
+    if (arguments.has(kHistory)) {
+        read.history = arguments.integer(kHistory, 0);
+        if (*read.history < 0 || *read.history > kMaxHistory)
+            throw invalid("history must be between 0 and " + std::to_string(kMaxHistory) +
+                          " messages");
+    }
+    return read;
+}
+
+void check_refresh_has_query(bool has_refresh, bool has_query) {
+    if (has_refresh && !has_query)
+        throw invalid("refresh needs a query", "A topic without a query has nothing to re-query.",
+                      "Give the topic a query, or leave refresh out.");
+}
+
+Value refresh_value(std::optional<int64> usec) {
+    if (!usec || *usec == 0)
+        return {INTERVALOID, 0, true};
+    return interval_value(*usec);
+}
+
+// False if a topic of this name exists already.
+bool insert_topic(const Registry &registry, const Declaration &topic) {
+    bool is_state = topic.query.has_value();
+    TextList parameters = topic.parameters.value_or(TextList{});
+    std::string search_path = current_search_path();
+    check_refresh_has_query(topic.refresh_usec.value_or(0) > 0, is_state);
+    if (find_topic(registry, topic.name))
+        return false;
+    if (is_state)
+        check_query(*topic.query, parameters.size(), GetUserId(), search_path);
+    Rows inserted = registry.run(
+        "INSERT INTO @.rtd_topic (name, kind, owner, query, search_path, parameters, type,"
+        " throttle, debounce, refresh, retain, history)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING",
+        {text_value(topic.name), text_value(is_state ? "state" : "event"),
+         oid_value(GetUserId(), REGROLEOID), text_value(topic.query), text_value(search_path),
+         texts_value(parameters), text_value(topic.type.value_or(default_message_type(topic.name))),
+         interval_value(topic.throttle_usec.value_or(is_state ? kStateThrottleUsec : 0)),
+         interval_value(topic.debounce_usec.value_or(0)), refresh_value(topic.refresh_usec),
+         boolean_value(topic.retain.value_or(true)),
+         integer_value(topic.history.value_or(kDefaultHistory))});
+    if (inserted.affected == 0)
+        return false;
+    note_catalog_change();
+    return true;
+}
+
+void check_parameters_are_free(const Registry &registry, const std::string &topic) {
+    Rows users =
+        registry.run("SELECT relation::text FROM @.rtd_watch WHERE topic = $1"
+                     " UNION ALL SELECT channel FROM @.rtd_channel WHERE topic = $1 LIMIT 1",
+                     {text_value(topic)});
+    if (!users.rows.empty())
+        throw Error(ERRCODE_OBJECT_IN_USE,
+                    "cannot change the parameters of topic \"" + topic +
+                        "\" because it is fed by " + users.rows[0][0].text.value_or(""),
+                    {}, "Call rtd_unwatch_table() or rtd_unlisten() first.");
+}
+
+void alter_topic(const Registry &registry, const Declaration &change) {
+    Topic topic = needed_topic(registry, change.name);
+    check_owner(topic);
+    if (change.query && change.query->empty())
+        throw invalid("a topic cannot lose its query", {},
+                      "Drop the topic and create it again as an event topic.");
+    bool becomes_state = change.query && !topic.is_state;
+    bool is_state = topic.is_state || becomes_state;
+    check_refresh_has_query(change.refresh_usec.value_or(0) > 0, is_state);
+
+    TextList old_parameters(topic.parameters.begin(), topic.parameters.end());
+    TextList parameters = change.parameters.value_or(old_parameters);
+    bool renumbers = parameters != old_parameters;
+    if (renumbers)
+        check_parameters_are_free(registry, topic.name);
+
+    std::optional<std::string> query = change.query ? change.query : topic.query;
+    std::string search_path = change.query ? current_search_path() : topic.search_path;
+    if (query && (change.query || renumbers))
+        check_query(*query, parameters.size(), topic.owner, search_path);
+
+    std::optional<int64> throttle_usec = change.throttle_usec;
+    if (becomes_state && !throttle_usec)
+        throttle_usec = kStateThrottleUsec;
+    auto kept_or = [](std::optional<int64> usec) {
+        return usec ? interval_value(*usec) : Value{INTERVALOID, 0, true};
+    };
+    registry.run(
+        "UPDATE @.rtd_topic SET kind = $2, query = $3, search_path = $4, parameters = $5,"
+        " type = coalesce($6, type), throttle = coalesce($7, throttle),"
+        " debounce = coalesce($8, debounce), refresh = CASE WHEN $9 THEN $10 ELSE refresh END,"
+        " retain = coalesce($11, retain), history = coalesce($12, history), version = version + 1"
+        " WHERE name = $1",
+        {text_value(topic.name), text_value(is_state ? "state" : "event"), text_value(query),
+         text_value(search_path), texts_value(parameters), text_value(change.type),
+         kept_or(throttle_usec), kept_or(change.debounce_usec),
+         boolean_value(change.refresh_usec.has_value()), refresh_value(change.refresh_usec),
+         Value{BOOLOID, BoolGetDatum(change.retain.value_or(false)), !change.retain},
+         Value{INT4OID, Int32GetDatum(change.history.value_or(0)), !change.history}});
+    if (renumbers || becomes_state || change.retain == false)
+        registry.run("DELETE FROM @.rtd_retained WHERE topic = $1", {text_value(topic.name)});
+    // Triggers keep a topic's kind and options in memory.
+    forget_watches_of(registry, topic.name);
+    note_catalog_change();
+}
+
+void drop_topic(const Registry &registry, const std::string &name, bool if_exists) {
+    std::optional<Topic> topic = find_topic(registry, name);
+    if (!topic && if_exists)
+        return notice("topic \"" + name + "\" does not exist, skipping");
+    if (!topic)
+        topic = needed_topic(registry, name); // throws
+    check_owner(*topic);
+    drop_watches_of(registry, name);
+    registry.run("DELETE FROM @.rtd_topic WHERE name = $1", {text_value(name)});
+    note_catalog_change();
+}
+
+} // namespace
+
+std::optional<Topic> find_topic(const Registry &registry, const std::string &name) {
+    Rows found = registry.run("SELECT kind = 'state', owner::oid, query, search_path, parameters,"
+                              " retain FROM @.rtd_topic WHERE name = $1",
+                              {text_value(name)});
+    if (found.rows.empty())
+        return std::nullopt;
+    const Row &row = found.rows[0];
+    Topic topic;
+    topic.name = name;
+    topic.is_state = row[0].boolean();
+    topic.owner = row[1].oid();
+    topic.query = row[2].text;
+    topic.search_path = row[3].text.value_or("");
+    for (const std::optional<std::string> &parameter : row[4].elements)
+        topic.parameters.push_back(parameter.value_or(""));
+    topic.retain = row[5].boolean();
+    return topic;
+}
+
+Topic needed_topic(const Registry &registry, const std::string &name) {
+    std::optional<Topic> topic = find_topic(registry, name);
+    if (!topic)
+        throw Error(ERRCODE_UNDEFINED_OBJECT, "topic \"" + name + "\" does not exist", {},
+                    "Create it with rtd_create_topic(), or look for its name in rtd_topics.");
+    return *topic;
+}
+
+void check_owner(const Topic &topic) {
+    if (!call([&] { return has_privs_of_role(GetUserId(), topic.owner); }))
+        throw Error(ERRCODE_INSUFFICIENT_PRIVILEGE,
+                    "must be owner of topic \"" + topic.name + "\"");
+}
+
+void check_publisher(const Registry &registry, const Topic &topic) {
+    if (call([&] { return has_privs_of_role(GetUserId(), topic.owner); }))
+        return;
+    Rows grants = registry.run("SELECT role::oid FROM @.rtd_topic_grant"
+                               " WHERE topic = $1 AND privilege = 'publish'",
+                               {text_value(topic.name)});
+    for (const Row &row : grants.rows) {
+        Oid role = row[0].oid();
+        if (call([&] { return has_privs_of_role(GetUserId(), role); }))
+            return;
+    }
+    throw Error(ERRCODE_INSUFFICIENT_PRIVILEGE,
+                "permission denied to publish to topic \"" + topic.name + "\"", {},
+                "Its owner can allow it: rtd_grant('" + topic.name + "', role, 'publish').");
+}
+
+std::vector<std::string> checked_instance(const Topic &topic, const TextList &params) {
+    if (params.size() != topic.parameters.size()) {
+        std::string names;
+        for (const std::string &name : topic.parameters)
+            names += (names.empty() ? "" : ", ") + name;
+        throw invalid("topic \"" + topic.name + "\" has " +
+                          std::to_string(topic.parameters.size()) + " parameters, but " +
+                          std::to_string(params.size()) + " were given",
+                      names.empty() ? "" : "Its parameters are: " + names + ".");
+    }
+    std::vector<std::string> instance;
+    for (const std::optional<std::string> &param : params) {
+        if (!param)
+            throw Error(ERRCODE_NULL_VALUE_NOT_ALLOWED,
+                        "a parameter of topic \"" + topic.name + "\" must not be null");
+        instance.push_back(to_utf8(*param));
+    }
+    return instance;
+}
+
+void check_message_type(const std::string &type) {
+    bool readable = !type.empty() && type.size() <= kMaxMessageTypeBytes &&
+                    std::all_of(type.begin(), type.end(), [](char c) {
+                        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                               (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.' ||
+                               c == ':';
+                    });
+    if (!readable)
+        throw invalid("\"" + type + "\" is not a message type",
+                      "A message type has 1 to " + std::to_string(kMaxMessageTypeBytes) +
+                          " letters, digits or characters of \"_-.:\".");
+    if (type.rfind("rtd_", 0) == 0)
+        throw invalid("message type \"" + type + "\" is reserved",
+                      "Types that begin with rtd_ are control messages.");
+}
+
+void check_channel_name(const std::string &channel) {
+    if (channel.empty() || channel.size() >= NAMEDATALEN)
+        throw invalid("the name of a channel must have 1 to " + std::to_string(NAMEDATALEN - 1) +
+                      " bytes");
+}
+
+void create_event_topic(const Registry &registry, const std::string &name) {
+    check_may_create();
+    Declaration topic;
+    topic.name = name;
+    check_topic_name(name);
+    insert_topic(registry, topic);
+}
+
+} // namespace rtd::pg
+
+using namespace rtd::pg;
+
+RTD_FUNCTION(rtd_create_topic) {
+    return enter([&]() -> Datum {
+        Arguments arguments(fcinfo);
+        check_may_create();
+        Declaration topic = read_declaration(arguments);
+        if (insert_topic(Registry(arguments.function()), topic))
+            return 0;
+        std::string message = "topic \"" + topic.name + "\" already exists";
+        if (!arguments.boolean(kIfNotExists, false))
+            throw Error(ERRCODE_DUPLICATE_OBJECT, message, {},
+                        "Change it with rtd_alter_topic(), or say if_not_exists => true.");
+        notice(message + ", skipping");
+        return 0;
+    });
+}
+
+RTD_FUNCTION(rtd_alter_topic) {
+    return enter([&]() -> Datum {
+        Arguments arguments(fcinfo);
+        alter_topic(Registry(arguments.function()), read_declaration(arguments));
+        return 0;
+    });
+}
+
+RTD_FUNCTION(rtd_drop_topic) {
+    return enter([&]() -> Datum {
+        Arguments arguments(fcinfo);
+        drop_topic(Registry(arguments.function()),
+                   arguments.needed_text(0, "the name of the topic"), arguments.boolean(1, false));
+        return 0;
+    });
+}
+
+// At the end of the install script, so that a running hub notices the extension.
+RTD_FUNCTION(rtd_catalog_changed) {
+    (void)fcinfo;
+    return enter([]() -> Datum {
+        note_catalog_change();
+        return 0;
+    });
+}

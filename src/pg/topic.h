@@ -1,0 +1,44 @@
+// Topics as the registry knows them: look-up, and who may do what with one.
+#pragma once
+#include "core/fence.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pg/registry.h"
+
+#include "pg/prelude.h"
+
+namespace rtd::pg {
+
+struct Topic {
+    std::string name;
+    bool is_state = false;
+    Oid owner = InvalidOid;
+    std::optional<std::string> query;
+    std::string search_path;
+    std::vector<std::string> parameters; // their names
+    bool retain = false;
+};
+
+std::optional<Topic> find_topic(const Registry &registry, const std::string &name);
+// Throws if there is none.
+Topic needed_topic(const Registry &registry, const std::string &name);
+
+// The caller must be the owner, a member of the owner's role, or a superuser.
+void check_owner(const Topic &topic);
+// ... or have been granted publish.
+void check_publisher(const Registry &registry, const Topic &topic);
+
+// The parameters of one instance: as many as the topic has, none of them NULL.
+std::vector<std::string> checked_instance(const Topic &topic, const TextList &params);
+
+// Refuses what can be neither a message type nor told from rtd's own.
+void check_message_type(const std::string &type);
+void check_channel_name(const std::string &channel);
+
+// Makes an event topic with the default options, for rtd_watch_table() without a topic.
+void create_event_topic(const Registry &registry, const std::string &name);
+
+} // namespace rtd::pg

@@ -1,0 +1,111 @@
+// Parse analysis of topic queries; see topic_query.h. Runs in backends when a topic is made and in
+// query workers before a topic's first run. Nothing is executed here.
+#include "pg/topic_query.h"
+
+#include "pg/boundary.h"
+
+#include "pg/prelude.h"
+
+extern "C" {
+#include "nodes/nodeFuncs.h"
+#include "nodes/parsenodes.h"
+#include "parser/analyze.h"
+#include "parser/parse_relation.h"
+#include "tcop/tcopprot.h"
+}
+
+// Walkers are declared without arguments before PostgreSQL 16.
+#if PG_VERSION_NUM >= 160000
+#define RTD_WALKER(walker) walker
+#else
+#define RTD_WALKER(walker) reinterpret_cast<bool (*)()>(reinterpret_cast<void (*)()>(walker))
+#endif
+
+namespace rtd::pg {
+
+namespace {
+
+const char kOneSelect[] = "The query of a topic is one SELECT, WITH .. SELECT, VALUES or TABLE.";
+
+RawStmt *parse_one_select(const std::string &query) {
+    List *statements = call([&] { return pg_parse_query(query.c_str()); });
+    if (list_length(statements) == 0)
+        throw Error(ERRCODE_SYNTAX_ERROR, "the query of a topic must not be empty", {}, kOneSelect);
+    if (list_length(statements) > 1)
+        throw Error(ERRCODE_SYNTAX_ERROR, "the query of a topic must be one statement",
+                    "It has " + std::to_string(list_length(statements)) + " statements.",
+                    kOneSelect);
+    auto *raw = static_cast<RawStmt *>(linitial(statements));
+    if (!IsA(raw->stmt, SelectStmt))
+        throw Error(ERRCODE_FEATURE_NOT_SUPPORTED, "the query of a topic must be a SELECT", {},
+                    kOneSelect);
+    return raw;
+}
+
+bool changes_or_locks(Node *node, void *context) {
+    if (node == nullptr)
+        return false;
+    if (IsA(node, Query)) {
+        auto *query = reinterpret_cast<Query *>(node);
+        if (query->commandType != CMD_SELECT || query->hasModifyingCTE || query->rowMarks != NIL)
+            return true;
+        return query_tree_walker(query, RTD_WALKER(changes_or_locks), context, 0);
+    }
+    return expression_tree_walker(node, RTD_WALKER(changes_or_locks), context);
+}
+
+bool has_single_json_column(const Query *query) {
+    TargetEntry *only = nullptr;
+    ListCell *cell;
+    foreach (cell, query->targetList) {
+        auto *entry = static_cast<TargetEntry *>(lfirst(cell));
+        if (entry->resjunk)
+            continue;
+        if (only != nullptr)
+            return false;
+        only = entry;
+    }
+    if (only == nullptr)
+        throw Error(ERRCODE_SYNTAX_ERROR, "the query of a topic must return at least one column");
+    Oid type = call([&] { return getBaseType(exprType(reinterpret_cast<Node *>(only->expr))); });
+    return type == JSONOID || type == JSONBOID || type == TEXTOID;
+}
+
+} // namespace
+
+TopicQuery analyze_topic_query(const std::string &query, size_t parameter_count) {
+    RawStmt *raw = parse_one_select(query);
+    Oid *types = nullptr;
+    int type_count = static_cast<int>(parameter_count);
+    Query *analyzed = call([&] {
+        types = static_cast<Oid *>(palloc0((parameter_count + 1) * sizeof(Oid)));
+        return parse_analyze_varparams(raw, query.c_str(), &types, &type_count, nullptr);
+    });
+    // SELECT INTO becomes a utility command by its analysis.
+    if (analyzed->commandType != CMD_SELECT)
+        throw Error(ERRCODE_FEATURE_NOT_SUPPORTED, "the query of a topic must not be SELECT INTO",
+                    {}, kOneSelect);
+    bool writes =
+        call([&] { return changes_or_locks(reinterpret_cast<Node *>(analyzed), nullptr); });
+    if (writes)
+        throw Error(ERRCODE_FEATURE_NOT_SUPPORTED,
+                    "the query of a topic must neither modify data nor lock rows",
+                    "It runs in a read-only transaction.", kOneSelect);
+    if (call([&] { return isQueryUsingTempRelation(analyzed); }))
+        throw Error(ERRCODE_FEATURE_NOT_SUPPORTED,
+                    "the query of a topic must not use temporary tables",
+                    "It runs in another session, which cannot see them.");
+    if (type_count > static_cast<int>(parameter_count))
+        throw Error(ERRCODE_UNDEFINED_PARAMETER,
+                    "the query uses parameter $" + std::to_string(type_count) +
+                        ", but the topic has " + std::to_string(parameter_count),
+                    {}, "Name the topic's parameters: parameters => '{project_id,session_id}'.");
+
+    TopicQuery result;
+    result.single_json_column = has_single_json_column(analyzed);
+    for (size_t i = 0; i < parameter_count; i++)
+        result.parameter_types.push_back(OidIsValid(types[i]) ? types[i] : TEXTOID);
+    return result;
+}
+
+} // namespace rtd::pg

@@ -1,0 +1,542 @@
+// rtd_trigger(): what runs when a watched table is written. In the writer's backend, so it is the
+// one place where a mistake of ours would cost a user's transaction.
+//
+//   find    The watch of this trigger, kept in the backend: its row of rtd_watch, with column names
+//           resolved to attributes of this very table. A relcache invalidation (DDL on the table,
+//           or rtd_alter_topic()) makes the next firing read it again.
+//   decide  An UPDATE that changes nothing makes no event. One that changes the key or a parameter
+//           makes two: for the old row and for the new one.
+//   deliver To rtd (unless an equal event of a state topic is pending: then the payload is not even
+//           built), to the NOTIFY channel, to the audit log.
+//
+// No SPI on the way of a row, except the INSERT of an audited watch. What went wrong with the watch
+// itself (a column was renamed, the registration is gone) is a WARNING once per session and table,
+// and the write goes on.
+//
+// Memory: a Watch owns a memory context under TopMemoryContext. Row data lives in the executor's
+// per-tuple context, which is current here.
+#include "pg/watch.h"
+
+#include <memory>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "core/event.h"
+#include "pg/json_time.h"
+#include "pg/pending_events.h"
+
+#include "pg/prelude.h"
+
+extern "C" {
+#include "access/htup_details.h"
+#include "catalog/partition.h"
+#include "commands/async.h"
+#include "commands/trigger.h"
+#include "lib/stringinfo.h"
+#include "nodes/makefuncs.h"
+#include "utils/datum.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/inval.h"
+#include "utils/json.h"
+#include "utils/rel.h"
+}
+
+namespace rtd::pg {
+
+namespace {
+
+// Longest payload that Async_Notify() takes: NOTIFY_PAYLOAD_MAX_LENGTH - 1 of async.c.
+constexpr size_t kMaxNotifyBytes = BLCKSZ - NAMEDATALEN - 128 - 1;
+
+// A column of the payload. Trivial, because it is used inside call().
+struct PayloadColumn {
+    const char *label;    // `, "review_id": `
+    const char *constant; // for TABLE: the JSON text; otherwise null
+    AttrNumber attribute; // 0: not there any more
+    bool is_key;
+    FmgrInfo to_json;
+};
+
+struct ParameterColumn {
+    AttrNumber attribute; // 0: unknown here, matches every value
+    Oid type;
+    FmgrInfo output;
+};
+
+struct Watch {
+    explicit Watch(MemoryContext memory) : memory(memory) {}
+    ~Watch() { MemoryContextDelete(memory); }
+    Watch(const Watch &) = delete;
+    Watch &operator=(const Watch &) = delete;
+
+    MemoryContext memory;
+    Oid relation = InvalidOid; // the table that was written
+    Oid watched = InvalidOid;  // the same, or the partitioned table it belongs to
+    bool valid = true;         // cleared by an invalidation
+    bool registered = true;    // false: no row in rtd_watch, nothing to do
+
+    std::string topic;
+    bool is_state = false;
+    Delivery delivery = Delivery::if_subscribed;
+    std::vector<PayloadColumn> columns;
+    std::vector<ParameterColumn> parameters;
+    uint64_t state_key = 0; // of a state topic without parameters
+    std::optional<std::string> channel;
+    bool audit = false;
+    std::string table;         // in the payload and in the log
+    std::string audited_table; // with its schema
+};
+
+// shared_ptr, because an output function called for one row may write to a watched table itself,
+// and find that the watch in use was invalidated.
+using WatchPointer = std::shared_ptr<Watch>;
+std::unordered_map<Oid, WatchPointer> *watches = nullptr; // by trigger
+uint64_t invalidations = 0;
+
+void forget(Datum, Oid relation) {
+    invalidations++;
+    for (auto &[trigger, watch] : *watches)
+        if (!OidIsValid(relation) || relation == watch->relation || relation == watch->watched)
+            watch->valid = false;
+}
+
+void warn_once(Oid relation, int sqlstate, const std::string &message, const std::string &detail,
+               const std::string &hint) {
+    static auto *warned = new std::unordered_set<Oid>();
+    if (warned->insert(relation).second)
+        warn(sqlstate, message, detail, hint);
+}
+
+// ---- find ----
+
+std::string json_string(const std::string &text) {
+    return call([&] {
+        StringInfoData json;
+        initStringInfo(&json);
+        escape_json(&json, text.c_str());
+        return json.data;
+    });
+}
+
+const char *keep(MemoryContext memory, const std::string &text) {
+    return call([&] { return MemoryContextStrdup(memory, text.c_str()); });
+}
+
+// to_json(anyelement) as an expression of this type would call it.
+FmgrInfo to_json_of(MemoryContext memory, Oid type) {
+    return call([&] {
+        MemoryContext caller = MemoryContextSwitchTo(memory);
+        FmgrInfo function;
+        fmgr_info_cxt(F_TO_JSON, &function, memory);
+        auto *argument = makeNullConst(type, -1, InvalidOid);
+        auto *expression = makeFuncExpr(F_TO_JSON, JSONOID, list_make1(argument), InvalidOid,
+                                        InvalidOid, COERCE_EXPLICIT_CALL);
+        fmgr_info_set_expr(reinterpret_cast<Node *>(expression), &function);
+        MemoryContextSwitchTo(caller);
+        return function;
+    });
+}
+
+FmgrInfo output_of(MemoryContext memory, Oid type) {
+    return call([&] {
+        Oid output;
+        bool is_varlena;
+        FmgrInfo function;
+        getTypeOutputInfo(type, &output, &is_varlena);
+        fmgr_info_cxt(output, &function, memory);
+        return function;
+    });
+}
+
+void resolve_columns(Watch &watch, Relation relation, const TextList &entries,
+                     std::string &missing) {
+    TupleDesc description = RelationGetDescr(relation);
+    std::vector<ColumnEntry> columns;
+    for (const std::optional<std::string> &entry : entries)
+        columns.push_back(parse_column_entry(entry.value_or(""), description));
+    std::vector<bool> is_key = key_columns(relation, columns);
+    for (size_t i = 0; i < columns.size(); i++) {
+        PayloadColumn column{};
+        column.label = keep(watch.memory, ", " + json_string(columns[i].name) + ": ");
+        column.is_key = is_key[i];
+        if (columns[i].is_table()) {
+            column.constant = keep(watch.memory, json_string(watch.table));
+        } else {
+            column.attribute = find_attribute(description, columns[i].column);
+            if (column.attribute == 0)
+                missing += (missing.empty() ? "\"" : ", \"") + columns[i].column + "\"";
+            else
+                column.to_json = to_json_of(
+                    watch.memory, TupleDescAttr(description, column.attribute - 1)->atttypid);
+        }
+        watch.columns.push_back(column);
+    }
+}
+
+void resolve_parameters(Watch &watch, Relation relation, const TextList &names,
+                        std::string &missing) {
+    TupleDesc description = RelationGetDescr(relation);
+    for (const std::optional<std::string> &name : names) {
+        ParameterColumn parameter{};
+        if (name) {
+            parameter.attribute = find_attribute(description, *name);
+            if (parameter.attribute == 0) {
+                missing += (missing.empty() ? "\"" : ", \"") + *name + "\"";
+            } else {
+                parameter.type = TupleDescAttr(description, parameter.attribute - 1)->atttypid;
+                parameter.output = output_of(watch.memory, parameter.type);
+            }
+        }
+        watch.parameters.push_back(parameter);
+    }
+}
+
+// The table and, if it is a partition, those it belongs to, whose watch it may have inherited.
+TextList with_ancestors(Relation relation) {
+    TextList oids{std::to_string(RelationGetRelid(relation))};
+    if (!relation->rd_rel->relispartition)
+        return oids;
+    List *ancestors = call([&] { return get_partition_ancestors(RelationGetRelid(relation)); });
+    ListCell *cell;
+    foreach (cell, ancestors)
+        oids.emplace_back(std::to_string(lfirst_oid(cell)));
+    return oids;
+}
+
+// Reads the registration. Sees what is committed by now even in an old snapshot, because the
+// trigger itself was found that way.
+WatchPointer read_watch(const TriggerData *data) {
+    const Trigger *trigger = data->tg_trigger;
+    Relation relation = data->tg_relation;
+    std::string relation_name = RelationGetRelationName(relation);
+    auto watch = std::make_shared<Watch>(call(
+        [] { return AllocSetContextCreate(TopMemoryContext, "rtd watch", ALLOCSET_SMALL_SIZES); }));
+    watch->relation = RelationGetRelid(relation);
+    watch->topic = trigger->tgnargs == 1 ? trigger->tgargs[0] : "";
+
+    Registry registry(trigger->tgfoid);
+    Rows found = registry.run_fresh(
+        "SELECT t.kind = 'state', t.retain, w.columns, w.parameters, w.channel, w.audit,"
+        " c.relname, quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.oid"
+        " FROM @.rtd_watch w JOIN @.rtd_topic t ON t.name = w.topic"
+        " JOIN pg_class c ON c.oid = w.relation JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE w.topic = $1 AND w.relation = ANY ($2::oid[])"
+        " ORDER BY array_position($2::oid[], w.relation::oid) LIMIT 1",
+        {text_value(watch->topic), texts_value(with_ancestors(relation))});
+    if (found.rows.empty()) {
+        watch->registered = false;
+        warn_once(watch->relation, ERRCODE_UNDEFINED_OBJECT,
+                  "trigger \"" + std::string(trigger->tgname) + "\" of table \"" + relation_name +
+                      "\" is not registered with rtd and does nothing",
+                  {}, "Make it with rtd_watch_table(), or drop it.");
+        return watch;
+    }
+    const Row &row = found.rows[0];
+    watch->is_state = row[0].boolean();
+    watch->delivery =
+        !watch->is_state && row[1].boolean() ? Delivery::always : Delivery::if_subscribed;
+    watch->channel = row[4].text;
+    watch->audit = row[5].boolean();
+    watch->table = row[6].text.value_or("");
+    watch->audited_table = row[7].text.value_or("");
+    watch->watched = row[8].oid();
+    watch->state_key = instance_key(watch->topic, {});
+
+    std::string missing;
+    resolve_columns(*watch, relation, row[2].elements, missing);
+    resolve_parameters(*watch, relation, row[3].elements, missing);
+    if (!missing.empty())
+        warn_once(watch->relation, ERRCODE_UNDEFINED_COLUMN,
+                  "events of table \"" + relation_name + "\" for topic \"" + watch->topic +
+                      "\" are incomplete",
+                  "These columns do not exist any more: " + missing + ".",
+                  "Call rtd_watch_table() again with the present columns.");
+    return watch;
+}
+
+WatchPointer find_watch(const TriggerData *data) {
+    if (watches == nullptr) {
+        watches = new std::unordered_map<Oid, WatchPointer>();
+        call([] { CacheRegisterRelcacheCallback(forget, 0); });
+    }
+    auto known = watches->find(data->tg_trigger->tgoid);
+    if (known != watches->end() && known->second->valid)
+        return known->second;
+    uint64_t invalidations_before = invalidations;
+    WatchPointer watch = read_watch(data);
+    // An invalidation that came while it was read may be about it: good for this row only.
+    watch->valid = invalidations == invalidations_before;
+    (*watches)[data->tg_trigger->tgoid] = watch;
+    return watch;
+}
+
+// ---- decide ----
+
+bool attribute_changed(AttrNumber number, HeapTuple before, HeapTuple after,
+                       TupleDesc description) {
+    Form_pg_attribute attribute = TupleDescAttr(description, number - 1);
+    bool null_before, null_after;
+    Datum old_value = heap_getattr(before, number, description, &null_before);
+    Datum new_value = heap_getattr(after, number, description, &null_after);
+    if (null_before || null_after)
+        return null_before != null_after;
+    return !datum_image_eq(old_value, new_value, attribute->attbyval, attribute->attlen);
+}
+
+// As a record comparison by image; most rows are told apart, or found equal, by their bytes.
+bool row_changed(HeapTuple before, HeapTuple after, TupleDesc description) {
+    HeapTupleHeader old_header = before->t_data, new_header = after->t_data;
+    if (before->t_len == after->t_len && old_header->t_hoff == new_header->t_hoff &&
+        HeapTupleHeaderGetNatts(old_header) == HeapTupleHeaderGetNatts(new_header) &&
+        (old_header->t_infomask & ~HEAP_XACT_MASK) == (new_header->t_infomask & ~HEAP_XACT_MASK) &&
+        memcmp(reinterpret_cast<char *>(old_header) + SizeofHeapTupleHeader,
+               reinterpret_cast<char *>(new_header) + SizeofHeapTupleHeader,
+               before->t_len - SizeofHeapTupleHeader) == 0)
+        return false;
+    for (AttrNumber number = 1; number <= description->natts; number++)
+        if (!TupleDescAttr(description, number - 1)->attisdropped &&
+            attribute_changed(number, before, after, description))
+            return true;
+    return false;
+}
+
+bool key_changed(const Watch &watch, HeapTuple before, HeapTuple after, TupleDesc description) {
+    return call([&] {
+        for (const PayloadColumn &column : watch.columns)
+            if (column.is_key && column.attribute != 0 &&
+                attribute_changed(column.attribute, before, after, description))
+                return true;
+        for (const ParameterColumn &parameter : watch.parameters)
+            if (parameter.attribute != 0 &&
+                attribute_changed(parameter.attribute, before, after, description))
+                return true;
+        return false;
+    });
+}
+
+// ---- payload ----
+
+enum class Content { all, key, operation };
+
+void append_columns(StringInfo json, const Watch &watch, HeapTuple row, TupleDesc description,
+                    bool only_key) {
+    for (const PayloadColumn &column : watch.columns) {
+        if (only_key && !column.is_key)
+            continue;
+        if (column.constant != nullptr) {
+            appendStringInfoString(json, column.label);
+            appendStringInfoString(json, column.constant);
+            continue;
+        }
+        if (row == nullptr || column.attribute == 0)
+            continue;
+        bool null;
+        Datum value = heap_getattr(row, column.attribute, description, &null);
+        appendStringInfoString(json, column.label);
+        if (null) {
+            appendStringInfoString(json, "null");
+            continue;
+        }
+        FmgrInfo *to_json = const_cast<FmgrInfo *>(&column.to_json);
+        text *value_json = DatumGetTextPP(FunctionCall1(to_json, value));
+        appendBinaryStringInfo(json, VARDATA_ANY(value_json),
+                               static_cast<int>(VARSIZE_ANY_EXHDR(value_json)));
+    }
+}
+
+// In the server's encoding and the current memory context.
+const char *build_payload(const Watch &watch, const char *operation, HeapTuple row,
+                          TupleDesc description, Content content) {
+    return call([&] {
+        StringInfoData json;
+        initStringInfo(&json);
+        appendStringInfo(&json, "{\"operation\": \"%s\"", operation);
+        if (content != Content::operation)
+            append_columns(&json, watch, row, description, content == Content::key);
+        appendStringInfoString(&json, ", \"timestamp\": ");
+        append_json_timestamp(&json, GetCurrentTimestamp());
+        appendStringInfoChar(&json, '}');
+        return json.data;
+    });
+}
+
+// ---- deliver ----
+
+// What a client writes into a path for this value: the text of the value.
+const char *parameter_text(const ParameterColumn &parameter, Datum value) {
+    return call([&] {
+        if (parameter.type == BOOLOID) // its cast to text, not its output
+            return DatumGetBool(value) ? "true" : "false";
+        char *text = OutputFunctionCall(const_cast<FmgrInfo *>(&parameter.output), value);
+        if (parameter.type == BPCHAROID)
+            for (size_t end = strlen(text); end > 0 && text[end - 1] == ' '; end--)
+                text[end - 1] = '\0';
+        return static_cast<const char *>(text);
+    });
+}
+
+// False if a parameter of the row is NULL: no instance has that value.
+bool read_parameters(const Watch &watch, HeapTuple row, TupleDesc description,
+                     std::vector<std::optional<std::string>> &params) {
+    for (const ParameterColumn &parameter : watch.parameters) {
+        if (row == nullptr || parameter.attribute == 0) {
+            params.emplace_back(std::nullopt);
+            continue;
+        }
+        bool null = false;
+        Datum value =
+            call([&] { return heap_getattr(row, parameter.attribute, description, &null); });
+        if (null)
+            return false;
+        params.emplace_back(to_utf8(parameter_text(parameter, value)));
+    }
+    return true;
+}
+
+// Unlike interest_key(), tells unknown parameters apart from each other and from every value.
+uint64_t collapse_key(const Watch &watch, const std::vector<std::optional<std::string>> &params) {
+    if (params.empty())
+        return watch.state_key;
+    std::vector<std::string> marked;
+    for (const std::optional<std::string> &param : params)
+        marked.push_back(param ? "=" + *param : "*");
+    return instance_key(watch.topic, marked);
+}
+
+struct Change {
+    const char *operation;
+    HeapTuple row; // null for TRUNCATE
+    TupleDesc description;
+};
+
+const char *payload_of(const Watch &watch, const Change &change, Content content) {
+    return build_payload(watch, change.operation, change.row, change.description, content);
+}
+
+void deliver_to_rtd(const Watch &watch, const Change &change, const char *&payload) {
+    if (!hub_is_reachable())
+        return;
+    Event event;
+    if (!read_parameters(watch, change.row, change.description, event.params))
+        return;
+    if (watch.is_state && collapse_pending(collapse_key(watch, event.params)))
+        return;
+    payload = payload_of(watch, change, Content::all);
+    event.kind = EventKind::change;
+    event.topic = watch.topic;
+    event.origin = to_utf8(watch.table);
+    event.source = "event";
+    event.payload = to_utf8(payload);
+    add_pending(event, watch.delivery);
+}
+
+// A payload that NOTIFY would refuse must not fail the write.
+void deliver_to_channel(const Watch &watch, const Change &change, const char *payload) {
+    if (payload == nullptr)
+        payload = payload_of(watch, change, Content::all);
+    size_t full_bytes = strlen(payload);
+    if (full_bytes > kMaxNotifyBytes)
+        payload = payload_of(watch, change, Content::key);
+    if (strlen(payload) > kMaxNotifyBytes)
+        payload = payload_of(watch, change, Content::operation);
+    if (full_bytes > kMaxNotifyBytes) {
+        static bool warned = false;
+        if (!warned)
+            warn(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                 "payload for channel \"" + *watch.channel + "\" was shortened",
+                 "It has " + std::to_string(full_bytes) + " bytes; NOTIFY takes " +
+                     std::to_string(kMaxNotifyBytes) + ".",
+                 "Clients of rtd get it whole. Let the watch of \"" + watch.table +
+                     "\" carry fewer columns.");
+        warned = true;
+    }
+    call([&] { Async_Notify(watch.channel->c_str(), payload); });
+}
+
+void append_to_audit_log(const Registry &registry, const Watch &watch, const Change &change) {
+    bool has_key = false;
+    for (const PayloadColumn &column : watch.columns)
+        has_key = has_key || (column.is_key && column.attribute != 0);
+    Value key{JSONBOID, 0, true};
+    if (change.row != nullptr && has_key) {
+        key.null = false;
+        key.datum = call([&] {
+            StringInfoData json;
+            initStringInfo(&json);
+            append_columns(&json, watch, change.row, change.description, true);
+            json.data[0] = '{'; // in place of the first comma
+            appendStringInfoChar(&json, '}');
+            return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+        });
+    }
+    registry.run("INSERT INTO @.rtd_audit_log (relation, action, key, changed_at)"
+                 " VALUES ($1, $2, $3, pg_catalog.clock_timestamp())",
+                 {text_value(watch.audited_table), text_value(std::string(change.operation)), key});
+}
+
+void deliver(const TriggerData *data, const Watch &watch, const Change &change) {
+    const char *payload = nullptr;
+    deliver_to_rtd(watch, change, payload);
+    if (watch.channel)
+        deliver_to_channel(watch, change, payload);
+    if (watch.audit)
+        append_to_audit_log(Registry(data->tg_trigger->tgfoid), watch, change);
+}
+
+void on_update(const TriggerData *data, const Watch &watch, TupleDesc description) {
+    HeapTuple before = data->tg_trigtuple, after = data->tg_newtuple;
+    if (!call([&] { return row_changed(before, after, description); }))
+        return;
+    if (key_changed(watch, before, after, description))
+        deliver(data, watch, {"UPDATE", before, description});
+    deliver(data, watch, {"UPDATE", after, description});
+}
+
+void fire(const TriggerData *data) {
+    WatchPointer watch = find_watch(data);
+    if (!watch->registered)
+        return;
+    TupleDesc description = RelationGetDescr(data->tg_relation);
+    TriggerEvent event = data->tg_event;
+    if (TRIGGER_FIRED_BY_TRUNCATE(event))
+        deliver(data, *watch, {"TRUNCATE", nullptr, description});
+    else if (TRIGGER_FIRED_BY_UPDATE(event))
+        on_update(data, *watch, description);
+    else if (TRIGGER_FIRED_BY_INSERT(event))
+        deliver(data, *watch, {"INSERT", data->tg_trigtuple, description});
+    else
+        deliver(data, *watch, {"DELETE", data->tg_trigtuple, description});
+}
+
+} // namespace
+
+} // namespace rtd::pg
+
+using namespace rtd::pg;
+
+RTD_FUNCTION(rtd_trigger) {
+    return enter([&]() -> Datum {
+        if (!CALLED_AS_TRIGGER(fcinfo))
+            throw Error(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+                        "rtd_trigger() was not called by a trigger");
+        auto *data = reinterpret_cast<const TriggerData *>(fcinfo->context);
+        bool row_trigger = TRIGGER_FIRED_FOR_ROW(data->tg_event);
+        if (!TRIGGER_FIRED_AFTER(data->tg_event) ||
+            row_trigger == static_cast<bool>(TRIGGER_FIRED_BY_TRUNCATE(data->tg_event)))
+            throw Error(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+                        "rtd_trigger() must be fired AFTER .. FOR EACH ROW, or AFTER TRUNCATE");
+        fire(data);
+        return PointerGetDatum(nullptr);
+    });
+}
+
+// On the registry's own tables, so that the hub also notices rows that pg_restore or a superuser
+// writes.
+RTD_FUNCTION(rtd_catalog_trigger) {
+    (void)fcinfo;
+    return enter([]() -> Datum {
+        note_catalog_change();
+        return PointerGetDatum(nullptr);
+    });
+}

@@ -1,0 +1,608 @@
+// rtd_watch_table() and rtd_unwatch_table(). Runs in backends.
+//
+// A watch is a row of rtd_watch and one or two triggers, `rtd_<topic>` for rows and
+// `rtd_<topic>_truncate`. The triggers' only argument is the topic; everything else is read from
+// rtd_watch when a backend first fires them, so the row is the one truth, a trigger that somebody
+// makes by hand does nothing, and changing a topic needs no DDL on the tables that feed it.
+//
+// The triggers are made by the caller (who needs the TRIGGER privilege, and in whose name the
+// condition is analyzed) and depend on the extension: DROP EXTENSION takes them along, and the
+// table works on.
+#include "pg/watch.h"
+
+#include <algorithm>
+
+#include "core/event.h"
+#include "pg/pending_events.h"
+#include "pg/topic.h"
+
+#include "pg/prelude.h"
+
+extern "C" {
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/catalog.h"
+#include "catalog/dependency.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_trigger.h"
+#include "commands/trigger.h"
+#include "nodes/makefuncs.h"
+#include "nodes/parsenodes.h"
+#include "parser/parser.h"
+#include "storage/lmgr.h"
+#include "utils/fmgrprotos.h"
+#include "utils/inval.h"
+#include "utils/syscache.h"
+}
+
+namespace rtd::pg {
+
+namespace {
+
+struct Operation {
+    const char *name;
+    int16 event;
+};
+constexpr Operation kOperations[] = {
+    {"INSERT", TRIGGER_TYPE_INSERT},
+    {"UPDATE", TRIGGER_TYPE_UPDATE},
+    {"DELETE", TRIGGER_TYPE_DELETE},
+    {"TRUNCATE", TRIGGER_TYPE_TRUNCATE},
+};
+
+std::string quoted(const std::string &text) {
+    return "\"" + text + "\"";
+}
+
+std::string upper(std::string text) {
+    for (char &c : text)
+        c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+    return text;
+}
+
+std::string trimmed(const std::string &text) {
+    size_t first = text.find_first_not_of(' ');
+    return first == std::string::npos ? ""
+                                      : text.substr(first, text.find_last_not_of(' ') - first + 1);
+}
+
+std::string columns_of(TupleDesc description) {
+    std::string names;
+    for (int i = 0; i < description->natts; i++) {
+        Form_pg_attribute attribute = TupleDescAttr(description, i);
+        if (!attribute->attisdropped)
+            names += (names.empty() ? "" : ", ") + std::string(NameStr(attribute->attname));
+    }
+    return names;
+}
+
+// ---- what is watched ----
+
+const char *what_it_is(char relkind) {
+    switch (relkind) {
+    case RELKIND_VIEW:
+        return "a view";
+    case RELKIND_MATVIEW:
+        return "a materialized view";
+    case RELKIND_FOREIGN_TABLE:
+        return "a foreign table";
+    case RELKIND_SEQUENCE:
+        return "a sequence";
+    case RELKIND_INDEX:
+    case RELKIND_PARTITIONED_INDEX:
+        return "an index";
+    default:
+        return "not a table";
+    }
+}
+
+// An open relation, locked against other DDL until the transaction ends.
+class LockedTable {
+  public:
+    explicit LockedTable(Oid oid)
+        : relation_(call([&] { return relation_open(oid, ShareRowExclusiveLock); })) {}
+    ~LockedTable() { relation_close(relation_, NoLock); }
+    LockedTable(const LockedTable &) = delete;
+    LockedTable &operator=(const LockedTable &) = delete;
+
+    Relation get() const { return relation_; }
+    Oid oid() const { return RelationGetRelid(relation_); }
+    std::string name() const { return RelationGetRelationName(relation_); }
+    TupleDesc description() const { return RelationGetDescr(relation_); }
+
+  private:
+    Relation relation_;
+};
+
+void check_may_watch(Oid relation) {
+    const char *name = call([&] { return get_rel_name(relation); });
+    if (name == nullptr)
+        throw Error(ERRCODE_UNDEFINED_TABLE,
+                    "relation with OID " + std::to_string(relation) + " does not exist");
+    bool may = call([&] {
+        return DatumGetBool(DirectFunctionCall2(has_table_privilege_id, ObjectIdGetDatum(relation),
+                                                CStringGetTextDatum("TRIGGER")));
+    });
+    if (!may)
+        throw Error(
+            ERRCODE_INSUFFICIENT_PRIVILEGE, "permission denied to watch table " + quoted(name), {},
+            "Watching needs what CREATE TRIGGER needs: the TRIGGER privilege on the table.");
+}
+
+void check_can_be_watched(const LockedTable &table) {
+    Form_pg_class form = table.get()->rd_rel;
+    if (form->relkind != RELKIND_RELATION && form->relkind != RELKIND_PARTITIONED_TABLE)
+        throw Error(ERRCODE_WRONG_OBJECT_TYPE,
+                    "cannot watch " + quoted(table.name()) + ": it is " + what_it_is(form->relkind),
+                    {}, "Watch the tables whose rows it shows.");
+    if (IsCatalogRelation(table.get()))
+        throw Error(ERRCODE_WRONG_OBJECT_TYPE,
+                    "cannot watch " + quoted(table.name()) + ": it is a system catalog");
+    if (form->relpersistence == RELPERSISTENCE_TEMP)
+        throw Error(ERRCODE_WRONG_OBJECT_TYPE,
+                    "cannot watch " + quoted(table.name()) + ": it is a temporary table",
+                    "Only its own session can see it.");
+    Oid extension = call([&] { return getExtensionOfObject(RelationRelationId, table.oid()); });
+    if (OidIsValid(extension) && extension == call([] { return get_extension_oid("rtd", true); }))
+        throw Error(ERRCODE_WRONG_OBJECT_TYPE,
+                    "cannot watch " + quoted(table.name()) + ": it belongs to rtd itself");
+}
+
+// ---- what an event carries ----
+
+std::vector<std::string> primary_key_of(const LockedTable &table) {
+    Bitmapset *key = call(
+        [&] { return RelationGetIndexAttrBitmap(table.get(), INDEX_ATTR_BITMAP_PRIMARY_KEY); });
+    std::vector<std::string> names;
+    for (int bit = -1; (bit = bms_next_member(key, bit)) >= 0;) {
+        AttrNumber attribute = static_cast<AttrNumber>(bit + FirstLowInvalidHeapAttributeNumber);
+        names.emplace_back(NameStr(TupleDescAttr(table.description(), attribute - 1)->attname));
+    }
+    return names;
+}
+
+void check_payload_names(const std::vector<ColumnEntry> &columns) {
+    std::vector<std::string> taken = {"operation", "timestamp"};
+    for (const ColumnEntry &column : columns) {
+        if (column.name == "operation" || column.name == "timestamp")
+            throw Error(ERRCODE_RESERVED_NAME,
+                        "column " + quoted(column.name) +
+                            " has the name of a field that every "
+                            "event has",
+                        {}, "Rename it in the event: columns => '{" + column.column + " AS ...}'.");
+        if (std::find(taken.begin(), taken.end(), column.name) != taken.end())
+            throw Error(ERRCODE_DUPLICATE_COLUMN,
+                        "the name " + quoted(column.name) + " is given twice in columns");
+        taken.push_back(column.name);
+    }
+}
+
+Error no_such_column(const LockedTable &table, const std::string &column, const char *where) {
+    return Error(ERRCODE_UNDEFINED_COLUMN,
+                 "column " + quoted(column) + " of table " + quoted(table.name()) +
+                     " does not exist",
+                 "It is named in " + std::string(where) +
+                     ". The table has: " + columns_of(table.description()) + ".");
+}
+
+TextList checked_columns(const LockedTable &table, const Topic &topic,
+                         const std::optional<TextList> &given) {
+    TextList entries = given.value_or(TextList{});
+    if (!given) {
+        for (const std::string &column : primary_key_of(table))
+            entries.emplace_back(column);
+        if (entries.empty() && !topic.is_state)
+            throw Error(ERRCODE_INVALID_TABLE_DEFINITION,
+                        "table " + quoted(table.name()) + " has no primary key",
+                        "An event carries the primary key unless columns says what it carries.",
+                        "Name the columns: columns => '{...}'. The first one is the key.");
+    }
+    std::vector<ColumnEntry> columns;
+    for (const std::optional<std::string> &entry : entries) {
+        if (!entry)
+            throw Error(ERRCODE_NULL_VALUE_NOT_ALLOWED, "an entry of columns must not be null");
+        columns.push_back(parse_column_entry(*entry, table.description()));
+        if (!columns.back().is_table() &&
+            find_attribute(table.description(), columns.back().column) == 0)
+            throw no_such_column(table, columns.back().column, "columns");
+    }
+    check_payload_names(columns);
+    return entries;
+}
+
+TextList checked_parameters(const LockedTable &table, const Topic &topic,
+                            const std::optional<TextList> &given) {
+    std::string names;
+    for (const std::string &name : topic.parameters)
+        names += (names.empty() ? "" : ", ") + name;
+    TextList parameters =
+        given.value_or(TextList(topic.parameters.begin(), topic.parameters.end()));
+    if (parameters.size() != topic.parameters.size())
+        throw Error(ERRCODE_INVALID_PARAMETER_VALUE,
+                    "topic " + quoted(topic.name) + " has " +
+                        std::to_string(topic.parameters.size()) + " parameters, but " +
+                        std::to_string(parameters.size()) + " columns were given",
+                    names.empty() ? "" : "Its parameters are: " + names + ".",
+                    "Give one column per parameter, NULL where the table does not know the value.");
+    for (const std::optional<std::string> &parameter : parameters) {
+        if (!parameter || find_attribute(table.description(), *parameter) != 0)
+            continue;
+        if (given)
+            throw no_such_column(table, *parameter, "parameters");
+        throw Error(ERRCODE_UNDEFINED_COLUMN,
+                    "table " + quoted(table.name()) + " has no column for parameter " +
+                        quoted(*parameter) + " of topic " + quoted(topic.name),
+                    "The topic's parameters are: " + names +
+                        ". The table has: " + columns_of(table.description()) + ".",
+                    "Name a column for each of them: parameters => '{...}'. NULL matches every "
+                    "value of that parameter.");
+    }
+    return parameters;
+}
+
+// In canonical order, each once.
+std::vector<const Operation *> checked_operations(const TextList &given) {
+    std::vector<std::string> wanted;
+    for (const std::optional<std::string> &name : given) {
+        wanted.push_back(upper(name.value_or("NULL")));
+        bool known = std::any_of(std::begin(kOperations), std::end(kOperations),
+                                 [&](const Operation &op) { return wanted.back() == op.name; });
+        if (!known)
+            throw Error(ERRCODE_INVALID_PARAMETER_VALUE,
+                        quoted(name.value_or("NULL")) + " is not an operation",
+                        "Operations are INSERT, UPDATE, DELETE and TRUNCATE.");
+    }
+    if (wanted.empty())
+        throw Error(ERRCODE_INVALID_PARAMETER_VALUE, "operations must not be empty", {},
+                    "To end a watch, call rtd_unwatch_table().");
+    std::vector<const Operation *> operations;
+    for (const Operation &operation : kOperations)
+        if (std::find(wanted.begin(), wanted.end(), operation.name) != wanted.end())
+            operations.push_back(&operation);
+    return operations;
+}
+
+// ---- triggers ----
+
+// Within the 63 bytes of a name; a name that is too long is cut and told apart by its hash.
+std::string trigger_name(const std::string &topic, const char *suffix) {
+    std::string name = "rtd_" + topic + suffix;
+    if (name.size() < NAMEDATALEN)
+        return name;
+    char hash[10];
+    snprintf(hash, sizeof hash, "_%08x", static_cast<unsigned>(topic_key(topic)));
+    size_t kept = NAMEDATALEN - 1 - strlen("rtd_") - strlen(hash) - strlen(suffix);
+    return "rtd_" + topic.substr(0, kept) + hash + suffix;
+}
+
+// The condition as a raw expression: exactly one, so that it cannot smuggle in anything else.
+Node *parse_condition(const std::string &condition) {
+    auto refuse = [&] {
+        return Error(ERRCODE_SYNTAX_ERROR, "the condition must be one expression",
+                     "It becomes the WHEN clause of a trigger: \"" + condition + "\".",
+                     "For example: condition => 'NEW.status = ''done'''.");
+    };
+    List *parsed = call([&] { return raw_parser(condition.c_str(), RAW_PARSE_PLPGSQL_EXPR); });
+    if (list_length(parsed) != 1)
+        throw refuse();
+    Node *statement = static_cast<RawStmt *>(linitial(parsed))->stmt;
+    if (!IsA(statement, SelectStmt))
+        throw refuse();
+    auto *select = reinterpret_cast<SelectStmt *>(statement);
+    bool plain = select->op == SETOP_NONE && list_length(select->targetList) == 1 &&
+                 select->distinctClause == NIL && select->intoClause == nullptr &&
+                 select->fromClause == NIL && select->whereClause == nullptr &&
+                 select->groupClause == NIL && select->havingClause == nullptr &&
+                 select->windowClause == NIL && select->valuesLists == NIL &&
+                 select->sortClause == NIL && select->limitOffset == nullptr &&
+                 select->limitCount == nullptr && select->lockingClause == NIL &&
+                 select->withClause == nullptr;
+    auto *target = plain ? static_cast<ResTarget *>(linitial(select->targetList)) : nullptr;
+    if (target == nullptr || target->name != nullptr)
+        throw refuse();
+    return target->val;
+}
+
+Oid trigger_function(const Registry &registry) {
+    Oid function = call([&] {
+        oidvector *none = buildoidvector(nullptr, 0);
+        return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum("rtd_trigger"),
+                               PointerGetDatum(none), ObjectIdGetDatum(registry.schema()));
+    });
+    if (!OidIsValid(function))
+        throw Error(ERRCODE_UNDEFINED_FUNCTION,
+                    "function rtd_trigger() of extension \"rtd\" does not exist");
+    return function;
+}
+
+// Made as the caller; depends on the extension, so that DROP EXTENSION drops it without CASCADE.
+void create_trigger(const Registry &registry, const LockedTable &table, const std::string &topic,
+                    const std::string &name, int16 events, bool per_row,
+                    const std::optional<std::string> &condition) {
+    Oid function = trigger_function(registry);
+    Node *when = condition ? parse_condition(*condition) : nullptr;
+    call([&] {
+        auto *statement = makeNode(CreateTrigStmt);
+        statement->trigname = pstrdup(name.c_str());
+        statement->relation = makeRangeVar(get_namespace_name(RelationGetNamespace(table.get())),
+                                           pstrdup(RelationGetRelationName(table.get())), -1);
+        statement->args = list_make1(makeString(pstrdup(topic.c_str())));
+        statement->row = per_row;
+        statement->timing = TRIGGER_TYPE_AFTER;
+        statement->events = events;
+        statement->whenClause = when;
+        ObjectAddress trigger =
+            CreateTrigger(statement, condition ? condition->c_str() : "", table.oid(), InvalidOid,
+                          InvalidOid, InvalidOid, function, InvalidOid, nullptr, false, false);
+        ObjectAddress extension;
+        ObjectAddressSet(extension, ExtensionRelationId, get_extension_oid("rtd", false));
+        recordDependencyOn(&trigger, &extension, DEPENDENCY_AUTO_EXTENSION);
+        CommandCounterIncrement();
+    });
+}
+
+// The triggers are found by what they do, not by their names, which may have been changed.
+void drop_triggers(const Registry &registry, Oid relation, const std::string &topic) {
+    Rows found = registry.run(
+        "SELECT oid FROM pg_trigger WHERE tgrelid = $1 AND tgfoid = $2 AND tgparentid = 0"
+        " AND tgargs = $3",
+        {oid_value(relation), oid_value(trigger_function(registry)),
+         bytes_value(topic + std::string(1, '\0'))});
+    for (const Row &row : found.rows) {
+        Oid trigger = row[0].oid();
+        call([&] {
+            ObjectAddress address;
+            ObjectAddressSet(address, TriggerRelationId, trigger);
+            performDeletion(&address, DROP_RESTRICT, 0);
+            CommandCounterIncrement();
+        });
+    }
+}
+
+// A relcache invalidation of the table and its partitions drops the watches that backends keep.
+void forget_watches_on(Oid relation) {
+    call([&] {
+        ListCell *cell;
+        foreach (cell, find_all_inheritors(relation, NoLock, nullptr))
+            if (get_rel_name(lfirst_oid(cell)) != nullptr)
+                CacheInvalidateRelcacheByRelid(lfirst_oid(cell));
+    });
+}
+
+// Rows of tables that were dropped since: nothing tells us when it happens.
+void purge_dropped_tables(const Registry &registry) {
+    registry.run("DELETE FROM @.rtd_watch WHERE NOT EXISTS"
+                 " (SELECT FROM pg_class WHERE pg_class.oid = relation)",
+                 {});
+}
+
+void watch_table(const Registry &registry, const Arguments &arguments) {
+    Oid oid = arguments.needed_oid(0, "the table to watch");
+    check_may_watch(oid);
+    LockedTable table(oid);
+    check_can_be_watched(table);
+
+    std::optional<std::string> topic_name = arguments.text(1);
+    if (!topic_name) {
+        topic_name = table.name();
+        std::replace(topic_name->begin(), topic_name->end(), '_', '-');
+        if (!find_topic(registry, *topic_name)) {
+            create_event_topic(registry, *topic_name);
+            notice("created event topic " + quoted(*topic_name));
+        }
+    }
+    Topic topic = needed_topic(registry, *topic_name);
+    check_owner(topic);
+
+    TextList columns = checked_columns(table, topic, arguments.texts(2));
+    TextList parameters = checked_parameters(table, topic, arguments.texts(3));
+    std::vector<const Operation *> operations = checked_operations(
+        arguments.texts(4).value_or(TextList{"INSERT", "UPDATE", "DELETE", "TRUNCATE"}));
+    std::optional<std::string> condition = arguments.text(5);
+    std::optional<std::string> channel = arguments.text(6);
+    if (channel)
+        check_channel_name(*channel);
+
+    TextList operation_names;
+    int16 row_events = 0;
+    bool truncate = false;
+    for (const Operation *operation : operations) {
+        operation_names.emplace_back(operation->name);
+        if (operation->event == TRIGGER_TYPE_TRUNCATE)
+            truncate = true;
+        else
+            row_events = static_cast<int16>(row_events | operation->event);
+    }
+    if (condition && row_events == 0)
+        throw Error(ERRCODE_INVALID_PARAMETER_VALUE, "a condition needs an operation on rows",
+                    "TRUNCATE has no rows to which it could apply.");
+
+    purge_dropped_tables(registry);
+    drop_triggers(registry, oid, topic.name);
+    if (row_events != 0)
+        create_trigger(registry, table, topic.name, trigger_name(topic.name, ""), row_events, true,
+                       condition);
+    if (truncate)
+        create_trigger(registry, table, topic.name, trigger_name(topic.name, "_truncate"),
+                       TRIGGER_TYPE_TRUNCATE, false, std::nullopt);
+    registry.run("INSERT INTO @.rtd_watch AS w"
+                 " (relation, topic, columns, parameters, operations, condition, channel, audit)"
+                 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+                 " ON CONFLICT (relation, topic) DO UPDATE SET columns = excluded.columns,"
+                 " parameters = excluded.parameters, operations = excluded.operations,"
+                 " condition = excluded.condition, channel = excluded.channel,"
+                 " audit = excluded.audit",
+                 {oid_value(oid, REGCLASSOID), text_value(topic.name), texts_value(columns),
+                  texts_value(parameters), texts_value(operation_names), text_value(condition),
+                  text_value(channel), boolean_value(arguments.boolean(7, false))});
+    forget_watches_on(oid);
+    note_catalog_change();
+}
+
+void check_may_unwatch(const Registry &registry, Oid relation, const std::string &topic_name) {
+    bool owns_table = call([&] { return RTD_MUST_OWN(RelationRelationId, relation); });
+    if (!owns_table)
+        check_owner(needed_topic(registry, topic_name));
+}
+
+void remove_watch(const Registry &registry, Oid relation, const std::string &topic) {
+    drop_triggers(registry, relation, topic);
+    registry.run("DELETE FROM @.rtd_watch WHERE relation = $1 AND topic = $2",
+                 {oid_value(relation, REGCLASSOID), text_value(topic)});
+    forget_watches_on(relation);
+}
+
+void unwatch_table(const Registry &registry, Oid relation,
+                   const std::optional<std::string> &topic) {
+    purge_dropped_tables(registry);
+    const char *name = call([&] { return get_rel_name(relation); });
+    Rows watches = registry.run("SELECT topic FROM @.rtd_watch"
+                                " WHERE relation = $1 AND ($2 IS NULL OR topic = $2)"
+                                " ORDER BY topic",
+                                {oid_value(relation, REGCLASSOID), text_value(topic)});
+    if (watches.rows.empty())
+        throw Error(ERRCODE_UNDEFINED_OBJECT,
+                    "table " + quoted(name != nullptr ? name : std::to_string(relation)) +
+                        " is not watched" + (topic ? " into topic " + quoted(*topic) : ""),
+                    {}, "rtd_watched_tables shows all watches.");
+    for (const Row &row : watches.rows)
+        check_may_unwatch(registry, relation, row[0].text.value_or(""));
+    for (const Row &row : watches.rows)
+        remove_watch(registry, relation, row[0].text.value_or(""));
+    note_catalog_change();
+}
+
+Rows watched_into(const Registry &registry, const std::string &topic) {
+    return registry.run("SELECT w.relation::oid FROM @.rtd_watch w"
+                        " JOIN pg_class c ON c.oid = w.relation WHERE w.topic = $1",
+                        {text_value(topic)});
+}
+
+// Which of the watch's columns are not there any more, as a sentence; empty if all are.
+std::string missing_columns(Relation relation, const TextList &columns,
+                            const TextList &parameters) {
+    std::string missing;
+    auto add = [&](const std::string &column) {
+        missing += (missing.empty() ? "" : ", ") + quoted(column);
+    };
+    TupleDesc description = RelationGetDescr(relation);
+    for (const std::optional<std::string> &entry : columns) {
+        ColumnEntry column = parse_column_entry(entry.value_or(""), description);
+        if (!column.is_table() && find_attribute(description, column.column) == 0)
+            add(column.column);
+    }
+    for (const std::optional<std::string> &parameter : parameters)
+        if (parameter && find_attribute(description, *parameter) == 0)
+            add(*parameter + " (parameter)");
+    return missing;
+}
+
+} // namespace
+
+ColumnEntry parse_column_entry(const std::string &entry, TupleDesc description) {
+    if (find_attribute(description, entry) != 0)
+        return {entry, entry};
+    std::string column = trimmed(entry), name;
+    size_t as = upper(column).rfind(" AS ");
+    if (as != std::string::npos) {
+        name = trimmed(column.substr(as + 4));
+        column = trimmed(column.substr(0, as));
+    }
+    if (column == "TABLE" && find_attribute(description, column) == 0)
+        return {"", name.empty() ? "table" : name};
+    return {column, name.empty() ? column : name};
+}
+
+AttrNumber find_attribute(TupleDesc description, const std::string &name) {
+    for (int i = 0; i < description->natts; i++) {
+        Form_pg_attribute attribute = TupleDescAttr(description, i);
+        if (attribute->attisdropped || name != NameStr(attribute->attname))
+            continue;
+#ifdef ATTRIBUTE_GENERATED_VIRTUAL
+        if (attribute->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
+            continue; // rows do not carry its value
+#endif
+        return static_cast<AttrNumber>(i + 1);
+    }
+    return 0;
+}
+
+std::vector<bool> key_columns(Relation relation, const std::vector<ColumnEntry> &columns) {
+    Bitmapset *primary_key =
+        call([&] { return RelationGetIndexAttrBitmap(relation, INDEX_ATTR_BITMAP_PRIMARY_KEY); });
+    std::vector<bool> is_key(columns.size(), false);
+    bool first = true;
+    for (size_t i = 0; i < columns.size(); i++) {
+        if (columns[i].is_table())
+            continue;
+        AttrNumber attribute = find_attribute(RelationGetDescr(relation), columns[i].column);
+        bool primary = attribute > 0 &&
+                       bms_is_member(attribute - FirstLowInvalidHeapAttributeNumber, primary_key);
+        if (!primary && !first)
+            break;
+        is_key[i] = true;
+        if (!primary)
+            break;
+        first = false;
+    }
+    return is_key;
+}
+
+void drop_watches_of(const Registry &registry, const std::string &topic) {
+    for (const Row &row : watched_into(registry, topic).rows)
+        remove_watch(registry, row[0].oid(), topic);
+}
+
+void forget_watches_of(const Registry &registry, const std::string &topic) {
+    for (const Row &row : watched_into(registry, topic).rows)
+        forget_watches_on(row[0].oid());
+}
+
+} // namespace rtd::pg
+
+using namespace rtd::pg;
+
+RTD_FUNCTION(rtd_watch_table) {
+    return enter([&]() -> Datum {
+        Arguments arguments(fcinfo);
+        watch_table(Registry(arguments.function()), arguments);
+        return 0;
+    });
+}
+
+RTD_FUNCTION(rtd_unwatch_table) {
+    return enter([&]() -> Datum {
+        Arguments arguments(fcinfo);
+        unwatch_table(Registry(arguments.function()), arguments.needed_oid(0, "the watched table"),
+                      arguments.text(1));
+        return 0;
+    });
+}
+
+// (relation regclass, columns text[], parameters text[]) returns text, for rtd_watched_tables.
+RTD_FUNCTION(rtd_watch_problem) {
+    struct Text {
+        Datum datum;
+        bool null;
+    };
+    Text problem = enter([&]() -> Text {
+        Arguments arguments(fcinfo);
+        Oid oid = arguments.oid(0);
+        Relation relation = call([&] { return try_relation_open(oid, AccessShareLock); });
+        if (relation == nullptr)
+            return {call([] { return CStringGetTextDatum("the table was dropped"); }), false};
+        std::string missing = missing_columns(relation, arguments.texts(1).value_or(TextList{}),
+                                              arguments.texts(2).value_or(TextList{}));
+        call([&] { relation_close(relation, AccessShareLock); });
+        if (missing.empty())
+            return {0, true};
+        std::string sentence = "columns are missing: " + missing;
+        return {call([&] { return CStringGetTextDatum(sentence.c_str()); }), false};
+    });
+    if (problem.null)
+        PG_RETURN_NULL();
+    return problem.datum;
+}
