@@ -56,13 +56,6 @@ extern "C" {
 #define PGDLLEXPORT __attribute__((visibility("default")))
 #define RTD_EXPORT extern "C" PGDLLEXPORT
 
-// Opens the definition of an SQL-callable function.
-#define RTD_FUNCTION(name)                                                                         \
-    extern "C" {                                                                                   \
-    PGDLLEXPORT PG_FUNCTION_INFO_V1(name);                                                         \
-    }                                                                                              \
-    RTD_EXPORT Datum name(PG_FUNCTION_ARGS)
-
 // CreateWaitEventSet takes a resource owner instead of a memory context since PostgreSQL 17.
 #if PG_VERSION_NUM >= 170000
 #define RTD_WAIT_EVENT_SET_OWNER nullptr

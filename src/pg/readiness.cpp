@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "pg/boundary.h"
+#include "pg/function.h"
 #include "pg/pending_events.h"
 #include "pg/shared_state.h"
 #include "pg/worker_transaction.h"
