@@ -225,6 +225,7 @@ void HubLoop::reload_catalog_if_changed(Now now) {
 }
 
 void HubLoop::start_serving(Catalog catalog) {
+    bool was_serving = serving();
     catalog_ = std::move(catalog);
     waiting_logged_ = false;
     std::set<std::string> channels = {kProbeChannel};
@@ -232,7 +233,7 @@ void HubLoop::start_serving(Catalog catalog) {
         channels.insert(channel.name);
     listener_.listen(channels);
     router_.set_topics(catalog_.topics);
-    if (shared->hub_database == MyDatabaseId)
+    if (was_serving)
         return;
     shared->hub_database = MyDatabaseId;
     report(LOG, std::string("rtd hub: serving database \"") + database + "\"");
