@@ -4,8 +4,8 @@
 
 namespace rtd {
 
-bool SendQueue::push(MessagePtr message, link::TopicKind kind, uint64_t max_bytes) {
-    if (!empty() && waiting_bytes_ + message->size() > max_bytes) {
+bool SendQueue::push(MessagePtr message, link::TopicKind kind, uint64_t max_bytes_behind) {
+    if (!empty() && bytes_behind_first() + message->size() > max_bytes_behind) {
         if (kind == link::TopicKind::event)
             return false;
         drop_unbegun();
@@ -13,6 +13,10 @@ bool SendQueue::push(MessagePtr message, link::TopicKind kind, uint64_t max_byte
     waiting_bytes_ += message->size();
     messages_.push_back(std::move(message));
     return true;
+}
+
+uint64_t SendQueue::bytes_behind_first() const {
+    return waiting_bytes_ - (messages_[head_]->size() - sent_);
 }
 
 void SendQueue::drop_unbegun() {

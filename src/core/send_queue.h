@@ -1,6 +1,7 @@
-// SendQueue: the messages that wait for one client, and what happens when they are too many. A
-// message that has begun to be sent must be finished; behind it, a topic of the kind state may skip
-// to its newest message, one of the kind event may not lose any, so its client is too slow.
+// SendQueue: the messages that wait for one client, and what happens when they are too many. The
+// first one is on its way, whatever its size; what waits behind it is limited. Over the limit a
+// topic of the kind state skips to its newest message, and one of the kind event may not lose any,
+// so its client is too slow. A message that has begun to be sent is finished in any case.
 #pragma once
 #include "core/fence.h"
 #include "core/link.h"
@@ -17,9 +18,8 @@ class SendQueue {
   public:
     using MessagePtr = std::shared_ptr<const WsMessage>;
 
-    // False if the client is too slow: `message` was not taken, and the queue is as it was. A
-    // message of any size is taken when nothing else waits.
-    bool push(MessagePtr message, link::TopicKind kind, uint64_t max_bytes);
+    // False if the client is too slow: `message` was not taken, and the queue is as it was.
+    bool push(MessagePtr message, link::TopicKind kind, uint64_t max_bytes_behind);
 
     bool empty() const { return head_ == messages_.size(); }
     uint64_t waiting_bytes() const { return waiting_bytes_; }
@@ -32,6 +32,7 @@ class SendQueue {
     void clear();
 
   private:
+    uint64_t bytes_behind_first() const;
     void drop_unbegun();
 
     std::vector<MessagePtr> messages_; // those before head_ are gone; a deque costs 576 bytes empty

@@ -12,6 +12,7 @@ namespace {
 
 constexpr size_t kReceiveBytes = 1024; // buffer per client: clients send next to nothing
 constexpr uint64_t kShutdownDeadlineMs = 1000;
+constexpr unsigned kLwsTimeoutSeconds = 20; // for an answer: longer than /readyz may take
 
 // What lws is told instead of the client's own request, see core/http_request.h.
 constexpr std::string_view kPlainHead = "GET / HTTP/1.1\r\nHost: rtd\r\nConnection: close\r\n\r\n";
@@ -65,6 +66,7 @@ void Server::create_context() {
     info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_VALIDATE_UTF8 |
                    LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
     info.foreign_loops = loops;
+    info.timeout_secs = kLwsTimeoutSeconds;
     context_ = lws_create_context(&info);
     vhost_ = context_ ? lws_create_vhost(context_, &info) : nullptr;
     if (!vhost_) {
