@@ -7,7 +7,7 @@ import * as fs from 'node:fs';
 import * as net from 'node:net';
 import * as os from 'node:os';
 import * as path from 'node:path';
-import { Client as Connection, ClientConfig, QueryResultRow } from 'pg';
+import { Client as Connection, ClientConfig, QueryResult, QueryResultRow } from 'pg';
 import { waitFor, within } from './wait';
 
 export { Connection };
@@ -58,7 +58,7 @@ export class Cluster {
     readonly rtdPort: number;
     private postmaster?: ChildProcess;
     private connections = new Set<Connection>();
-    private shared?: Connection;
+    private shared?: Promise<Connection>;
 
     private constructor(dir: string, database: string, rtdPort: number) {
         this.dir = dir;
@@ -237,10 +237,15 @@ export class Cluster {
         await Promise.all(all.map((connection) => connection.end().catch(() => {})));
     }
 
-    /** Runs SQL in a shared session of the superuser and returns the rows. */
+    /** Runs SQL in a shared session of the superuser. */
+    async query<Row extends QueryResultRow = any>(text: string, values?: unknown[]): Promise<QueryResult<Row>> {
+        this.shared ??= this.connect();
+        return (await this.shared).query<Row>(text, values);
+    }
+
+    /** The rows of the last statement. */
     async sql<Row extends QueryResultRow = any>(text: string, values?: unknown[]): Promise<Row[]> {
-        this.shared ??= await this.connect();
-        const result = await this.shared.query<Row>(text, values);
+        const result = await this.query<Row>(text, values);
         return (Array.isArray(result) ? result[result.length - 1] : result).rows;
     }
 
