@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { createTopic, expectMessage, loadDemo, subscribe, useCluster } from '../lib/harness';
+import { loadDemo } from '../lib/demo';
+import { createTopic, expectMessage, subscribe, useCluster } from '../lib/harness';
 import { isoTimestamp } from '../lib/subscriber';
 import { waitFor } from '../lib/wait';
 

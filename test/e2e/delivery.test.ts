@@ -7,14 +7,10 @@ import { createTopic, expectMessage, subscribe, subscriberCount, useCluster } fr
 import { Subscriber } from '../lib/subscriber';
 import { measureFor, waitFor } from '../lib/wait';
 
-const use = useCluster({
-    settings: {
-        shared_preload_libraries: 'rtd,pg_stat_statements',
-        'pg_stat_statements.track': 'all',
-        'rtd.resync_interval': '1s',
-    },
-    // Last, so that a pool of one slow query is still a pool.
-}, (cluster) => cluster.sql('CREATE EXTENSION pg_stat_statements'));
+const use = useCluster(
+    { settings: { shared_preload_libraries: 'rtd,pg_stat_statements', 'pg_stat_statements.track': 'all' } },
+    (cluster) => cluster.sql('CREATE EXTENSION pg_stat_statements'),
+);
 
 /** A table and an event topic that its rows go to. */
 async function watchedTable(name: string, columns = 'id int PRIMARY KEY, note text') {
@@ -342,6 +338,7 @@ describe('results', () => {
 
 describe('timers', () => {
     test('a topic that saw no event for rtd.resync_interval is synced, compared', async () => {
+        await use.cluster.reload({ 'rtd.resync_interval': '1s' });
         const client = await subscribe(use.cluster, await stateTopic('resynced'));
         await client.next();
         await use.cluster.query(`
@@ -355,6 +352,7 @@ describe('timers', () => {
         const position = await queriesRun('resynced');
         await waitFor('two more syncs', async () => (await queriesRun('resynced')) >= position + 2);
         assert.equal(client.messages.length, 2, 'an equal state is not sent');
+        await use.cluster.reload({ 'rtd.resync_interval': '5min' });
     });
 
     test('refresh queries on a timer, only while somebody subscribes', async () => {

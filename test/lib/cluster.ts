@@ -230,7 +230,7 @@ export class Cluster {
         await connection.end();
     }
 
-    private async closeConnections() {
+    async closeConnections() {
         this.shared = undefined;
         const all = [...this.connections];
         this.connections.clear();

@@ -82,3 +82,14 @@ install_missing() { # group...
     [ -z "$no_cluster" ] || as_root rm -f "$no_cluster"
     return $status
 }
+
+# Builds the extension and installs it into the PostgreSQL of PG_CONFIG. Says little.
+build_and_install() {
+    config=${PG_CONFIG:-pg_config}
+    make --no-print-directory -s -j"$(nproc)" PG_CONFIG="$config" || return
+    if [ -w "$("$config" --pkglibdir)" ]; then
+        make --no-print-directory -s install PG_CONFIG="$config" >/dev/null
+    else
+        as_root make --no-print-directory -s install PG_CONFIG="$config" >/dev/null
+    fi
+}

@@ -1,11 +1,9 @@
 // What every e2e file starts with: a cluster for the file, and short words for what tests do often.
 
 import assert from 'node:assert/strict';
-import * as fs from 'node:fs';
-import * as path from 'node:path';
 import { after, afterEach, before } from 'node:test';
 import { escapeLiteral } from 'pg';
-import { Cluster, ClusterOptions, Connection, root } from './cluster';
+import { Cluster, ClusterOptions, Connection } from './cluster';
 import { closeSubscribers, Envelope, Subscriber } from './subscriber';
 import { waitFor } from './wait';
 
@@ -49,12 +47,6 @@ export async function subscribe(cluster: Cluster, topic: string, ...params: stri
 export function expectMessage(message: Envelope, expected: Omit<Envelope, 'timestamp' | 'id'>) {
     const { timestamp, id, ...rest } = message;
     assert.deepEqual(rest, expected);
-}
-
-/** Runs statements of the demo, which are the acceptance data of the project. */
-export async function loadDemo(cluster: Cluster) {
-    for (const file of ['tables.sql', 'topics.sql'])
-        await cluster.sql(fs.readFileSync(path.join(root, 'demo', file), 'utf8'));
 }
 
 /** Collects the warnings a session gets. */

@@ -3,10 +3,10 @@
 
 import assert from 'node:assert/strict';
 import type { IncomingMessage } from 'node:http';
-import WebSocket, { ClientOptions } from 'ws';
+import WebSocket, { ClientOptions, WebSocketServer } from 'ws';
 import { waitFor, within } from './wait';
 
-export { WebSocket };
+export { WebSocket, WebSocketServer };
 
 export interface Envelope {
     type: string;
