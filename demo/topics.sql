@@ -72,12 +72,16 @@ SELECT rtd_create_topic('generation-state', parameters => '{project_id,session_i
 $$);
 -- A NULL parameter matches every value: todos and tool calls do not say which project they are of.
 SELECT rtd_watch_table('generation_sessions', topic => 'generation-state',
+                       columns => '{session_id,project_id,TABLE AS table}',
                        parameters => '{project_id,session_id}', channel => 'generation_updates');
 SELECT rtd_watch_table('generation_todos', topic => 'generation-state',
+                       columns => '{todo_id,session_id,TABLE AS table}',
                        parameters => '{NULL,session_id}', channel => 'generation_updates');
 SELECT rtd_watch_table('generation_tool_calls', topic => 'generation-state',
+                       columns => '{call_id,session_id,TABLE AS table}',
                        parameters => '{NULL,session_id}', channel => 'generation_updates');
 SELECT rtd_watch_table('generation_notes', topic => 'generation-state',
+                       columns => '{note_id,project_id,session_id,TABLE AS table}',
                        parameters => '{project_id,session_id}', channel => 'generation_updates');
 
 SELECT rtd_grant(name, 'web_anon') FROM rtd_topics;

@@ -89,6 +89,26 @@ describe('a watched table', () => {
         expectPayload((await client.next()).data, { operation: 'INSERT', review_id: 502, status: 'failed' });
     });
 
+    test('four tables notify one channel, each with its name in the payload', async () => {
+        const notified = await listen('generation_updates');
+        const expectNext = async (expected: object) =>
+            expectPayload(await waitFor('a notification', () => notified.shift()), expected);
+        await use.cluster.sql(`INSERT INTO generation_sessions VALUES ('s-9', 'p-9')`);
+        const session = { session_id: 's-9' };
+        const project = { project_id: 'p-9' };
+        await expectNext({ operation: 'INSERT', table: 'generation_sessions', ...session, ...project });
+        await use.cluster.sql(`INSERT INTO generation_todos OVERRIDING SYSTEM VALUE VALUES (91, 's-9', 'Plan')`);
+        await expectNext({ operation: 'INSERT', table: 'generation_todos', ...session, todo_id: 91 });
+        await use.cluster.sql(`INSERT INTO generation_tool_calls OVERRIDING SYSTEM VALUE VALUES (92, 's-9', 'grep')`);
+        await expectNext({ operation: 'INSERT', table: 'generation_tool_calls', ...session, call_id: 92 });
+        await use.cluster.sql(`INSERT INTO generation_notes OVERRIDING SYSTEM VALUE VALUES (93, 'p-9', 's-9', 'n')`);
+        await expectNext({ operation: 'INSERT', table: 'generation_notes', ...session, ...project, note_id: 93 });
+        await use.cluster.sql(`UPDATE generation_todos SET done = true WHERE todo_id = 91`);
+        await expectNext({ operation: 'UPDATE', table: 'generation_todos', ...session, todo_id: 91 });
+        await use.cluster.sql(`DELETE FROM generation_todos WHERE todo_id = 91`);
+        await expectNext({ operation: 'DELETE', table: 'generation_todos', ...session, todo_id: 91 });
+    });
+
     test('TRUNCATE is told too', async () => {
         await use.cluster.sql('CREATE TABLE truncated (id int PRIMARY KEY)');
         await createTopic(use.cluster, 'truncated');

@@ -208,7 +208,7 @@ describe('messages', () => {
 
     test('the server pings, and closes a client that does not answer', async () => {
         await createTopic(use.cluster, 'silent');
-        await use.cluster.reload({ 'rtd.ping_interval': '300ms' });
+        await use.cluster.reload({ 'rtd.ping_interval': '1s' });
         const deaf = await Subscriber.open(use.cluster.url('silent'), { autoPong: false } as any);
         const alive = await subscribe(use.cluster, 'silent');
         await within('the close', deaf.closed);

@@ -59,6 +59,7 @@ export class Cluster {
     private postmaster?: ChildProcess;
     private connections = new Set<Connection>();
     private shared?: Promise<Connection>;
+    private queue: Promise<unknown> = Promise.resolve(); // one statement after another in `shared`
 
     private constructor(dir: string, database: string, rtdPort: number) {
         this.dir = dir;
@@ -240,7 +241,10 @@ export class Cluster {
     /** Runs SQL in a shared session of the superuser. */
     async query<Row extends QueryResultRow = any>(text: string, values?: unknown[]): Promise<QueryResult<Row>> {
         this.shared ??= this.connect();
-        return (await this.shared).query<Row>(text, values);
+        const shared = this.shared;
+        const result = this.queue.then(async () => (await shared).query<Row>(text, values));
+        this.queue = result.catch(() => {});
+        return result;
     }
 
     /** The rows of the last statement. */
