@@ -74,3 +74,24 @@ uninstall-gateway:
 -include $(OBJS:.o=.d) $(CORE_OBJS:.o=.d) $(GATEWAY_OBJS:.o=.d)
 
 .PHONY: install-gateway uninstall-gateway
+
+# ---- Development: tests, demo, measurements. What they need is in test/lib/deps.sh. ----
+
+# Everything; `make check` is what needs no server and takes less than a minute.
+test:
+	./test/run
+
+# PGXS claims `check`, only to say that it cannot; ours is there, with make's warning, when asked for.
+ifneq ($(filter check,$(MAKECMDGOALS)),)
+check: $(GATEWAY)
+	@for suite in $(wildcard test/unit/run test/gateway/run test/tidy.sh); do ./$$suite || exit 1; done
+endif
+
+demo:
+	./demo/run
+
+bench:
+	./bench/latency/run
+	./bench/idle
+
+.PHONY: test check demo bench
