@@ -2,12 +2,22 @@
 
 #include "core/utf8.h"
 
+#include <algorithm>
+
 namespace rtd::net {
 
 namespace {
 
 constexpr int kFramesPerWakeUp = 4; // then let the other sessions have their turn
 constexpr int kCloseTimeoutSeconds = 5;
+
+// What a client says goes to the server's log, where it must not make lines of its own.
+std::string printable(std::string_view text) {
+    std::string line(is_valid_utf8(text) ? text : "");
+    std::replace_if(
+        line.begin(), line.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+    return line;
+}
 
 } // namespace
 
@@ -86,7 +96,7 @@ void Session::give_up_after(int seconds) {
 
 void Session::on_peer_close(uint16_t code, std::string_view reason) {
     close_code_ = code;
-    close_reason_ = is_valid_utf8(reason) ? reason : "";
+    close_reason_ = printable(reason);
     closing_ = true;
     queue_.clear();
 }
