@@ -29,6 +29,7 @@ constexpr int kExitMisused = 2;
 constexpr uint64_t kLastWordsMs = 500;
 
 template <class... F> struct Overloaded : F... { using F::operator()...; };
+template <class... F> Overloaded(F...) -> Overloaded<F...>; // clang 14 cannot deduce it
 
 class Gateway {
   public:
