@@ -116,9 +116,9 @@ test('a backend that is killed takes the server through recovery, and rtd with i
     const cluster = await countersCluster();
     const victim = await cluster.connect();
     const { rows } = await victim.query('SELECT pg_backend_pid() AS pid');
-    await cluster.closeConnections();
     process.kill(rows[0].pid, 'SIGKILL');
     await cluster.waitForLog(/reinitializing/);
+    await cluster.closeConnections(); // recovery ended them
     await cluster.ready(30_000);
     const client = await subscribe(cluster, 'counters');
     await client.next();

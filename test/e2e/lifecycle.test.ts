@@ -66,15 +66,6 @@ describe('the extension', () => {
         await cluster.ready();
         await itemsTopic(cluster);
     });
-
-    test('does not block CREATE DATABASE with the served one as template', async () => {
-        const cluster = await start();
-        await cluster.restart();
-        await cluster.ready();
-        const admin = await cluster.connect({ database: 'postgres' });
-        await within('CREATE DATABASE', admin.query(`CREATE DATABASE copy TEMPLATE ${cluster.database}`), 15_000);
-        await cluster.ready();
-    });
 });
 
 describe('a watched table', () => {
