@@ -426,8 +426,8 @@ std::vector<std::string> checked_instance(const Topic &topic, const TextList &pa
         for (const std::string &name : topic.parameters)
             names += (names.empty() ? "" : ", ") + name;
         throw invalid("topic \"" + topic.name + "\" has " +
-                          std::to_string(topic.parameters.size()) + " parameters, but " +
-                          std::to_string(params.size()) + " were given",
+                          counted(topic.parameters.size(), "parameter") + ", not " +
+                          std::to_string(params.size()),
                       names.empty() ? "" : "Its parameters are: " + names + ".");
     }
     std::vector<std::string> instance;

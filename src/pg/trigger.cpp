@@ -368,6 +368,8 @@ const char *parameter_text(const ParameterColumn &parameter, Datum value) {
     return call([&] {
         if (parameter.type == BOOLOID) // its cast to text, not its output
             return DatumGetBool(value) ? "true" : "false";
+        if (parameter.type == DATEOID) // whatever the session's DateStyle
+            return static_cast<const char *>(JsonEncodeDateTime(nullptr, value, DATEOID, nullptr));
         char *text = OutputFunctionCall(const_cast<FmgrInfo *>(&parameter.output), value);
         if (parameter.type == BPCHAROID)
             for (size_t end = strlen(text); end > 0 && text[end - 1] == ' '; end--)

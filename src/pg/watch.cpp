@@ -223,8 +223,8 @@ TextList checked_parameters(const LockedTable &table, const Topic &topic,
     if (parameters.size() != topic.parameters.size())
         throw Error(ERRCODE_INVALID_PARAMETER_VALUE,
                     "topic " + quoted(topic.name) + " has " +
-                        std::to_string(topic.parameters.size()) + " parameters, but " +
-                        std::to_string(parameters.size()) + " columns were given",
+                        counted(topic.parameters.size(), "parameter") + ", not " +
+                        std::to_string(parameters.size()),
                     names.empty() ? "" : "Its parameters are: " + names + ".",
                     "Give one column per parameter, NULL where the table does not know the value.");
     for (const std::optional<std::string> &parameter : parameters) {
@@ -344,6 +344,22 @@ void create_trigger(const Registry &registry, const LockedTable &table, const st
     });
 }
 
+// What the condition of a watch is refused with, and what to do about it.
+void create_row_trigger(const Registry &registry, const LockedTable &table,
+                        const std::string &topic, int16 events,
+                        const std::optional<std::string> &condition) {
+    try {
+        create_trigger(registry, table, topic, trigger_name(topic, ""), events, true, condition);
+    } catch (const Error &error) {
+        if (error.sqlstate() != ERRCODE_INVALID_OBJECT_DEFINITION || !condition)
+            throw;
+        throw Error(
+            error.sqlstate(), error.message(), error.detail(),
+            "Say which operations it is for: operations => '{INSERT,UPDATE}' for a condition "
+            "on NEW, '{UPDATE,DELETE}' on OLD, '{UPDATE}' on both.");
+    }
+}
+
 // The triggers are found by what they do, not by their names, which may have been changed.
 void drop_triggers(const Registry &registry, Oid relation, const std::string &topic) {
     Rows found = registry.run(
@@ -391,7 +407,9 @@ void watch_table(const Registry &registry, const Arguments &arguments) {
         std::replace(topic_name->begin(), topic_name->end(), '_', '-');
         if (!find_topic(registry, *topic_name)) {
             create_event_topic(registry, *topic_name);
-            notice("created event topic " + quoted(*topic_name));
+            notice("created event topic " + quoted(*topic_name),
+                   "It is fed by table " + quoted(table.name()) +
+                       (arguments.has(2) ? "." : ", with the primary key as payload."));
         }
     }
     Topic topic = needed_topic(registry, *topic_name);
@@ -423,8 +441,7 @@ void watch_table(const Registry &registry, const Arguments &arguments) {
     purge_dropped_tables(registry);
     drop_triggers(registry, oid, topic.name);
     if (row_events != 0)
-        create_trigger(registry, table, topic.name, trigger_name(topic.name, ""), row_events, true,
-                       condition);
+        create_row_trigger(registry, table, topic.name, row_events, condition);
     if (truncate)
         create_trigger(registry, table, topic.name, trigger_name(topic.name, "_truncate"),
                        TRIGGER_TYPE_TRUNCATE, false, std::nullopt);
