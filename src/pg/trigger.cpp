@@ -15,8 +15,6 @@
 //
 // Memory: a Watch owns a memory context under TopMemoryContext. Row data lives in the executor's
 // per-tuple context, which is current here.
-#include "pg/watch.h"
-
 #include <memory>
 #include <unordered_map>
 #include <unordered_set>
@@ -24,6 +22,8 @@
 #include "core/event.h"
 #include "pg/json_time.h"
 #include "pg/pending_events.h"
+#include "pg/registry.h"
+#include "pg/watch_columns.h"
 
 #include "pg/prelude.h"
 
