@@ -1,26 +1,24 @@
 # PGXS builds the module; the gateway is a program of its own with its own rule, because one PGXS
 # Makefile may hold a module or a program, not both. The version is read from rtd.control.
 EXTENSION = rtd
-VERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" rtd.control)
-DATA_built = rtd--$(VERSION).sql
+RTD_VERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" rtd.control)
+DATA_built = rtd--$(RTD_VERSION).sql
 MODULE_big = rtd
 
-PG_SOURCES := src/rtd.cpp $(wildcard src/pg/*.cpp)
-CORE_SOURCES := $(wildcard src/core/*.cpp)
-GATEWAY_SOURCES := $(CORE_SOURCES) $(wildcard src/net/*.cpp) $(wildcard src/gateway/*.cpp)
+BUILD = build
+OBJS = $(patsubst %.cpp,%.o,src/rtd.cpp $(wildcard src/pg/*.cpp))
+CORE = $(BUILD)/librtd_core.a
+CORE_OBJS = $(patsubst src/%.cpp,$(BUILD)/%.o,$(wildcard src/core/*.cpp))
+GATEWAY = $(BUILD)/rtd-gateway
+GATEWAY_OBJS = $(patsubst src/%.cpp,$(BUILD)/%.o,$(wildcard src/net/*.cpp src/gateway/*.cpp))
+GATEWAY_LIBS = -lwebsockets -luv -ljansson -lcrypto
 
-OBJS = $(PG_SOURCES:.cpp=.o) $(CORE_SOURCES:.cpp=.o)
-SHLIB_LINK = -lstdc++ -ljansson
+SHLIB_LINK = $(CORE) -lstdc++ -ljansson
 
 REGRESS = $(patsubst expected/%.out,%,$(sort $(wildcard expected/*.out)))
 REGRESS_OPTS = --inputdir=. --load-extension=rtd
 
-BUILD = build
-GATEWAY = $(BUILD)/rtd-gateway
-GATEWAY_OBJS = $(GATEWAY_SOURCES:%.cpp=$(BUILD)/gateway/%.o)
-GATEWAY_LIBS = -lwebsockets -luv -ljansson -lcrypto
-
-EXTRA_CLEAN = $(BUILD) rtd--$(VERSION).sql $(OBJS:.o=.d)
+EXTRA_CLEAN = $(BUILD) $(OBJS:.o=.d)
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
@@ -31,7 +29,7 @@ CXX = g++
 CXX_STANDARD = -std=c++20
 WARNINGS = -Wall -Wextra -Werror
 OPTIMISE ?= -O2 -g
-DEFINES = -DRTD_VERSION='"$(VERSION)"'
+DEFINES = -DRTD_VERSION='"$(RTD_VERSION)"'
 # -isystem keeps warnings in the server's headers from being ours; no exceptions cross into C.
 MODULE_FLAGS = $(CXX_STANDARD) $(WARNINGS) $(OPTIMISE) -fPIC -fvisibility=hidden -Isrc \
 	-isystem $(includedir_server) -D_GNU_SOURCE $(DEFINES)
@@ -44,21 +42,24 @@ all: $(GATEWAY)
 src/%.o: src/%.cpp
 	$(CXX) $(MODULE_FLAGS) -MMD -MP -c -o $@ $<
 
-# core/ goes into the module too, but never sees the server's headers.
-src/core/%.o: src/core/%.cpp
+# core/ is built once, for the module and the gateway.
+$(BUILD)/%.o: src/%.cpp
+	@mkdir -p $(@D)
 	$(CXX) $(PLAIN_FLAGS) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
 
-$(BUILD)/gateway/%.o: %.cpp
-	@mkdir -p $(@D)
-	$(CXX) $(PLAIN_FLAGS) -fPIE -MMD -MP -c -o $@ $<
+$(CORE): $(CORE_OBJS)
+	$(RM) $@
+	$(AR) rcs $@ $^
 
-$(GATEWAY): $(GATEWAY_OBJS)
+rtd.so: $(CORE)
+
+$(GATEWAY): $(GATEWAY_OBJS) $(CORE)
 	$(CXX) $(OPTIMISE) -pie -Wl,-z,relro,-z,now -o $@ $^ $(GATEWAY_LIBS)
 
 # page.cpp embeds the page; the assembler's .incbin is invisible to -MMD.
-$(BUILD)/gateway/src/net/page.o: src/net/page.html
+$(BUILD)/net/page.o: src/net/page.html
 
-rtd--$(VERSION).sql: sql/rtd.sql
+rtd--$(RTD_VERSION).sql: sql/rtd.sql
 	cp $< $@
 
 install: install-gateway
@@ -70,6 +71,27 @@ uninstall: uninstall-gateway
 uninstall-gateway:
 	rm -f '$(DESTDIR)$(pkglibdir)/rtd-gateway'
 
--include $(OBJS:.o=.d) $(GATEWAY_OBJS:.o=.d)
+-include $(OBJS:.o=.d) $(CORE_OBJS:.o=.d) $(GATEWAY_OBJS:.o=.d)
 
 .PHONY: install-gateway uninstall-gateway
+
+# ---- Development: tests, demo, measurements. What they need is in test/lib/deps.sh. ----
+
+# Everything; `make check` is what needs no server and takes less than a minute.
+test:
+	./test/run
+
+# PGXS claims `check`, only to say that it cannot; ours is there, with make's warning, when asked for.
+ifneq ($(filter check,$(MAKECMDGOALS)),)
+check: $(GATEWAY)
+	@for suite in $(wildcard test/unit/run test/gateway/run test/tidy.sh); do ./$$suite || exit 1; done
+endif
+
+demo:
+	./demo/run
+
+bench:
+	./bench/latency/run
+	./bench/idle
+
+.PHONY: test check demo bench

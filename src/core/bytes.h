@@ -40,10 +40,8 @@ class ByteWriter {
             put(value);
     }
     template <class E>
-        requires std::is_enum_v<E>
-    void put(E value) {
-        put(static_cast<std::underlying_type_t<E>>(value));
-    }
+    requires std::is_enum_v<E>
+    void put(E value) { put(static_cast<std::underlying_type_t<E>>(value)); }
 
     std::string take() { return std::move(bytes_); }
 
@@ -100,7 +98,7 @@ class ByteReader {
     }
     // An enum is checked against its last value, so it must be dense from 0.
     template <class E>
-        requires std::is_enum_v<E>
+    requires std::is_enum_v<E>
     void get_enum(E &value, E last) {
         std::underlying_type_t<E> raw{};
         get(raw);

@@ -40,10 +40,13 @@ constexpr uint64_t kFnvPrime = 1099511628211ULL;
 uint64_t hash_part(uint64_t hash, std::string_view part) {
     for (char c : part)
         hash = (hash ^ static_cast<uint8_t>(c)) * kFnvPrime;
-    return (hash ^ 0xff) * kFnvPrime; // 0xff never occurs in UTF-8: ("a","bc") differs from ("ab","c")
+    return (hash ^ 0xff) *
+           kFnvPrime; // 0xff never occurs in UTF-8: ("a","bc") differs from ("ab","c")
 }
 
-uint64_t never_zero(uint64_t hash) { return hash == 0 ? 1 : hash; } // 0 marks a free slot
+uint64_t never_zero(uint64_t hash) {
+    return hash == 0 ? 1 : hash;
+} // 0 marks a free slot
 
 } // namespace
 

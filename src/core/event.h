@@ -29,7 +29,7 @@ struct Event {
     std::vector<std::optional<std::string>> params;
     std::string origin;  // for the log: the table, channel or path the event came from
     std::string type;    // message type, or empty for the topic's own
-    std::string source;  // "event", "poll" or "sync"
+    std::string source;  // "event", "poll" or "sync"; empty means "event"
     std::string payload; // JSON text, UTF-8, or empty (only `refresh` and `probe`)
 };
 

@@ -60,12 +60,16 @@ template <class IO> void fields(IO &io, Probed &f) {
     io(f.ready);
     io(f.detail);
 }
-template <class IO> void fields(IO &io, Ping &f) { io(f.probe); }
+template <class IO> void fields(IO &io, Ping &f) {
+    io(f.probe);
+}
 template <class IO> void fields(IO &io, Shutdown &f) {
     io.code(f.code);
     io(f.reason);
 }
-template <class IO> void fields(IO &io, Listening &f) { io(f.addresses); }
+template <class IO> void fields(IO &io, Listening &f) {
+    io(f.addresses);
+}
 template <class IO> void fields(IO &io, ListenFailed &f) {
     io(f.address);
     io(f.error);
@@ -88,10 +92,18 @@ template <class IO> void fields(IO &io, Subscribe &f) {
     io(f.topic);
     io(f.params);
 }
-template <class IO> void fields(IO &io, Unsubscribe &f) { io(f.subscription); }
-template <class IO> void fields(IO &io, Probe &f) { io(f.probe); }
-template <class IO> void fields(IO &io, Pong &f) { io(f.probe); }
-template <class IO> void fields(IO &io, Note &f) { io(f.text); }
+template <class IO> void fields(IO &io, Unsubscribe &f) {
+    io(f.subscription);
+}
+template <class IO> void fields(IO &io, Probe &f) {
+    io(f.probe);
+}
+template <class IO> void fields(IO &io, Pong &f) {
+    io(f.probe);
+}
+template <class IO> void fields(IO &io, Note &f) {
+    io(f.text);
+}
 
 constexpr size_t kLengthBytes = 4;
 
@@ -99,15 +111,17 @@ template <class Frame> std::string encode_frame(const Frame &frame) {
     ByteWriter out;
     out.put(static_cast<uint8_t>(frame.index()));
     Put put{out};
-    std::visit([&](const auto &f) { fields(put, const_cast<std::remove_cvref_t<decltype(f)> &>(f)); },
-               frame);
+    std::visit(
+        [&](const auto &f) { fields(put, const_cast<std::remove_cvref_t<decltype(f)> &>(f)); },
+        frame);
     std::string payload = out.take();
     ByteWriter length;
     length.put(static_cast<uint32_t>(payload.size()));
     return length.take() + payload;
 }
 
-template <class Frame, size_t I = 0> bool decode_alternative(size_t type, ByteReader &in, Frame &frame) {
+template <class Frame, size_t I = 0>
+bool decode_alternative(size_t type, ByteReader &in, Frame &frame) {
     if constexpr (I == std::variant_size_v<Frame>) {
         return false;
     } else {
@@ -121,8 +135,12 @@ template <class Frame, size_t I = 0> bool decode_alternative(size_t type, ByteRe
 
 } // namespace
 
-std::string encode(const HubFrame &frame) { return encode_frame(frame); }
-std::string encode(const GatewayFrame &frame) { return encode_frame(frame); }
+std::string encode(const HubFrame &frame) {
+    return encode_frame(frame);
+}
+std::string encode(const GatewayFrame &frame) {
+    return encode_frame(frame);
+}
 
 template <class Frame> Result<std::optional<Frame>> FrameReader<Frame>::next() {
     std::string_view rest = std::string_view(buffer_).substr(consumed_);
@@ -130,7 +148,8 @@ template <class Frame> Result<std::optional<Frame>> FrameReader<Frame>::next() {
     if (rest.size() >= kLengthBytes) {
         ByteReader(rest.substr(0, kLengthBytes)).get(length);
         if (length == 0 || length > kMaxFrameBytes)
-            return Problem{"link frame with an impossible length of " + std::to_string(length) + " bytes"};
+            return Problem{"link frame with an impossible length of " + std::to_string(length) +
+                           " bytes"};
     }
     if (rest.size() < kLengthBytes || rest.size() - kLengthBytes < length) {
         buffer_.erase(0, consumed_);

@@ -36,9 +36,9 @@ struct Settings {
     std::string listen_addresses; // comma-separated host names or addresses; "*" for all
     uint16_t port = 0;
     uint32_t max_clients = 0;
-    uint32_t max_client_message_bytes = 0; // what a client may send in one message
-    uint64_t client_buffer_bytes = 0;      // what may wait for one client
-    uint32_t ping_interval_ms = 0;         // 0: never
+    uint32_t max_client_message_bytes = 0;    // what a client may send in one message
+    uint64_t client_buffer_bytes = 0;         // what may wait for one client
+    uint32_t ping_interval_ms = 0;            // 0: never
     std::vector<std::string> allowed_origins; // besides the gateway's own; "*" for any
 };
 
@@ -78,7 +78,7 @@ struct Shutdown { // close every client with this, then exit
 
 // ---- gateway to hub ----
 
-struct Listening { // the port is bound; sent once after the first Settings
+struct Listening {                      // the port is bound; sent once after the first Settings
     std::vector<std::string> addresses; // "127.0.0.1:8787", "[::1]:8787"
 };
 

@@ -76,13 +76,9 @@ template <class Body> std::invoke_result_t<Body> call(Body &&body) {
     volatile bool failed = false;
     if constexpr (std::is_void_v<Value>) {
         PG_TRY();
-        {
-            body();
-        }
+        { body(); }
         PG_CATCH();
-        {
-            failed = true;
-        }
+        { failed = true; }
         PG_END_TRY();
         if (failed)
             throw_server_error(context);
@@ -90,13 +86,9 @@ template <class Body> std::invoke_result_t<Body> call(Body &&body) {
         Value value{};
         Value *volatile result = &value;
         PG_TRY();
-        {
-            *result = body();
-        }
+        { *result = body(); }
         PG_CATCH();
-        {
-            failed = true;
-        }
+        { failed = true; }
         PG_END_TRY();
         if (failed)
             throw_server_error(context);

@@ -51,5 +51,14 @@ extern "C" {
 #define RTD_MUST_OWN(class_id, object_id) pg_class_ownercheck(object_id, GetUserId())
 #endif
 
-// PGDLLEXPORT is empty before PostgreSQL 16, and the module is built with hidden visibility.
-#define RTD_EXPORT extern "C" __attribute__((visibility("default")))
+// The module is built with hidden visibility, and PGDLLEXPORT is empty before PostgreSQL 16.
+#undef PGDLLEXPORT
+#define PGDLLEXPORT __attribute__((visibility("default")))
+#define RTD_EXPORT extern "C" PGDLLEXPORT
+
+// CreateWaitEventSet takes a resource owner instead of a memory context since PostgreSQL 17.
+#if PG_VERSION_NUM >= 170000
+#define RTD_WAIT_EVENT_SET_OWNER nullptr
+#else
+#define RTD_WAIT_EVENT_SET_OWNER TopMemoryContext
+#endif

@@ -18,8 +18,9 @@ struct TopicQuery {
 };
 
 // Analyses `query` under the current search_path and role. Inside a transaction with an active
-// snapshot. Throws pg::Error if it is not exactly one SELECT (or WITH .. SELECT, VALUES, TABLE), modifies data,
-// locks rows, selects INTO, has no columns, or uses a parameter beyond `parameter_count`.
+// snapshot. Throws pg::Error if it is not exactly one SELECT (or WITH .. SELECT, VALUES, TABLE),
+// modifies data, locks rows, selects INTO, has no columns, or uses a parameter beyond
+// `parameter_count`.
 TopicQuery analyze_topic_query(const std::string &query, size_t parameter_count);
 
 } // namespace rtd::pg

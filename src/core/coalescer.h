@@ -1,0 +1,91 @@
+// Coalescer: decides when an instance's query runs. Pure logic, the clock is passed in.
+//
+// A change makes the instance dirty. The run starts after `debounce` of quiet, but no later than
+// ten times `debounce` after the first change, and at least `throttle` after the previous start: so
+// the first change of a burst runs at once (leading edge) and the rest in one run at the end of the
+// interval (trailing edge). Changes during a run make one next run. A failed run is repeated with a
+// backoff from 1 s to 1 min.
+#pragma once
+#include "core/fence.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+
+namespace rtd {
+
+// Why a query runs, in rising precedence: a run caused by several is labelled with the highest.
+enum class Cause : uint8_t { sync, poll, event };
+
+class Coalescer {
+  public:
+    Coalescer(int64_t throttle_ms, int64_t debounce_ms)
+        : throttle_ms_(throttle_ms), debounce_ms_(debounce_ms) {}
+
+    void changed(int64_t now_ms, Cause cause) {
+        if (!dirty_) {
+            dirty_ = true;
+            first_change_ms_ = now_ms;
+            cause_ = cause;
+        }
+        last_change_ms_ = now_ms;
+        cause_ = std::max(cause_, cause);
+    }
+
+    // When the next run is due; nullopt while clean or running.
+    std::optional<int64_t> due_ms() const {
+        if (!dirty_ || running_)
+            return std::nullopt;
+        int64_t quiet = std::min(last_change_ms_ + debounce_ms_,
+                                 first_change_ms_ + kDebounceBound * debounce_ms_);
+        int64_t earliest = started_once_ ? last_start_ms_ + throttle_ms_ : quiet;
+        return std::max({quiet, earliest, not_before_ms_});
+    }
+
+    Cause start(int64_t now_ms) {
+        dirty_ = false;
+        running_ = true;
+        started_once_ = true;
+        last_start_ms_ = now_ms;
+        return cause_;
+    }
+
+    void succeeded() {
+        running_ = false;
+        failures_ = 0;
+        not_before_ms_ = 0;
+    }
+
+    // Returns after how many milliseconds the run is repeated.
+    int64_t failed(int64_t now_ms, Cause cause) {
+        running_ = false;
+        int64_t backoff_ms =
+            std::min<int64_t>(kFirstRetryMs << std::min(failures_, 6), kLastRetryMs);
+        failures_++;
+        not_before_ms_ = now_ms + backoff_ms;
+        changed(now_ms, cause);
+        return backoff_ms;
+    }
+
+    bool running() const { return running_; }
+    bool dirty() const { return dirty_; }
+
+  private:
+    static constexpr int64_t kDebounceBound = 10;
+    static constexpr int64_t kFirstRetryMs = 1000;
+    static constexpr int64_t kLastRetryMs = 60'000;
+
+    int64_t throttle_ms_;
+    int64_t debounce_ms_;
+    int64_t first_change_ms_ = 0;
+    int64_t last_change_ms_ = 0;
+    int64_t last_start_ms_ = 0;
+    int64_t not_before_ms_ = 0;
+    int failures_ = 0;
+    Cause cause_ = Cause::sync;
+    bool dirty_ = false;
+    bool running_ = false;
+    bool started_once_ = false;
+};
+
+} // namespace rtd

@@ -1,0 +1,91 @@
+#include "core/envelope.h"
+
+#include "core/json_text.h"
+
+#include <cstdio>
+#include <ctime>
+#include <memory>
+
+#include <jansson.h>
+
+namespace rtd {
+
+namespace {
+
+struct JsonRelease {
+    void operator()(json_t *value) const { json_decref(value); }
+};
+using Json = std::unique_ptr<json_t, JsonRelease>;
+
+struct TextRelease {
+    void operator()(char *text) const { free(text); }
+};
+using Text = std::unique_ptr<char, TextRelease>;
+
+std::string as_text(const json_t *value) {
+    if (json_is_string(value))
+        return std::string(json_string_value(value), json_string_length(value));
+    Text text(json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT));
+    return text ? text.get() : "";
+}
+
+Json load(std::string_view text) {
+    return Json(json_loadb(text.data(), text.size(), JSON_DECODE_ANY, nullptr));
+}
+
+} // namespace
+
+std::string iso_timestamp(int64_t wall_us) {
+    time_t seconds = wall_us / 1'000'000;
+    tm parts{};
+    gmtime_r(&seconds, &parts);
+    char text[64];
+    std::snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%06d+00:00",
+                  parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday, parts.tm_hour,
+                  parts.tm_min, parts.tm_sec, static_cast<int>(wall_us % 1'000'000));
+    return text;
+}
+
+std::string to_json(const Envelope &envelope) {
+    std::string out;
+    out.reserve(envelope.data.size() + 256);
+    out += "{\"type\":";
+    out += json_quote(envelope.type);
+    out += ",\"data\":";
+    out += envelope.data.empty() ? std::string_view("null") : envelope.data;
+    out += ",\"timestamp\":\"";
+    out += iso_timestamp(envelope.timestamp_us);
+    out += "\",\"source\":";
+    out += json_quote(envelope.source);
+    out += ",\"topic\":";
+    out += json_quote(envelope.topic);
+    out += ",\"params\":[";
+    for (size_t i = 0; i < envelope.params->size(); i++) {
+        if (i > 0)
+            out += ',';
+        out += json_quote((*envelope.params)[i]);
+    }
+    out += "],\"id\":\"";
+    out += std::to_string(envelope.epoch) + '-' + std::to_string(envelope.sequence);
+    out += "\",\"kind\":";
+    out += json_quote(envelope.kind);
+    out += '}';
+    return out;
+}
+
+std::string json_member(std::string_view object, const char *name) {
+    Json value = load(object);
+    const json_t *member = value ? json_object_get(value.get(), name) : nullptr;
+    return member != nullptr ? as_text(member) : "";
+}
+
+std::string json_second_member(std::string_view object) {
+    Json value = load(object);
+    if (!json_is_object(value.get()))
+        return "";
+    void *member = json_object_iter(value.get()); // in the order of the text
+    member = member != nullptr ? json_object_iter_next(value.get(), member) : nullptr;
+    return member != nullptr ? as_text(json_object_iter_value(member)) : "";
+}
+
+} // namespace rtd

@@ -1,0 +1,39 @@
+// HttpRequest: the head of an HTTP/1 request, parsed by us and not by libwebsockets, because lws
+// decodes the path before %2F and '/' can be told apart, answers a malformed request by hanging up,
+// and refuses a WebSocket whose subprotocols it does not know. lws gets a head of our making.
+#pragma once
+#include "core/fence.h"
+#include "core/result.h"
+
+#include <string>
+#include <string_view>
+
+namespace rtd {
+
+inline constexpr size_t kMaxHeadBytes = 16384;
+inline constexpr std::string_view kHeadEnd = "\r\n\r\n";
+
+struct HttpRequest {
+    std::string method;
+    std::string target;
+    // The headers this server looks at, as sent; repeated ones joined by a comma.
+    std::string host;
+    std::string origin;
+    std::string upgrade;
+    std::string connection;
+    std::string websocket_key;
+    std::string websocket_version;
+
+    // Asks for a WebSocket, well-formed or not.
+    bool wants_websocket() const;
+};
+
+// `head` is everything up to and including the empty line.
+Result<HttpRequest> parse_http_request(std::string_view head);
+
+// Whether a comma-separated header value has `token` as an element, in any case of letters.
+bool has_token(std::string_view value, std::string_view token);
+
+bool equal_ignoring_case(std::string_view a, std::string_view b);
+
+} // namespace rtd

@@ -1,0 +1,13 @@
+// JSON strings, written without a tree. The one way in which core/, hub and gateway quote text.
+#pragma once
+#include "core/fence.h"
+
+#include <string>
+#include <string_view>
+
+namespace rtd {
+
+// `text` (UTF-8) as a JSON string, quotes included.
+std::string json_quote(std::string_view text);
+
+} // namespace rtd

@@ -1,0 +1,73 @@
+#include "core/ws_frame.h"
+
+#include "core/utf8.h"
+
+#include <cassert>
+
+namespace rtd {
+
+namespace {
+
+constexpr uint8_t kFinal = 0x80;
+constexpr uint8_t kContinuation = 0x0;
+constexpr uint8_t kText = 0x1;
+constexpr uint8_t kClose = 0x8;
+constexpr uint8_t kPing = 0x9;
+
+static_assert(kFragmentBytes > 0xffff, "frame_at() counts on the long header in every fragment");
+
+void append_big_endian(std::string &out, uint64_t value, int bytes) {
+    for (int i = bytes - 1; i >= 0; i--)
+        out.push_back(static_cast<char>(value >> (8 * i)));
+}
+
+void append_frame(std::string &out, uint8_t first_byte, std::string_view payload) {
+    out.push_back(static_cast<char>(first_byte));
+    if (payload.size() < 126) {
+        out.push_back(static_cast<char>(payload.size()));
+    } else if (payload.size() <= 0xffff) {
+        out.push_back(126);
+        append_big_endian(out, payload.size(), 2);
+    } else {
+        out.push_back(127);
+        append_big_endian(out, payload.size(), 8);
+    }
+    out.append(payload);
+}
+
+} // namespace
+
+WsMessage::WsMessage(std::string_view body) {
+    bytes_.reserve(body.size() + (body.size() / kFragmentBytes + 1) * kLongHeaderBytes);
+    uint8_t opcode = kText;
+    while (body.size() > kFragmentBytes) {
+        append_frame(bytes_, opcode, body.substr(0, kFragmentBytes));
+        body.remove_prefix(kFragmentBytes);
+        opcode = kContinuation;
+    }
+    append_frame(bytes_, kFinal | opcode, body);
+}
+
+std::string_view WsMessage::frame_at(size_t offset) const {
+    assert(offset < bytes_.size());
+    // Every fragment but the last is full, so a frame is a full one or reaches to the end.
+    return std::string_view(bytes_).substr(offset, kLongHeaderBytes + kFragmentBytes);
+}
+
+std::string ws_close_frame(uint16_t code, std::string_view reason) {
+    std::string payload;
+    append_big_endian(payload, code, 2);
+    payload.append(truncate_utf8(reason, kMaxCloseReasonBytes));
+    std::string frame;
+    append_frame(frame, kFinal | kClose, payload);
+    return frame;
+}
+
+std::string ws_ping_frame(std::string_view payload) {
+    assert(payload.size() < 126);
+    std::string frame;
+    append_frame(frame, kFinal | kPing, payload);
+    return frame;
+}
+
+} // namespace rtd

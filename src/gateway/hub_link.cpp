@@ -1,0 +1,102 @@
+#include "gateway/hub_link.h"
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace rtd::gateway {
+
+namespace {
+
+constexpr size_t kReadBytes = 256 * 1024;
+// A hub that lets this much wait has hung. It restarts a gateway that exits.
+constexpr size_t kMaxPendingBytes = 64 * 1024 * 1024;
+
+} // namespace
+
+int HubLink::open(uv_loop_t *loop, int fd) {
+    uv_pipe_init(loop, &pipe_, 0);
+    pipe_.data = this;
+    write_.data = this;
+    return uv_pipe_open(&pipe_, fd);
+}
+
+void HubLink::start(OnFrame on_frame, OnEnd on_end) {
+    on_frame_ = std::move(on_frame);
+    on_end_ = std::move(on_end);
+    read_buffer_.resize(kReadBytes);
+    uv_read_start(
+        reinterpret_cast<uv_stream_t *>(&pipe_),
+        [](uv_handle_t *handle, size_t, uv_buf_t *buffer) {
+            auto &bytes = static_cast<HubLink *>(handle->data)->read_buffer_;
+            *buffer = uv_buf_init(bytes.data(), static_cast<unsigned>(bytes.size()));
+        },
+        [](uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer) {
+            static_cast<HubLink *>(stream->data)->on_read(size, buffer->base);
+        });
+}
+
+void HubLink::on_read(ssize_t size, const char *bytes) {
+    if (size == 0)
+        return; // nothing there after all
+    if (size < 0)
+        return end(size == UV_EOF || size == UV_ECONNRESET ? ""
+                                                           : uv_strerror(static_cast<int>(size)));
+    reader_.append({bytes, static_cast<size_t>(size)});
+    while (!broken_) {
+        auto frame = reader_.next();
+        if (!frame)
+            return end(frame.error());
+        if (!*frame)
+            return;
+        on_frame_(**frame);
+    }
+}
+
+void HubLink::end(const std::string &error) {
+    if (broken_)
+        return;
+    broken_ = true;
+    uv_read_stop(reinterpret_cast<uv_stream_t *>(&pipe_));
+    on_end_(error);
+}
+
+void HubLink::send(const link::GatewayFrame &frame) {
+    if (broken_)
+        return;
+    pending_ += link::encode(frame);
+    if (pending_.size() > kMaxPendingBytes) {
+        std::fprintf(stderr, "rtd-gateway exits: the hub does not read what it is sent\n");
+        std::_Exit(1);
+    }
+    write_pending();
+}
+
+void HubLink::write_pending() {
+    if (!writing_.empty() || pending_.empty() || broken_)
+        return;
+    writing_.swap(pending_);
+    uv_buf_t buffer = uv_buf_init(writing_.data(), static_cast<unsigned>(writing_.size()));
+    int error = uv_write(&write_, reinterpret_cast<uv_stream_t *>(&pipe_), &buffer, 1,
+                         [](uv_write_t *request, int status) {
+                             static_cast<HubLink *>(request->data)->on_written(status);
+                         });
+    if (error != 0)
+        on_written(error);
+}
+
+void HubLink::on_written(int status) {
+    writing_.clear();
+    if (status != 0)
+        pending_.clear(); // the hub is gone; reading will say so
+    write_pending();
+    if (when_written_ && writing_.empty())
+        std::exchange(when_written_, nullptr)();
+}
+
+void HubLink::when_written(std::function<void()> done) {
+    if (writing_.empty() || broken_)
+        return done();
+    when_written_ = std::move(done);
+}
+
+} // namespace rtd::gateway

@@ -1,0 +1,49 @@
+// HubLink: the gateway's end of the socketpair to the hub. Frames out go through one queue: those
+// that come while a write is under way are joined to the next one. Frames in are handed on one by
+// one. The hub is the parent process and trusted; a malformed frame means different builds.
+#pragma once
+#include "core/fence.h"
+#include "core/link.h"
+#include "net/hub.h"
+
+#include <functional>
+#include <string>
+#include <uv.h>
+#include <vector>
+
+namespace rtd::gateway {
+
+class HubLink : public net::Hub {
+  public:
+    using OnFrame = std::function<void(link::HubFrame &)>;
+    // `error` is empty if the hub closed its end.
+    using OnEnd = std::function<void(const std::string &error)>;
+
+    // 0, or a libuv error if `fd` is no stream socket.
+    int open(uv_loop_t *loop, int fd);
+    void start(OnFrame on_frame, OnEnd on_end);
+
+    void send(const link::GatewayFrame &frame) override;
+    // Calls `done` once everything sent so far is written, or the link is broken.
+    void when_written(std::function<void()> done);
+
+  private:
+    void on_read(ssize_t size, const char *bytes);
+    void end(const std::string &error);
+    void write_pending();
+    void on_written(int status);
+
+    uv_pipe_t pipe_{};
+    OnFrame on_frame_;
+    OnEnd on_end_;
+    link::FrameReader<link::HubFrame> reader_;
+    std::vector<char> read_buffer_;
+
+    uv_write_t write_{};
+    std::string writing_;
+    std::string pending_;
+    bool broken_ = false;
+    std::function<void()> when_written_;
+};
+
+} // namespace rtd::gateway

@@ -1,0 +1,153 @@
+// rtd-gateway: the network side of rtd, a process of its own so that bytes from the network are
+// never parsed where shared memory is attached. The hub starts it with one end of a socketpair as
+// descriptor 3, tells it its settings, and restarts it should it die.
+//
+// Exit status: 0 after a shutdown or when the hub is gone, 1 if it cannot listen or must give up,
+// 2 if it was not started by a hub of the same version.
+#include "core/link.h"
+#include "gateway/hub_link.h"
+#include "net/server.h"
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <optional>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <uv.h>
+
+namespace rtd::gateway {
+
+namespace {
+
+constexpr int kHubFd = 3;
+constexpr int kExitFailed = 1;
+constexpr int kExitMisused = 2;
+// For what is left to tell the hub; a hub that hangs must not keep the gateway from exiting.
+constexpr uint64_t kLastWordsMs = 500;
+
+template <class... F> struct Overloaded : F... { using F::operator()...; };
+
+class Gateway {
+  public:
+    int run() {
+        if (!is_socket(kHubFd) || link_.open(uv_default_loop(), kHubFd) != 0) {
+            std::fprintf(stderr,
+                         "rtd-gateway is started by the rtd hub, which gives it a socket "
+                         "as file descriptor %d\n",
+                         kHubFd);
+            return kExitMisused;
+        }
+        handle_signals();
+        raise_descriptor_limit();
+        link_.start([this](link::HubFrame &frame) { on_frame(frame); },
+                    [this](const std::string &error) { on_link_end(error); });
+        uv_run(uv_default_loop(), UV_RUN_DEFAULT);
+        return exit_status_;
+    }
+
+  private:
+    static bool is_socket(int fd) {
+        struct stat status;
+        return fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+    }
+
+    // The hub decides when the gateway goes: a Ctrl-C in the terminal is for the server.
+    void handle_signals() {
+        sigset_t none;
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, nullptr);
+        for (int number : {SIGINT, SIGHUP, SIGPIPE})
+            std::signal(number, SIG_IGN);
+        uv_signal_init(uv_default_loop(), &terminate_);
+        terminate_.data = this;
+        uv_signal_start(
+            &terminate_,
+            [](uv_signal_t *signal, int) {
+                static_cast<Gateway *>(signal->data)
+                    ->shut_down(CloseCode::going_away, meaning(CloseCode::going_away), 0);
+            },
+            SIGTERM);
+    }
+
+    static void raise_descriptor_limit() {
+        rlimit limit{};
+        if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+            return;
+        // libwebsockets keeps a table of this size.
+        constexpr rlim_t kMostDescriptors = 1 << 20;
+        limit.rlim_cur = std::min(limit.rlim_max, kMostDescriptors);
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+
+    void on_frame(link::HubFrame &frame) {
+        if (!server_ && !std::holds_alternative<link::Settings>(frame))
+            return stop(kExitMisused, "the hub did not send its settings first");
+        std::visit(
+            Overloaded{
+                [&](link::Settings &settings) { on_settings(settings); },
+                [&](link::Ping &ping) { link_.send(link::Pong{ping.probe}); },
+                [&](link::Shutdown &shutdown) { shut_down(shutdown.code, shutdown.reason, 0); },
+                [&](auto &other) { server_->handle(other); },
+            },
+            frame);
+    }
+
+    void on_settings(const link::Settings &settings) {
+        if (settings.version != link::kVersion)
+            return stop(kExitMisused, "the hub speaks version " + std::to_string(settings.version) +
+                                          " of the link, this gateway version " +
+                                          std::to_string(link::kVersion));
+        if (server_)
+            return server_->reload(settings);
+        server_.emplace(uv_default_loop(), link_);
+        if (auto failure = server_->start(settings)) {
+            link_.send(link::ListenFailed{failure->address, failure->error});
+            return stop(kExitFailed, "");
+        }
+        link_.send(link::Listening{server_->addresses()});
+    }
+
+    void on_link_end(const std::string &error) {
+        if (!error.empty())
+            std::fprintf(stderr, "rtd-gateway exits: the link to the hub broke: %s\n",
+                         error.c_str());
+        int status = error.empty() ? 0 : server_ ? kExitFailed : kExitMisused;
+        shut_down(CloseCode::going_away, meaning(CloseCode::going_away), status);
+    }
+
+    void shut_down(CloseCode code, const std::string &reason, int status) {
+        if (!server_)
+            return stop(status, "");
+        exit_status_ = status;
+        server_->shut_down(code, reason, [this] { stop(exit_status_, ""); });
+    }
+
+    // Leaves the loop as soon as the hub has been told everything.
+    void stop(int status, const std::string &sentence) {
+        if (!sentence.empty())
+            std::fprintf(stderr, "rtd-gateway exits: %s\n", sentence.c_str());
+        exit_status_ = status;
+        uv_timer_init(uv_default_loop(), &last_words_);
+        uv_timer_start(
+            &last_words_, [](uv_timer_t *timer) { uv_stop(timer->loop); }, kLastWordsMs, 0);
+        link_.when_written([] { uv_stop(uv_default_loop()); });
+    }
+
+    HubLink link_;
+    std::optional<net::Server> server_;
+    uv_signal_t terminate_{};
+    uv_timer_t last_words_{};
+    int exit_status_ = 0;
+};
+
+} // namespace
+
+} // namespace rtd::gateway
+
+int main() {
+    static rtd::gateway::Gateway gateway;
+    // What is left is the kernel's to clean up; libwebsockets and libuv would take turns of the
+    // loop.
+    std::_Exit(gateway.run());
+}

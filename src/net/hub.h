@@ -1,0 +1,16 @@
+// Hub: what the server needs of the hub, whatever carries the frames: today the socketpair of
+// gateway/hub_link.h, later perhaps a message broker. Frames from the hub go to Server::handle().
+#pragma once
+#include "core/fence.h"
+#include "core/link.h"
+
+namespace rtd::net {
+
+class Hub {
+  public:
+    virtual ~Hub() = default;
+    // Never blocks and never fails: if the hub is gone, the gateway is about to exit.
+    virtual void send(const link::GatewayFrame &frame) = 0;
+};
+
+} // namespace rtd::net

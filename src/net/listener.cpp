@@ -1,0 +1,169 @@
+#include "net/listener.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+namespace rtd::net {
+
+namespace {
+
+constexpr int kBacklog = 1024;
+constexpr int kAcceptsPerWakeUp = 64; // then let the others have their turn
+constexpr int kPortAttempts = 16;     // for a port that is free on all addresses
+constexpr uint64_t kOutOfDescriptorsPauseMs = 100;
+// What the kernel may hold unsent for a client. Without it a slow client is sent stale messages
+// from megabytes of socket buffer before we could skip to the newest.
+constexpr int kUnsentBytes = 256 * 1024;
+
+void enable(int fd, int level, int option, int value = 1) {
+    setsockopt(fd, level, option, &value, sizeof value);
+}
+
+// This machine lacks the family or the address: not an error while another address binds.
+bool is_missing(int error) {
+    return error == EAFNOSUPPORT || error == EADDRNOTAVAIL || error == EPROTONOSUPPORT;
+}
+
+// 0, or the errno.
+int open_socket(const Address &address, Fd &fd) {
+    fd.reset(socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (fd.get() < 0)
+        return errno;
+    enable(fd.get(), SOL_SOCKET, SO_REUSEADDR);
+    if (address.storage.ss_family == AF_INET6)
+        enable(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY);
+    if (bind(fd.get(), address.get(), address.size) != 0 || ::listen(fd.get(), kBacklog) != 0)
+        return errno;
+    return 0;
+}
+
+} // namespace
+
+Listener::Listener(uv_loop_t *loop, OnAccept on_accept)
+    : loop_(loop), on_accept_(std::move(on_accept)) {
+    uv_timer_init(loop_, retry_.get());
+    retry_->data = this;
+}
+
+std::optional<ListenFailure> Listener::listen(const std::string &addresses, uint16_t port) {
+    auto resolved = resolve(addresses, port);
+    if (const auto *failure = std::get_if<ResolveFailure>(&resolved))
+        return ListenFailure{failure->address, failure->error};
+    std::vector<Address> wanted = std::get<std::vector<Address>>(std::move(resolved));
+    if (wanted.empty())
+        return ListenFailure{addresses, "no address to listen on is given"};
+
+    // Sockets that are wanted and open already stay open: nobody could bind them a second time.
+    Sockets opened;
+    std::vector<Address> missing;
+    auto is_open = [&](const Address &address) {
+        return std::any_of(sockets_.begin(), sockets_.end(),
+                           [&](const auto &socket) { return socket->address == address; });
+    };
+    std::copy_if(wanted.begin(), wanted.end(), std::back_inserter(missing),
+                 [&](const Address &address) { return !is_open(address); });
+    std::optional<ListenFailure> failure;
+    for (int attempt = 0; attempt < kPortAttempts; attempt++) {
+        failure = open_all(missing, opened);
+        if (!failure || port != 0)
+            break;
+    }
+    bool keeps_some = missing.size() < wanted.size();
+    if (failure && (!keeps_some || !opened.empty()))
+        return failure;
+
+    std::erase_if(sockets_, [&](const auto &socket) {
+        return std::find(wanted.begin(), wanted.end(), socket->address) == wanted.end();
+    });
+    for (auto &socket : opened) {
+        uv_poll_init(loop_, socket->poll.get(), socket->fd.get());
+        socket->poll->data = this;
+        if (!paused_)
+            start(*socket);
+        sockets_.push_back(std::move(socket));
+    }
+    return std::nullopt;
+}
+
+std::optional<ListenFailure> Listener::open_all(std::vector<Address> wanted, Sockets &opened) {
+    std::optional<ListenFailure> missing;
+    opened.clear();
+    for (Address &address : wanted) {
+        if (!opened.empty() && address.port() == 0)
+            address.set_port(opened.front()->address.port());
+        auto socket = std::make_unique<Socket>();
+        int error = open_socket(address, socket->fd);
+        if (error != 0) {
+            ListenFailure failure{to_string(address), std::strerror(error)};
+            if (!is_missing(error)) {
+                opened.clear();
+                return failure;
+            }
+            missing = failure;
+            continue;
+        }
+        socket->address = local_address(socket->fd.get());
+        opened.push_back(std::move(socket));
+    }
+    return opened.empty() ? missing : std::nullopt;
+}
+
+void Listener::stop() {
+    sockets_.clear();
+}
+
+std::vector<std::string> Listener::addresses() const {
+    std::vector<std::string> texts;
+    for (const auto &socket : sockets_)
+        texts.push_back(to_string(socket->address));
+    return texts;
+}
+
+void Listener::start(Socket &socket) {
+    uv_poll_start(socket.poll.get(), UV_READABLE, [](uv_poll_t *poll, int, int) {
+        uv_os_fd_t fd = -1;
+        uv_fileno(reinterpret_cast<uv_handle_t *>(poll), &fd);
+        static_cast<Listener *>(poll->data)->accept_some(fd);
+    });
+}
+
+void Listener::accept_some(int listening_fd) {
+    for (int i = 0; i < kAcceptsPerWakeUp && !paused_; i++) {
+        Fd fd(accept4(listening_fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+        if (fd.get() < 0) {
+            if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
+                return; // nobody waits, or the client went away again
+            std::fprintf(stderr, "cannot accept a client: %s\n", std::strerror(errno));
+            pause();
+            uv_timer_start(
+                retry_.get(),
+                [](uv_timer_t *timer) { static_cast<Listener *>(timer->data)->resume(); },
+                kOutOfDescriptorsPauseMs, 0);
+            return;
+        }
+        enable(fd.get(), IPPROTO_TCP, TCP_NODELAY);
+        enable(fd.get(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, kUnsentBytes);
+        Address peer = peer_address(fd.get());
+        on_accept_(std::move(fd), peer);
+    }
+}
+
+void Listener::pause() {
+    paused_ = true;
+    for (auto &socket : sockets_)
+        uv_poll_stop(socket->poll.get());
+}
+
+void Listener::resume() {
+    if (!paused_)
+        return;
+    paused_ = false;
+    for (auto &socket : sockets_)
+        start(*socket);
+}
+
+} // namespace rtd::net

@@ -1,0 +1,58 @@
+// Listener: the listening sockets. They are ours and not libwebsockets', so that a bind that fails
+// is an exact errno, several addresses share one port, and what to accept is our policy.
+#pragma once
+#include "core/fence.h"
+#include "net/address.h"
+#include "net/fd.h"
+#include "net/uv_handle.h"
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace rtd::net {
+
+struct ListenFailure {
+    std::string address;
+    std::string error;
+};
+
+class Listener {
+  public:
+    using OnAccept = std::function<void(Fd, const Address &)>;
+
+    Listener(uv_loop_t *loop, OnAccept on_accept);
+
+    // Listens on all of `addresses` and `port` (0: any free one), and no longer on others. On a
+    // failure everything stays as it was.
+    std::optional<ListenFailure> listen(const std::string &addresses, uint16_t port);
+    void stop();
+
+    std::vector<std::string> addresses() const;
+
+    // Stops accepting until resume(): new clients wait in the kernel's queue.
+    void pause();
+    void resume();
+
+  private:
+    struct Socket {
+        Fd fd;
+        Address address;
+        UvHandle<uv_poll_t> poll;
+    };
+    using Sockets = std::vector<std::unique_ptr<Socket>>;
+
+    std::optional<ListenFailure> open_all(std::vector<Address> wanted, Sockets &opened);
+    void start(Socket &socket);
+    void accept_some(int listening_fd);
+
+    uv_loop_t *loop_;
+    OnAccept on_accept_;
+    Sockets sockets_;
+    UvHandle<uv_timer_t> retry_; // accepts again after the machine ran out of descriptors
+    bool paused_ = false;
+};
+
+} // namespace rtd::net

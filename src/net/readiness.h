@@ -1,0 +1,32 @@
+// Readiness: the requests for /readyz that wait for the hub's answer. One probe is under way at a
+// time and answers everybody who waits: a probe writes WAL, and nobody outside may cause a flood.
+#pragma once
+#include "core/fence.h"
+#include "core/link.h"
+#include "net/connection.h"
+#include "net/hub.h"
+#include "net/uv_handle.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace rtd::net {
+
+class Readiness {
+  public:
+    Readiness(uv_loop_t *loop, Hub &hub);
+
+    void ask(Connection &connection);
+    void answered(const link::Probed &probed);
+    void forget(Connection &connection); // it is gone
+
+  private:
+    void answer(bool ready, const std::string &detail);
+
+    Hub &hub_;
+    uint64_t probe_ = 0;
+    std::vector<Connection *> waiting_; // not empty: probe_ is under way
+    UvHandle<uv_timer_t> deadline_;
+};
+
+} // namespace rtd::net

@@ -1,0 +1,100 @@
+// Server: the port, the clients and who gets which message. It runs in the gateway process on one
+// libuv loop and owns everything of libwebsockets. A connection's way: Listener accepts it,
+// Arrivals reads its request, route() decides, lws adopts the socket together with a head of our
+// making and answers or upgrades it; an upgraded one is a Session, which subscribes at the hub.
+#pragma once
+#include "core/fence.h"
+#include "core/link.h"
+#include "net/arrival.h"
+#include "net/connection.h"
+#include "net/hub.h"
+#include "net/keepalive.h"
+#include "net/listener.h"
+#include "net/readiness.h"
+#include "net/roster.h"
+
+#include <functional>
+#include <libwebsockets.h>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+namespace rtd::net {
+
+class Server {
+  public:
+    Server(uv_loop_t *loop, Hub &hub);
+    ~Server();
+
+    // The first settings: listens, or says why not.
+    std::optional<ListenFailure> start(const link::Settings &settings);
+    std::vector<std::string> addresses() const { return listener_.addresses(); }
+
+    // Later settings: new limits count from now on. What cannot be changed is noted to the hub, and
+    // stays as it was.
+    void reload(const link::Settings &settings);
+
+    void handle(const link::Subscribed &subscribed);
+    void handle(const link::Ended &ended);
+    void handle(const link::Message &message);
+    void handle(const link::Probed &probed) { readiness_.answered(probed); }
+
+    // Accepts nobody any more and closes every client; `done` is called once all are gone, or after
+    // a second. A second call does nothing.
+    void shut_down(CloseCode code, const std::string &reason, std::function<void()> done);
+
+  private:
+    struct Instance {
+        Roster waiting;
+        Roster live;
+        Roster &roster(link::Audience audience) {
+            return audience == link::Audience::live ? live : waiting;
+        }
+    };
+
+    void create_context();
+    void apply_limits(const link::Settings &settings);
+    void on_request(Fd fd, const Address &address, const Result<HttpRequest> &request);
+    void adopt(Fd fd, std::unique_ptr<Connection> connection, const std::string &head);
+
+    // The shim that libwebsockets calls, and what it calls with a connection found.
+    static int on_lws(lws *wsi, lws_callback_reasons reason, void *user, void *in,
+                      size_t size) noexcept;
+    int dispatch(lws *wsi, Connection &connection, lws_callback_reasons reason,
+                 std::string_view bytes);
+    int answer(Connection &connection);
+    void open_session(Connection &connection);
+    void close_session(Connection &connection);
+    int receive(Session &session, std::string_view bytes);
+    int peer_closes(Session &session, std::string_view payload);
+
+    void deliver(Session &session, const SendQueue::MessagePtr &message);
+    void end(Session &session, CloseCode code, std::string_view reason);
+    void detach(Session &session);
+    void unsubscribe(Session &session);
+    void finish_if_done();
+
+    uv_loop_t *loop_;
+    Hub &hub_;
+    link::Settings settings_;
+    Listener listener_;
+    Arrivals arrivals_;
+    Keepalive keepalive_;
+    Readiness readiness_;
+
+    lws_context *context_ = nullptr;
+    lws_vhost *vhost_ = nullptr;
+    std::unique_ptr<Connection> adopting_; // on its way into lws
+
+    uint64_t last_client_ = 0;
+    uint64_t last_subscription_ = 0;
+    std::unordered_map<uint64_t, Session *> sessions_;      // by client
+    std::unordered_map<uint64_t, Session *> subscriptions_; // by subscription
+    std::unordered_map<uint64_t, Instance> instances_;      // those with a session
+
+    std::function<void()> done_; // set: shutting down
+    UvHandle<uv_timer_t> shutdown_deadline_;
+};
+
+} // namespace rtd::net

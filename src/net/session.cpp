@@ -1,0 +1,113 @@
+#include "net/session.h"
+
+#include "core/utf8.h"
+
+namespace rtd::net {
+
+namespace {
+
+constexpr int kFramesPerWakeUp = 4; // then let the other sessions have their turn
+constexpr int kCloseTimeoutSeconds = 5;
+
+} // namespace
+
+Session::Session(lws *wsi, uint64_t client, std::string address, TopicPath topic)
+    : client(client), address(std::move(address)), topic(std::move(topic)), wsi_(wsi) {}
+
+bool Session::can_write() const {
+    // lws has a close of its own in hand once a close length is set; nothing may follow it.
+    return !closing_ && lws_get_close_length(wsi_) == 0;
+}
+
+bool Session::deliver(const SendQueue::MessagePtr &message, uint64_t max_waiting_bytes) {
+    if (!can_write())
+        return true;
+    bool is_one_frame = message->frame_at(0).size() == message->size();
+    if (is_one_frame && queue_.empty() && !lws_partial_buffered(wsi_)) {
+        write(message->frame_at(0));
+        return true;
+    }
+    bool was_empty = queue_.empty();
+    if (!queue_.push(message, kind, max_waiting_bytes))
+        return false;
+    if (was_empty)
+        lws_callback_on_writable(wsi_);
+    return true;
+}
+
+void Session::on_writable() {
+    for (int i = 0; i < kFramesPerWakeUp && !queue_.empty(); i++) {
+        if (!can_write() || lws_partial_buffered(wsi_))
+            break;
+        write(queue_.front());
+        queue_.pop();
+    }
+    if (!queue_.empty() && can_write())
+        lws_callback_on_writable(wsi_);
+}
+
+void Session::ping() {
+    // With something half sent the client's reading is watched anyway, and a ping would only wait.
+    if (can_write() && !lws_partial_buffered(wsi_))
+        write(ws_ping_frame("rtd")); // with a payload: lws does not report the pong of an empty one
+}
+
+void Session::write(std::string_view frame) {
+    // lws does not write to the buffer: with LWS_WRITE_RAW it adds no header.
+    auto *bytes = reinterpret_cast<unsigned char *>(const_cast<char *>(frame.data()));
+    if (lws_write(wsi_, bytes, frame.size(), LWS_WRITE_RAW) < 0)
+        kill("the connection broke");
+}
+
+void Session::close(uint16_t code, std::string_view reason) {
+    if (!can_write())
+        return;
+    close_code_ = code;
+    close_reason_ = truncate_utf8(reason, kMaxCloseReasonBytes);
+    queue_.clear(); // a message half sent ends at a whole frame, so a close may follow
+    write(ws_close_frame(code, close_reason_));
+    closing_ = true;
+    give_up_after(kCloseTimeoutSeconds);
+}
+
+void Session::kill(std::string_view reason) {
+    if (!closing_)
+        close_reason_ = reason;
+    closing_ = true;
+    queue_.clear();
+    give_up_after(LWS_TO_KILL_ASYNC);
+}
+
+void Session::give_up_after(int seconds) {
+    lws_set_timeout(wsi_, PENDING_TIMEOUT_CLOSE_SEND, seconds);
+    // lws looks at its timeouts only when it has served a socket; this makes it look.
+    lws_cancel_service(lws_get_context(wsi_));
+}
+
+void Session::on_peer_close(uint16_t code, std::string_view reason) {
+    close_code_ = code;
+    close_reason_ = is_valid_utf8(reason) ? reason : "";
+    closing_ = true;
+    queue_.clear();
+}
+
+void Session::on_closed() {
+    constexpr int kCodeBytes = 2;
+    int length = lws_get_close_length(wsi_);
+    if (closing_ || length < kCodeBytes)
+        return;
+    const unsigned char *payload = lws_get_close_payload(wsi_);
+    close_code_ = static_cast<uint16_t>(payload[0] << 8 | payload[1]);
+    close_reason_.assign(payload + kCodeBytes, payload + length);
+}
+
+bool Session::accept_data(size_t bytes, size_t max_message_bytes) {
+    message_bytes_ += bytes;
+    if (message_bytes_ + lws_remaining_packet_payload(wsi_) > max_message_bytes)
+        return false;
+    if (lws_is_final_fragment(wsi_))
+        message_bytes_ = 0;
+    return true;
+}
+
+} // namespace rtd::net

@@ -1,0 +1,141 @@
+#include "pg/event_queue.h"
+
+#include "pg/settings.h"
+#include "pg/shared_state.h"
+
+#include "pg/prelude.h"
+
+namespace rtd::pg {
+
+namespace {
+
+struct RecordHeader {
+    uint64_t commit_lsn;
+    uint32_t size; // of the event's bytes, which follow
+    uint32_t unused;
+};
+
+// head and tail count bytes since the last restart from zero; the ring holds [head, tail).
+struct Ring {
+    uint64_t head;
+    uint64_t tail;
+    uint64_t dropped;
+    uint64_t capacity;
+    pg_atomic_uint32 waiting; // 1 if there is something to drain; readable without the lock
+    alignas(8) char bytes[FLEXIBLE_ARRAY_MEMBER];
+};
+
+// One drain copies at most this much, so that the lock is not held for long.
+constexpr uint64_t kMaxDrainBytes = 1 << 20;
+
+Ring *ring = nullptr;
+
+void copy_in(const void *data, uint64_t size) {
+    uint64_t at = ring->tail % ring->capacity;
+    uint64_t first = Min(size, ring->capacity - at);
+    memcpy(ring->bytes + at, data, first);
+    memcpy(ring->bytes, static_cast<const char *>(data) + first, size - first);
+    ring->tail += size;
+}
+
+void copy_out(void *data, uint64_t size) {
+    uint64_t at = ring->head % ring->capacity;
+    uint64_t first = Min(size, ring->capacity - at);
+    memcpy(data, ring->bytes + at, first);
+    memcpy(static_cast<char *>(data) + first, ring->bytes, size - first);
+    ring->head += size;
+}
+
+} // namespace
+
+size_t event_queue_shared_size() {
+    return offsetof(Ring, bytes) + static_cast<size_t>(queue_kilobytes) * 1024;
+}
+
+void init_event_queue(void *memory, bool found) {
+    ring = static_cast<Ring *>(memory);
+    if (found)
+        return;
+    ring->head = ring->tail = ring->dropped = 0;
+    ring->capacity = static_cast<uint64_t>(queue_kilobytes) * 1024;
+    pg_atomic_init_u32(&ring->waiting, 0);
+}
+
+void lock_event_queue() {
+    LWLockAcquire(shared->queue_lock, LW_EXCLUSIVE);
+}
+
+void append_event(std::string_view bytes, uint64_t commit_lsn) {
+    RecordHeader header{commit_lsn, static_cast<uint32_t>(bytes.size()), 0};
+    if (ring->capacity - (ring->tail - ring->head) < sizeof header + bytes.size()) {
+        ring->dropped++;
+    } else {
+        copy_in(&header, sizeof header);
+        copy_in(bytes.data(), bytes.size());
+    }
+    pg_atomic_write_u32(&ring->waiting, 1);
+}
+
+void unlock_event_queue() {
+    LWLockRelease(shared->queue_lock);
+    // The hub sets hub_sleeps, then looks at `waiting`; we set `waiting`, then look at hub_sleeps.
+    // The exchange is the full barrier between them, and only one of many backends wakes the hub.
+    if (pg_atomic_exchange_u32(&shared->hub_sleeps, 0) == 1)
+        wake_hub();
+}
+
+DrainedEvents drain_events(std::string &block, bool *more) {
+    // Copied out as one block under the lock, taken apart after it: allocation may fail, and must
+    // not do so while the lock is held.
+    DrainedEvents drained;
+    if (block.size() != kMaxDrainBytes) {
+        block.resize(kMaxDrainBytes);
+        block.shrink_to_fit(); // after a record that was larger
+    }
+    uint64_t used = 0;
+    uint64_t wanted = 0; // size of a record that is larger than the block
+
+    do {
+        if (wanted > block.size())
+            block.resize(wanted);
+        wanted = 0;
+        LWLockAcquire(shared->queue_lock, LW_EXCLUSIVE);
+        drained.dropped += ring->dropped;
+        ring->dropped = 0;
+        while (ring->head < ring->tail) {
+            uint64_t start = ring->head;
+            RecordHeader header;
+            copy_out(&header, sizeof header);
+            uint64_t size = sizeof header + header.size;
+            ring->head = start;
+            if (used + size > block.size()) {
+                if (used == 0)
+                    wanted = size;
+                break;
+            }
+            copy_out(block.data() + used, size);
+            used += size;
+        }
+        *more = ring->head < ring->tail;
+        if (!*more) {
+            ring->head = ring->tail = 0;
+            pg_atomic_write_u32(&ring->waiting, 0);
+        }
+        LWLockRelease(shared->queue_lock);
+    } while (wanted > 0);
+
+    for (uint64_t at = 0; at < used;) {
+        RecordHeader header;
+        memcpy(&header, block.data() + at, sizeof header);
+        at += sizeof header;
+        drained.events.push_back({header.commit_lsn, block.substr(at, header.size)});
+        at += header.size;
+    }
+    return drained;
+}
+
+bool event_queue_is_empty() {
+    return pg_atomic_read_u32(&ring->waiting) == 0;
+}
+
+} // namespace rtd::pg

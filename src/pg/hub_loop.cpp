@@ -1,0 +1,540 @@
+#include "pg/hub_loop.h"
+
+#include <ctime>
+#include <set>
+#include <sstream>
+
+#include "pg/boundary.h"
+#include "pg/event_queue.h"
+#include "pg/interest.h"
+#include "pg/retained.h"
+#include "pg/settings.h"
+#include "pg/shared_state.h"
+#include "pg/worker_transaction.h"
+
+#include "pg/prelude.h"
+
+extern "C" {
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+}
+
+namespace rtd::pg {
+
+namespace {
+
+constexpr int kShutdownMs = 2000;          // what clients get to take their close frame
+constexpr int64_t kStoreIntervalMs = 1000; // retained messages are written at most this often
+constexpr int64_t kRetryMs = 1000;
+
+Now read_clock() {
+    timespec steady{};
+    clock_gettime(CLOCK_MONOTONIC, &steady);
+    constexpr int64_t kUnixToPostgresUs = (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+    return {steady.tv_sec * 1000 + steady.tv_nsec / 1'000'000,
+            GetCurrentTimestamp() + kUnixToPostgresUs};
+}
+
+std::vector<std::string> split_list(const char *list) {
+    std::vector<std::string> elements;
+    std::istringstream in(list);
+    for (std::string element; std::getline(in, element, ',');) {
+        size_t first = element.find_first_not_of(" \t");
+        size_t last = element.find_last_not_of(" \t");
+        if (first != std::string::npos)
+            elements.push_back(element.substr(first, last - first + 1));
+    }
+    return elements;
+}
+
+std::string where_to_listen() {
+    return std::string(listen_addresses) + ":" + std::to_string(port);
+}
+
+link::Settings gateway_settings() {
+    link::Settings settings;
+    settings.listen_addresses = listen_addresses;
+    settings.port = static_cast<uint16_t>(port);
+    settings.max_clients = static_cast<uint32_t>(max_clients);
+    settings.max_client_message_bytes = static_cast<uint32_t>(max_client_message_kilobytes) * 1024;
+    settings.client_buffer_bytes = static_cast<uint64_t>(client_buffer_kilobytes) * 1024;
+    settings.ping_interval_ms = static_cast<uint32_t>(ping_interval_s) * 1000;
+    settings.allowed_origins = split_list(allowed_origins);
+    return settings;
+}
+
+void report(int level, const std::string &message, const std::string &hint = {}) {
+    call([&] {
+        ereport(level,
+                (errmsg("%s", message.c_str()), hint.empty() ? 0 : errhint("%s", hint.c_str())));
+    });
+}
+
+} // namespace
+
+HubLoop::HubLoop()
+    // The wall clock as first epoch: a hub that starts later never repeats an epoch.
+    : router_(*this, static_cast<uint64_t>(read_clock().wall_us)), pool_(query_workers),
+      turn_context_(
+          AllocSetContextCreate(TopMemoryContext, "rtd hub turn", ALLOCSET_DEFAULT_SIZES)) {
+    router_.set_resync_interval(int64_t{resync_interval_s} * 1000);
+    clear_interest();
+}
+
+HubLoop::~HubLoop() {
+    if (wait_set_ != nullptr)
+        FreeWaitEventSet(wait_set_);
+}
+
+void HubLoop::run() {
+    while (!ShutdownRequestPending) {
+        try {
+            turn();
+        } catch (const Error &error) {
+            after_error(error);
+        }
+    }
+    shut_down();
+}
+
+void HubLoop::turn() {
+    MemoryContextSwitchTo(turn_context_);
+    MemoryContextReset(turn_context_);
+    decisions_.clear();
+    call([] { CHECK_FOR_INTERRUPTS(); });
+    if (ConfigReloadPending) {
+        ConfigReloadPending = false;
+        reload_settings();
+    }
+    Now now = read_clock();
+    reload_catalog_if_changed(now);
+    if (serving()) {
+        drain_queue(now);
+        drain_notifications(now);
+        tend_gateway(now);
+        tend_queries(now);
+        tend_retained(now);
+    }
+    sleep();
+}
+
+void HubLoop::after_error(const Error &error) {
+    if (IsTransactionState())
+        call([] { AbortCurrentTransaction(); });
+    report(WARNING, "rtd hub: " + error.message(), error.hint());
+    // What the turn was about may be lost, so every state is made anew, after a pause.
+    router_.all_changed(read_clock());
+    call([] {
+        WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, kRetryMs,
+                  PG_WAIT_EXTENSION);
+    });
+}
+
+// ---- waiting ----
+
+void HubLoop::sleep() {
+    if (wait_set_ == nullptr || wait_set_incarnation_ != gateway_.incarnation()) {
+        if (wait_set_ != nullptr)
+            FreeWaitEventSet(wait_set_);
+        wait_set_ = call([&] {
+            WaitEventSet *set = CreateWaitEventSet(RTD_WAIT_EVENT_SET_OWNER, 3);
+            AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, nullptr, nullptr);
+            AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, nullptr);
+            if (gateway_.is_running())
+                AddWaitEventToSet(set, WL_SOCKET_READABLE, gateway_.socket(), nullptr, nullptr);
+            return set;
+        });
+        wait_set_incarnation_ = gateway_.incarnation();
+    }
+    std::optional<int64_t> deadline;
+    auto consider = [&](std::optional<int64_t> at) {
+        if (at)
+            deadline = deadline ? std::min(*deadline, *at) : *at;
+    };
+    if (serving()) {
+        consider(router_.next_deadline_ms());
+        consider(pool_.next_deadline_ms());
+        consider(gateway_.next_start_ms());
+        if (router_.has_unstored_messages() && !storing_)
+            consider(next_store_ms_);
+    }
+    if (next_reload_ms_ > 0)
+        consider(next_reload_ms_);
+    long timeout_ms = -1;
+    if (deadline)
+        timeout_ms = static_cast<long>(std::max<int64_t>(0, *deadline - read_clock().steady_ms));
+
+    // Announce the sleep, then look once more: a backend does it the other way round.
+    pg_atomic_exchange_u32(&shared->hub_sleeps, 1);
+    if (more_events_ || (serving() && !event_queue_is_empty()) || Listener::is_pending())
+        timeout_ms = 0;
+    call([&] {
+        constexpr int kGatewayEvent = 2;
+        if (gateway_.is_running())
+            ModifyWaitEvent(wait_set_, kGatewayEvent,
+                            WL_SOCKET_READABLE | (gateway_.wants_write() ? WL_SOCKET_WRITEABLE : 0),
+                            nullptr);
+        WaitEvent events[3];
+        WaitEventSetWait(wait_set_, timeout_ms, events, lengthof(events), PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+    });
+    pg_atomic_write_u32(&shared->hub_sleeps, 0);
+}
+
+// ---- settings and catalog ----
+
+void HubLoop::reload_settings() {
+    call([] { ProcessConfigFile(PGC_SIGHUP); });
+    router_.set_resync_interval(int64_t{resync_interval_s} * 1000);
+    seen_generation_ = 0; // rtd.anonymous_role may be another one: grants are asked again
+    if (!gateway_.is_running())
+        return;
+    if (bound_to_ == where_to_listen())
+        return gateway_.send(gateway_settings());
+    report(LOG, "rtd hub: starting rtd-gateway again to listen on " + where_to_listen());
+    gateway_.shut_down(CloseCode::going_away, "the server changes its address", kShutdownMs);
+    gateway_listens_ = false;
+    router_.forget_subscriptions();
+    readiness_.forget_gateway();
+}
+
+void HubLoop::reload_catalog_if_changed(Now now) {
+    uint64_t generation = pg_atomic_read_u64(&shared->catalog_generation);
+    if (generation == seen_generation_ || now.steady_ms < next_reload_ms_)
+        return;
+    Catalog catalog;
+    try {
+        catalog = load_catalog();
+    } catch (const Error &error) {
+        next_reload_ms_ = now.steady_ms + kRetryMs;
+        return report(WARNING, "rtd hub could not read its tables: " + error.message(),
+                      error.hint());
+    }
+    next_reload_ms_ = 0;
+    seen_generation_ = generation;
+    shared->hub_failures = 0;
+    if (!catalog.schema.empty())
+        return start_serving(std::move(catalog));
+    if (serving())
+        stop_serving();
+    if (!waiting_logged_)
+        report(LOG,
+               std::string("rtd hub: waiting for the extension in database \"") + database + "\"",
+               "Run CREATE EXTENSION rtd there; no restart is needed.");
+    waiting_logged_ = true;
+}
+
+void HubLoop::start_serving(Catalog catalog) {
+    bool was_serving = serving();
+    catalog_ = std::move(catalog);
+    waiting_logged_ = false;
+    std::set<std::string> channels = {kProbeChannel};
+    for (const Channel &channel : catalog_.channels)
+        channels.insert(channel.name);
+    listener_.listen(channels);
+    router_.set_topics(catalog_.topics);
+    if (was_serving)
+        return;
+    shared->hub_database = MyDatabaseId;
+    report(LOG, std::string("rtd hub: serving database \"") + database + "\"");
+    ConditionVariableBroadcast(&shared->probe_finished);
+}
+
+void HubLoop::stop_serving() {
+    shared->hub_database = InvalidOid;
+    router_.set_topics({}); // ends all subscriptions: their topics are dropped
+    gateway_.shut_down(CloseCode::topic_dropped, "the extension was dropped", kShutdownMs);
+    gateway_listens_ = false;
+    readiness_.forget_gateway();
+    router_.forget_subscriptions();
+    pool_.stop();
+    storing_.reset();
+    listener_.listen({});
+    catalog_ = {};
+}
+
+// ---- what comes in ----
+
+void HubLoop::drain_queue(Now now) {
+    more_events_ = false;
+    if (event_queue_is_empty())
+        return;
+    DrainedEvents drained = drain_events(drain_buffer_, &more_events_);
+    for (const QueuedEvent &queued : drained.events) {
+        Result<Event> event = decode_event(queued.bytes);
+        if (!event)
+            throw Error(ERRCODE_INTERNAL_ERROR, event.error());
+        if (event->kind == EventKind::probe)
+            readiness_.on_event(event->origin);
+        else
+            router_.handle(*event, now);
+    }
+    if (drained.dropped == 0)
+        return;
+    report(WARNING,
+           "rtd hub: " + std::to_string(drained.dropped) +
+               " events were lost in a full event queue",
+           "Raise rtd.queue_size. State topics are queried again.");
+    router_.all_changed(now);
+}
+
+void HubLoop::drain_notifications(Now now) {
+    if (!Listener::is_pending())
+        return;
+    for (const Notification &notification : listener_.collect()) {
+        if (notification.channel == kProbeChannel)
+            prove_ready(readiness_.on_notification(notification.payload));
+        for (const Channel &channel : catalog_.channels) {
+            if (channel.name != notification.channel)
+                continue;
+            Result<Event> event = to_event(notification, channel);
+            if (event)
+                router_.handle(*event, now);
+            else
+                report(WARNING, "[DB_LISTENER] " + event.error(),
+                       "The notification was ignored for topic \"" + channel.topic + "\".");
+        }
+    }
+}
+
+// A probe came through queue and LISTEN; the gateway is its last leg.
+void HubLoop::prove_ready(uint64_t nonce) {
+    if (nonce == 0)
+        return;
+    for (uint64_t probe : readiness_.take_gateway_probes(nonce))
+        gateway_.send(
+            link::Probed{probe, true, "an event travelled through queue, LISTEN and link"});
+    if (gateway_listens_)
+        gateway_.send(link::Ping{nonce});
+    else
+        unanswered_probe_ = std::max(unanswered_probe_, nonce);
+}
+
+// ---- gateway ----
+
+void HubLoop::tend_gateway(Now now) {
+    if (gateway_.start_if_due(now)) {
+        bound_to_ = where_to_listen();
+        gateway_.send(gateway_settings());
+    }
+    if (!gateway_.is_running())
+        return;
+    std::string why;
+    if (gateway_.transfer([&](const link::GatewayFrame &frame) { handle_frame(frame, now); }, now,
+                          &why))
+        return;
+    gateway_listens_ = false;
+    router_.forget_subscriptions();
+    readiness_.forget_gateway();
+    report(WARNING, "rtd hub: rtd-gateway " + why + "; starting it again",
+           "Clients reconnect by themselves; the server is not affected.");
+}
+
+void HubLoop::handle_frame(const link::GatewayFrame &frame, Now now) {
+    std::visit([&](const auto &f) { handle(f, now); }, frame);
+}
+
+void HubLoop::handle(const link::Listening &frame, Now) {
+    for (const std::string &address : frame.addresses)
+        report(LOG, "rtd hub: listening on " + address);
+    gateway_listens_ = true;
+    gateway_.mark_healthy();
+    if (unanswered_probe_ != 0)
+        gateway_.send(link::Ping{unanswered_probe_});
+    unanswered_probe_ = 0;
+}
+
+void HubLoop::handle(const link::ListenFailed &frame, Now) {
+    gateway_.count_failure();
+    report(WARNING, "rtd hub could not listen on " + frame.address + ": " + frame.error,
+           "Is another server using that port? Set rtd.port or rtd.listen_addresses; the next "
+           "attempt comes by itself.");
+}
+
+void HubLoop::handle(const link::ClientConnected &frame, Now) {
+    if (logs_events())
+        log_event("[WS] Client connected: " + frame.address + " (" + std::to_string(frame.total) +
+                  " total)");
+}
+
+void HubLoop::handle(const link::ClientDisconnected &frame, Now) {
+    if (logs_events())
+        log_event("[WS] Client disconnected: " + frame.address + " (" +
+                  std::to_string(frame.remaining) + " remaining), code " +
+                  std::to_string(frame.code) + (frame.reason.empty() ? "" : ": " + frame.reason));
+}
+
+void HubLoop::handle(const link::Subscribe &frame, Now now) {
+    // A client that connects right after a topic was committed must find it.
+    reload_catalog_if_changed(now);
+    router_.subscribe(frame, now);
+}
+
+void HubLoop::handle(const link::Unsubscribe &frame, Now) {
+    router_.unsubscribe(frame.subscription);
+}
+
+void HubLoop::handle(const link::Probe &frame, Now) {
+    readiness_.on_gateway_probe(frame.probe);
+}
+
+void HubLoop::handle(const link::Pong &frame, Now) {
+    Readiness::finish(frame.probe);
+}
+
+void HubLoop::handle(const link::Note &frame, Now) {
+    report(LOG, "rtd-gateway: " + frame.text);
+}
+
+// ---- query workers ----
+
+void HubLoop::tend_queries(Now now) {
+    pool_.advance(
+        now, [&](const WorkerReply &reply) { handle(reply, now); },
+        [&](const WorkerRequest &request) { handle_lost(request, now); });
+    router_.finish_turn(now);
+    while (pool_.has_idle()) {
+        std::optional<QueryJob> job = router_.take_job(now, pool_.most_per_topic());
+        if (!job)
+            break;
+        const Topic &topic = *job->topic;
+        pool_.submit(RunQuery{job->instance, topic.name, topic.generation, topic.version,
+                              topic.owner, topic.search_path, topic.query,
+                              static_cast<uint32_t>(topic.parameters.size()), job->params});
+    }
+}
+
+void HubLoop::handle(const WorkerReply &reply, Now now) {
+    if (const QueryDone *done = std::get_if<QueryDone>(&reply))
+        return router_.finish_job(done->instance, done->outcome, now);
+    const StoreDone &store = std::get<StoreDone>(reply);
+    if (!store.stored)
+        report(WARNING, "rtd hub could not store retained messages: " + store.error,
+               "They are kept in memory and tried again.");
+    else if (storing_)
+        for (const RetainedMessage &message : *storing_)
+            router_.mark_stored(message.instance, message.sequence);
+    storing_.reset();
+}
+
+void HubLoop::handle_lost(const WorkerRequest &request, Now now) {
+    if (const RunQuery *run = std::get_if<RunQuery>(&request))
+        router_.abandon_job(run->instance, now);
+    else
+        storing_.reset();
+}
+
+void HubLoop::tend_retained(Now now) {
+    if (!router_.has_unstored_messages() || storing_ || now.steady_ms < next_store_ms_ ||
+        !pool_.has_idle())
+        return;
+    storing_ = router_.unstored_messages();
+    next_store_ms_ = now.steady_ms + kStoreIntervalMs;
+    pool_.submit(StoreRetained{catalog_.schema, *storing_});
+}
+
+// ---- end ----
+
+void HubLoop::shut_down() {
+    // Events that were committed before the server was asked to stop may carry messages to retain.
+    MemoryContextSwitchTo(turn_context_);
+    try {
+        if (serving()) {
+            do
+                drain_queue(read_clock());
+            while (more_events_);
+            if (router_.has_unstored_messages())
+                in_transaction(
+                    [&] { pg::store_retained(catalog_.schema, router_.unstored_messages()); });
+        }
+    } catch (const Error &error) {
+        report(WARNING, "rtd hub could not store retained messages: " + error.message());
+    }
+    gateway_.shut_down(CloseCode::going_away, "the server shuts down", kShutdownMs);
+    pool_.stop();
+}
+
+// ---- what the router asks ----
+
+std::optional<link::Ended> HubLoop::refuse(const Topic *topic) {
+    std::string name = topic != nullptr ? topic->name : "";
+    auto [decision, is_new] = decisions_.try_emplace(name);
+    if (is_new) {
+        try {
+            decision->second = ask_grants(topic);
+        } catch (const Error &error) {
+            report(WARNING, "rtd hub could not check grants: " + error.message());
+            decision->second =
+                link::Ended{0, CloseCode::unavailable, "the server could not check the grants"};
+        }
+    }
+    return decision->second;
+}
+
+std::optional<link::Ended> HubLoop::ask_grants(const Topic *topic) {
+    if (anonymous_role[0] == '\0')
+        return link::Ended{0, CloseCode::unauthorized,
+                           "this server has no role for clients that do not sign in"};
+    Oid role = InvalidOid;
+    bool allowed = false;
+    in_transaction([&] {
+        role = call([] { return get_role_oid(anonymous_role, true); });
+        if (!OidIsValid(role) || topic == nullptr)
+            return;
+        allowed = call([&] { return has_privs_of_role(role, topic->owner); });
+        for (auto grant = catalog_.subscribe_grants.lower_bound({topic->name, 0});
+             !allowed && grant != catalog_.subscribe_grants.end() && grant->first == topic->name;
+             ++grant)
+            allowed = call([&] { return has_privs_of_role(role, grant->second); });
+    });
+    if (!OidIsValid(role)) {
+        report(WARNING,
+               std::string("rtd.anonymous_role \"") + anonymous_role + "\" does not exist");
+        return link::Ended{0, CloseCode::unauthorized,
+                           "the server's role for clients that do not sign in does not exist"};
+    }
+    if (topic == nullptr || allowed)
+        return std::nullopt;
+    return link::Ended{0, CloseCode::forbidden,
+                       std::string("role \"") + anonymous_role +
+                           "\" may not subscribe to topic \"" + topic->name + "\""};
+}
+
+bool HubLoop::add_interest(uint64_t instance_key, uint64_t topic_key) {
+    if (!pg::add_interest(instance_key))
+        return false;
+    if (pg::add_interest(topic_key))
+        return true;
+    pg::remove_interest(instance_key);
+    return false;
+}
+
+void HubLoop::remove_interest(uint64_t instance_key, uint64_t topic_key) {
+    pg::remove_interest(instance_key);
+    pg::remove_interest(topic_key);
+}
+
+std::optional<std::string> HubLoop::load_retained(const std::string &topic,
+                                                  const std::vector<std::string> &params) {
+    std::optional<std::string> message;
+    try {
+        in_transaction([&] { message = pg::load_retained(catalog_.schema, topic, params); });
+    } catch (const Error &error) {
+        report(WARNING, "rtd hub could not read a retained message: " + error.message());
+    }
+    return message;
+}
+
+bool HubLoop::logs_events() const {
+    return message_level_is_interesting(event_log_level);
+}
+
+void HubLoop::log_event(const std::string &line) {
+    report(event_log_level, line);
+}
+
+void HubLoop::log_warning(const std::string &line) {
+    report(WARNING, line);
+}
+
+} // namespace rtd::pg

@@ -1,0 +1,100 @@
+// HubLoop: what the hub does, turn by turn, once it is connected. See hub.h for the process.
+#pragma once
+#include "core/router.h"
+#include "pg/boundary.h"
+#include "pg/catalog.h"
+#include "pg/gateway_process.h"
+#include "pg/listener.h"
+#include "pg/query_pool.h"
+#include "pg/readiness.h"
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "pg/prelude.h"
+
+extern "C" {
+#include "storage/latch.h"
+}
+
+namespace rtd::pg {
+
+class HubLoop final : private RouterHost {
+  public:
+    HubLoop();
+    ~HubLoop() override;
+    // Until the server asks the hub to end.
+    void run();
+
+  private:
+    void turn();
+    void sleep();
+    void after_error(const Error &error);
+
+    void reload_settings();
+    void reload_catalog_if_changed(Now now);
+    void start_serving(Catalog catalog);
+    void stop_serving();
+
+    void drain_queue(Now now);
+    void drain_notifications(Now now);
+    void tend_gateway(Now now);
+    void handle_frame(const link::GatewayFrame &frame, Now now);
+    void handle(const link::Listening &frame, Now now);
+    void handle(const link::ListenFailed &frame, Now now);
+    void handle(const link::ClientConnected &frame, Now now);
+    void handle(const link::ClientDisconnected &frame, Now now);
+    void handle(const link::Subscribe &frame, Now now);
+    void handle(const link::Unsubscribe &frame, Now now);
+    void handle(const link::Probe &frame, Now now);
+    void handle(const link::Pong &frame, Now now);
+    void handle(const link::Note &frame, Now now);
+    void tend_queries(Now now);
+    void tend_retained(Now now);
+    void handle(const WorkerReply &reply, Now now);
+    void handle_lost(const WorkerRequest &request, Now now);
+    void prove_ready(uint64_t nonce);
+    void shut_down();
+
+    // RouterHost
+    void send(const link::HubFrame &frame) override { gateway_.send(frame); }
+    std::optional<link::Ended> refuse(const Topic *topic) override;
+    bool add_interest(uint64_t instance_key, uint64_t topic_key) override;
+    void remove_interest(uint64_t instance_key, uint64_t topic_key) override;
+    std::optional<std::string> load_retained(const std::string &topic,
+                                             const std::vector<std::string> &params) override;
+    bool logs_events() const override;
+    void log_event(const std::string &line) override;
+    void log_warning(const std::string &line) override;
+
+    bool serving() const { return !catalog_.schema.empty(); }
+    std::optional<link::Ended> ask_grants(const Topic *topic);
+
+    Router router_;
+    Catalog catalog_;
+    Listener listener_;
+    GatewayProcess gateway_;
+    QueryPool pool_;
+    Readiness readiness_;
+    MemoryContext turn_context_; // reset every turn
+    std::string drain_buffer_;
+    bool more_events_ = false;
+
+    uint64_t seen_generation_ = 0;
+    int64_t next_reload_ms_ = 0; // after a failed reload
+    bool waiting_logged_ = false;
+
+    bool gateway_listens_ = false;
+    uint64_t unanswered_probe_ = 0; // to be sent as a Ping once the gateway listens
+    std::string bound_to_;          // listen_addresses and port it was started with
+
+    std::map<std::string, std::optional<link::Ended>> decisions_; // of refuse(), this turn
+    std::optional<std::vector<RetainedMessage>> storing_;         // handed to a query worker
+    int64_t next_store_ms_ = 0;
+
+    WaitEventSet *wait_set_ = nullptr;
+    uint64_t wait_set_incarnation_ = 0;
+};
+
+} // namespace rtd::pg

@@ -1,0 +1,47 @@
+// Listener: LISTEN inside the hub, without a client connection.
+//
+// SQL's LISTEN is refused in a background worker, but Async_Listen() inside a transaction works.
+// Notifications are meant for a client's socket, so collect() lends the server a private set of
+// "socket" functions for just the call that delivers them, and reads the messages off it.
+#pragma once
+#include "core/event.h"
+
+#include <set>
+#include <string>
+#include <vector>
+
+namespace rtd::pg {
+
+struct Notification {
+    std::string channel;
+    std::string payload;
+};
+
+// A row of rtd_channel: notifications of `channel` are events of `topic`.
+struct Channel {
+    std::string name;
+    std::string topic;
+    std::vector<std::string> parameters; // members of the JSON payload, one per topic parameter
+};
+
+class Listener {
+  public:
+    // LISTENs to exactly these channels.
+    void listen(const std::set<std::string> &channels);
+
+    // Whether the server has signalled something new. Cheap.
+    static bool is_pending();
+    // Everything that came in; waits for nothing.
+    std::vector<Notification> collect();
+
+    const std::set<std::string> &channels() const { return channels_; }
+
+  private:
+    std::set<std::string> channels_;
+};
+
+// What a notification means for its topic. An empty payload is null; one that is not JSON is a
+// Problem.
+Result<Event> to_event(const Notification &notification, const Channel &channel);
+
+} // namespace rtd::pg

@@ -1,0 +1,47 @@
+// What hub and query worker say to each other, encoded with core/bytes.h and carried by one shared
+// memory message queue per direction.
+#pragma once
+#include "core/router.h"
+
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace rtd::pg {
+
+struct RunQuery {
+    uint64_t instance = 0;
+    std::string topic;
+    uint64_t topic_generation = 0;
+    uint64_t topic_version = 0;
+    uint32_t owner = 0;
+    std::string search_path;
+    std::string query;
+    uint32_t parameter_count = 0;
+    std::vector<std::string> params;
+};
+
+struct StoreRetained {
+    std::string schema;
+    std::vector<RetainedMessage> messages;
+};
+
+struct QueryDone {
+    uint64_t instance = 0;
+    QueryOutcome outcome;
+};
+
+struct StoreDone {
+    bool stored = false;
+    std::string error;
+};
+
+using WorkerRequest = std::variant<RunQuery, StoreRetained>;
+using WorkerReply = std::variant<QueryDone, StoreDone>;
+
+std::string encode(const WorkerRequest &request);
+std::string encode(const WorkerReply &reply);
+Result<WorkerRequest> decode_request(std::string_view bytes);
+Result<WorkerReply> decode_reply(std::string_view bytes);
+
+} // namespace rtd::pg

@@ -1,0 +1,312 @@
+#include "pg/query_worker.h"
+
+#include <map>
+#include <tuple>
+
+#include "pg/boundary.h"
+#include "pg/query_job.h"
+#include "pg/retained.h"
+#include "pg/settings.h"
+#include "pg/topic_query.h"
+#include "pg/worker_transaction.h"
+
+#include "pg/prelude.h"
+
+extern "C" {
+#include "access/htup_details.h"
+#include "funcapi.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/dsm.h"
+#include "storage/procsignal.h"
+#include "storage/shm_mq.h"
+#include "storage/shm_toc.h"
+#include "tcop/tcopprot.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/syscache.h"
+#include "utils/timeout.h"
+}
+
+namespace rtd::pg {
+
+namespace {
+
+// A prepared query, kept for the life of the worker or until its topic is altered.
+struct Prepared {
+    SPIPlanPtr plan = nullptr;
+    std::vector<Oid> types;
+    uint64_t generation = 0;
+    uint64_t version = 0;
+};
+
+class QueryWorker {
+  public:
+    QueryWorker(shm_mq_handle *requests, shm_mq_handle *replies, MemoryContext context)
+        : requests_(requests), replies_(replies), context_(context) {}
+
+    // Returns when the hub is gone.
+    void run();
+
+  private:
+    bool receive(WorkerRequest &request);
+    bool send(const WorkerReply &reply);
+    WorkerReply handle(const RunQuery &job);
+    WorkerReply handle(const StoreRetained &job);
+    void run_as_owner(const RunQuery &job, QueryOutcome &outcome);
+    const Prepared &prepare(const RunQuery &job);
+    bool convert(const RunQuery &job, const Prepared &prepared, std::vector<Datum> &values,
+                 QueryOutcome &outcome);
+
+    shm_mq_handle *requests_;
+    shm_mq_handle *replies_;
+    MemoryContext context_; // reset after every job
+    std::map<std::string, Prepared> prepared_;
+};
+
+// SIGTERM interrupts a running query; between queries it lets the worker leave quietly.
+volatile sig_atomic_t query_runs = false;
+
+void on_sigterm(SIGNAL_ARGS) {
+    if (query_runs)
+        die(postgres_signal_arg);
+    else
+        SignalHandlerForShutdownRequest(postgres_signal_arg);
+}
+
+bool QueryWorker::receive(WorkerRequest &request) {
+    Size size = 0;
+    void *data = nullptr;
+    shm_mq_result result = SHM_MQ_WOULD_BLOCK;
+    while (!ShutdownRequestPending) {
+        result = call([&] { return shm_mq_receive(requests_, &size, &data, true); });
+        if (result != SHM_MQ_WOULD_BLOCK)
+            break;
+        call([] {
+            WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, PG_WAIT_EXTENSION);
+            ResetLatch(MyLatch);
+            CHECK_FOR_INTERRUPTS();
+        });
+    }
+    if (result != SHM_MQ_SUCCESS)
+        return false;
+    Result<WorkerRequest> decoded =
+        decode_request(std::string_view(static_cast<char *>(data), size));
+    if (!decoded)
+        throw Error(ERRCODE_INTERNAL_ERROR, decoded.error());
+    request = std::move(*decoded);
+    return true;
+}
+
+bool QueryWorker::send(const WorkerReply &reply) {
+    std::string bytes = encode(reply);
+    return call([&] { return shm_mq_send(replies_, bytes.size(), bytes.data(), false, true); }) ==
+           SHM_MQ_SUCCESS;
+}
+
+void QueryWorker::run() {
+    WorkerRequest request;
+    while (receive(request)) {
+        if (ConfigReloadPending) {
+            ConfigReloadPending = false;
+            call([] { ProcessConfigFile(PGC_SIGHUP); });
+        }
+        query_runs = true;
+        WorkerReply reply = std::visit([&](const auto &job) { return handle(job); }, request);
+        bool sent = send(reply);
+        query_runs = false;
+        MemoryContextReset(context_);
+        if (!sent)
+            return;
+    }
+}
+
+WorkerReply QueryWorker::handle(const StoreRetained &job) {
+    try {
+        in_transaction([&] { store_retained(job.schema, job.messages); });
+    } catch (const Error &error) {
+        return StoreDone{false, error.message()};
+    }
+    return StoreDone{true, {}};
+}
+
+WorkerReply QueryWorker::handle(const RunQuery &job) {
+    QueryDone done{job.instance, {}};
+    TimestampTz start = GetCurrentTimestamp();
+    pgstat_report_activity(STATE_RUNNING, job.query.c_str());
+    try {
+        in_transaction([&] { run_as_owner(job, done.outcome); });
+    } catch (const Error &error) {
+        char state[6];
+        strlcpy(state, unpack_sql_state(error.sqlstate()), sizeof state);
+        done.outcome.status = QueryOutcome::Status::failed;
+        done.outcome.text = error.message() + " (SQLSTATE " + state + ")";
+    }
+    disable_timeout(STATEMENT_TIMEOUT, false);
+    QueryCancelPending = false; // a timeout that fired when the query was already over
+    pgstat_report_activity(STATE_IDLE, nullptr);
+    pgstat_report_stat(false);
+    done.outcome.elapsed_us = GetCurrentTimestamp() - start;
+    return done;
+}
+
+const Prepared &QueryWorker::prepare(const RunQuery &job) {
+    Prepared &prepared = prepared_[job.topic];
+    if (prepared.plan != nullptr && prepared.generation == job.topic_generation &&
+        prepared.version == job.topic_version)
+        return prepared;
+    if (prepared.plan != nullptr)
+        SPI_freeplan(prepared.plan);
+    prepared = Prepared{};
+    std::vector<Oid> types = analyze_topic_query(job.query, job.parameter_count).parameter_types;
+    SPIPlanPtr plan = call([&] {
+        SPIPlanPtr made =
+            SPI_prepare(job.query.c_str(), static_cast<int>(types.size()), types.data());
+        if (made == nullptr || SPI_keepplan(made) != 0)
+            elog(ERROR, "could not prepare the query: %s", SPI_result_code_string(SPI_result));
+        return made;
+    });
+    prepared = {plan, std::move(types), job.topic_generation, job.topic_version};
+    return prepared;
+}
+
+// False, with the outcome filled in, if a parameter is no value of its type.
+bool QueryWorker::convert(const RunQuery &job, const Prepared &prepared, std::vector<Datum> &values,
+                          QueryOutcome &outcome) {
+    for (size_t i = 0; i < prepared.types.size(); i++) {
+        try {
+            values.push_back(call([&] {
+                Oid input = InvalidOid;
+                Oid element = InvalidOid;
+                getTypeInputInfo(prepared.types[i], &input, &element);
+                return OidInputFunctionCall(input, const_cast<char *>(job.params[i].c_str()),
+                                            element, -1);
+            }));
+        } catch (const Error &error) {
+            if (ERRCODE_TO_CATEGORY(error.sqlstate()) != ERRCODE_DATA_EXCEPTION)
+                throw;
+            outcome.status = QueryOutcome::Status::bad_parameter;
+            outcome.text = "parameter " + std::to_string(i + 1) + " of topic \"" + job.topic +
+                           "\": " + error.message();
+            return false;
+        }
+    }
+    return true;
+}
+
+// jsonb of what the query returned; see "Query result" in the README for the rule.
+Datum result_as_jsonb() {
+    TupleDesc columns = SPI_tuptable->tupdesc;
+    if (columns->natts == 1 && SPI_processed <= 1) {
+        Oid type = TupleDescAttr(columns, 0)->atttypid;
+        bool is_json = type == JSONOID || type == JSONBOID;
+        if (is_json || type == TEXTOID || type == VARCHAROID) {
+            if (SPI_processed == 0)
+                return DirectFunctionCall1(jsonb_in, CStringGetDatum("null"));
+            char *text = SPI_getvalue(SPI_tuptable->vals[0], columns, 1);
+            return DirectFunctionCall1(jsonb_in, CStringGetDatum(text ? text : "null"));
+        }
+    }
+    BlessTupleDesc(columns);
+    StringInfoData rows;
+    initStringInfo(&rows);
+    appendStringInfoChar(&rows, '[');
+    for (uint64 i = 0; i < SPI_processed; i++) {
+        Datum row = heap_copy_tuple_as_datum(SPI_tuptable->vals[i], columns);
+        text *object = DatumGetTextPP(DirectFunctionCall1(row_to_json, row));
+        if (i > 0)
+            appendStringInfoChar(&rows, ',');
+        appendBinaryStringInfo(&rows, VARDATA_ANY(object), VARSIZE_ANY_EXHDR(object));
+        pfree(object);
+        pfree(DatumGetPointer(row));
+    }
+    appendStringInfoChar(&rows, ']');
+    return DirectFunctionCall1(jsonb_in, CStringGetDatum(rows.data));
+}
+
+void QueryWorker::run_as_owner(const RunQuery &job, QueryOutcome &outcome) {
+    struct Answer {
+        const char *text;
+        size_t size;
+        uint64_t hash;
+    };
+    // An abort gives the role back, a commit does not; search_path ends with the transaction.
+    Oid worker_role = InvalidOid;
+    int worker_context = 0;
+    GetUserIdAndSecContext(&worker_role, &worker_context);
+    call([&] {
+        XactReadOnly = true;
+        if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(job.owner)))
+            ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                            errmsg("the owner of topic \"%s\" does not exist", job.topic.c_str())));
+        SetUserIdAndSecContext(job.owner,
+                               SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+        set_config_option("search_path", job.search_path.c_str(), PGC_USERSET, PGC_S_SESSION,
+                          GUC_ACTION_LOCAL, true, 0, false);
+        if (statement_timeout_ms > 0)
+            enable_timeout_after(STATEMENT_TIMEOUT, statement_timeout_ms);
+    });
+    const Prepared &prepared = prepare(job);
+    std::vector<Datum> values;
+    if (!convert(job, prepared, values, outcome))
+        return SetUserIdAndSecContext(worker_role, worker_context);
+    Answer answer = call([&] {
+        int result = SPI_execute_plan(prepared.plan, values.data(), nullptr, true, 0);
+        if (result != SPI_OK_SELECT)
+            elog(ERROR, "unexpected result of the query: %s", SPI_result_code_string(result));
+        Datum state = result_as_jsonb();
+        Jsonb *jsonb = DatumGetJsonbP(state);
+        int size = 0;
+        StringInfoData text;
+        initStringInfo(&text);
+        JsonbToCString(&text, &jsonb->root, VARSIZE(jsonb));
+        size = text.len;
+        if (size / 1024 >= max_message_kilobytes)
+            ereport(ERROR,
+                    (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                     errmsg("the result of %d bytes is larger than rtd.max_message_size", size)));
+        uint64_t hash =
+            DatumGetUInt64(DirectFunctionCall2(jsonb_hash_extended, state, Int64GetDatum(0)));
+        return Answer{text.data, static_cast<size_t>(size), hash};
+    });
+    outcome.status = QueryOutcome::Status::ok;
+    outcome.text.assign(answer.text, answer.size);
+    outcome.hash = answer.hash;
+    SetUserIdAndSecContext(worker_role, worker_context);
+}
+
+} // namespace
+
+} // namespace rtd::pg
+
+void rtd_query_worker_main(Datum segment_handle) {
+    using namespace rtd::pg;
+    pqsignal(SIGHUP, SignalHandlerForConfigReload);
+    pqsignal(SIGTERM, on_sigterm);
+    BackgroundWorkerUnblockSignals();
+
+    Oid database = InvalidOid;
+    memcpy(&database, MyBgworkerEntry->bgw_extra, sizeof database);
+    dsm_segment *segment = dsm_attach(DatumGetUInt32(segment_handle));
+    if (segment == nullptr)
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("could not map the hub's shared memory segment")));
+    shm_toc *toc = shm_toc_attach(kWorkerMagic, dsm_segment_address(segment));
+    if (toc == nullptr)
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("bad magic number in the hub's shared memory segment")));
+    shm_mq *requests = static_cast<shm_mq *>(shm_toc_lookup(toc, kRequestKey, false));
+    shm_mq *replies = static_cast<shm_mq *>(shm_toc_lookup(toc, kReplyKey, false));
+    shm_mq_set_receiver(requests, MyProc);
+    shm_mq_set_sender(replies, MyProc);
+    shm_mq_handle *in = shm_mq_attach(requests, segment, nullptr);
+    shm_mq_handle *out = shm_mq_attach(replies, segment, nullptr);
+
+    BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+    MemoryContext context =
+        AllocSetContextCreate(TopMemoryContext, "rtd query job", ALLOCSET_DEFAULT_SIZES);
+    MemoryContextSwitchTo(context);
+    enter([&] { QueryWorker(in, out, context).run(); });
+    proc_exit(0);
+}

@@ -1,0 +1,94 @@
+#include "pg/settings.h"
+
+#include "pg/prelude.h"
+
+#include <climits>
+
+namespace rtd::pg {
+
+char *database;
+int query_workers;
+int queue_kilobytes;
+char *listen_addresses;
+int port;
+char *anonymous_role;
+int statement_timeout_ms;
+int resync_interval_s;
+int max_message_kilobytes;
+int max_clients;
+int client_buffer_kilobytes;
+int max_client_message_kilobytes;
+int ping_interval_s;
+char *allowed_origins;
+int event_log_level;
+
+namespace {
+
+const config_enum_entry kLogLevels[] = {{"debug2", DEBUG2, false}, {"debug1", DEBUG1, false},
+                                        {"log", LOG, false},       {"info", INFO, false},
+                                        {"notice", NOTICE, false}, {nullptr, 0, false}};
+
+void define_int(const char *name, const char *what, const char *more, int *value, int initial,
+                int least, int most, GucContext context, int flags = 0) {
+    DefineCustomIntVariable(name, what, more, value, initial, least, most, context, flags, nullptr,
+                            nullptr, nullptr);
+}
+
+void define_string(const char *name, const char *what, const char *more, char **value,
+                   const char *initial, GucContext context, int flags = 0) {
+    DefineCustomStringVariable(name, what, more, value, initial, context, flags, nullptr, nullptr,
+                               nullptr);
+}
+
+} // namespace
+
+void define_settings() {
+    // What shapes shared memory or worker slots can only be set while the server starts.
+    GucContext at_start =
+        process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP;
+
+    define_string("rtd.database", "Database that the hub serves.", nullptr, &database, "postgres",
+                  at_start);
+    define_int("rtd.query_workers", "Background workers that run topic queries.",
+               "Each takes one of max_worker_processes, as does the hub.", &query_workers, 2, 1, 64,
+               at_start);
+    define_int("rtd.queue_size", "Shared memory for events on their way to the hub.",
+               "Must hold the largest message.", &queue_kilobytes, 64 * 1024, 64, INT_MAX / 1024,
+               at_start, GUC_UNIT_KB);
+    define_string("rtd.listen_addresses", "Host names or addresses the gateway listens on.",
+                  "A comma-separated list, or * for all.", &listen_addresses, "localhost",
+                  PGC_SIGHUP, GUC_LIST_INPUT);
+    define_int("rtd.port", "TCP port the gateway listens on.", nullptr, &port, 8787, 1, 65535,
+               PGC_SIGHUP);
+    define_string("rtd.anonymous_role", "Role of clients that do not sign in.",
+                  "Empty: such clients are refused.", &anonymous_role, "", PGC_SIGHUP);
+    define_int("rtd.statement_timeout", "Longest time a topic query may run.", "0 turns it off.",
+               &statement_timeout_ms, 5000, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS);
+    define_int("rtd.resync_interval",
+               "Subscribed topics are queried again after this long without an event.",
+               "0 turns it off.", &resync_interval_s, 300, 0, INT_MAX / 1000, PGC_SIGHUP,
+               GUC_UNIT_S);
+    define_int("rtd.max_message_size", "Largest message data that is sent to clients.", nullptr,
+               &max_message_kilobytes, 16 * 1024, 1, 256 * 1024, PGC_SIGHUP, GUC_UNIT_KB);
+    define_int("rtd.max_clients", "Clients that may be connected at a time.", nullptr, &max_clients,
+               10000, 1, 1000000, PGC_SIGHUP);
+    define_int("rtd.client_buffer", "Bytes that may wait for one slow client.",
+               "Beyond it a state topic skips to its newest state, and an event topic's client is "
+               "disconnected.",
+               &client_buffer_kilobytes, 1024, 16, INT_MAX / 1024, PGC_SIGHUP, GUC_UNIT_KB);
+    define_int("rtd.max_client_message_size", "Largest message a client may send.", nullptr,
+               &max_client_message_kilobytes, 64, 1, 16 * 1024, PGC_SIGHUP, GUC_UNIT_KB);
+    define_int("rtd.ping_interval", "Time after which a quiet client is pinged.",
+               "A client that does not answer within the same time again is disconnected. 0 turns "
+               "it off.",
+               &ping_interval_s, 30, 0, 3600, PGC_SIGHUP, GUC_UNIT_S);
+    define_string("rtd.allowed_origins", "Web origins whose pages may connect.",
+                  "A comma-separated list, or * for any. Pages of the gateway itself always may.",
+                  &allowed_origins, "", PGC_SIGHUP);
+    DefineCustomEnumVariable(
+        "rtd.event_log_level", "Level at which every event, broadcast and client is logged.",
+        nullptr, &event_log_level, DEBUG1, kLogLevels, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
+    MarkGUCPrefixReserved("rtd");
+}
+
+} // namespace rtd::pg

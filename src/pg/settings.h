@@ -1,0 +1,28 @@
+// The rtd.* settings. Each is described where it is defined (settings.cpp) and in the README.
+#pragma once
+#include "core/fence.h"
+
+namespace rtd::pg {
+
+// Fixed at server start.
+extern char *database;
+extern int query_workers;
+extern int queue_kilobytes;
+
+// Follow a reload (SIGHUP).
+extern char *listen_addresses;
+extern int port;
+extern char *anonymous_role;
+extern int statement_timeout_ms;
+extern int resync_interval_s;
+extern int max_message_kilobytes;
+extern int max_clients;
+extern int client_buffer_kilobytes;
+extern int max_client_message_kilobytes;
+extern int ping_interval_s;
+extern char *allowed_origins;
+extern int event_log_level; // an elog level
+
+void define_settings();
+
+} // namespace rtd::pg

@@ -1,0 +1,73 @@
+#include "pg/shared_state.h"
+
+#include "pg/event_queue.h"
+#include "pg/interest.h"
+
+#include "pg/prelude.h"
+
+extern "C" {
+#include "storage/shmem.h"
+}
+
+namespace rtd::pg {
+
+SharedState *shared = nullptr;
+
+namespace {
+
+shmem_request_hook_type previous_shmem_request = nullptr;
+shmem_startup_hook_type previous_shmem_startup = nullptr;
+
+constexpr char kTranche[] = "rtd";
+
+void request_memory() {
+    if (previous_shmem_request != nullptr)
+        previous_shmem_request();
+    RequestAddinShmemSpace(MAXALIGN(sizeof(SharedState)));
+    RequestAddinShmemSpace(MAXALIGN(interest_shared_size()));
+    RequestAddinShmemSpace(MAXALIGN(event_queue_shared_size()));
+    RequestNamedLWLockTranche(kTranche, 1);
+}
+
+void create_memory() {
+    if (previous_shmem_startup != nullptr)
+        previous_shmem_startup();
+    LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+    bool found = false;
+    shared = static_cast<SharedState *>(ShmemInitStruct("rtd state", sizeof(SharedState), &found));
+    if (!found) {
+        memset(shared, 0, sizeof *shared);
+        shared->queue_lock = &GetNamedLWLockTranche(kTranche)->lock;
+        SpinLockInit(&shared->hub_lock);
+        pg_atomic_init_u32(&shared->hub_sleeps, 0);
+        pg_atomic_init_u64(&shared->catalog_generation, 1);
+        pg_atomic_init_u64(&shared->next_probe, 0);
+        pg_atomic_init_u64(&shared->finished_probe, 0);
+        ConditionVariableInit(&shared->probe_finished);
+    }
+    void *interest = ShmemInitStruct("rtd interest", interest_shared_size(), &found);
+    init_interest(interest, found);
+    void *queue = ShmemInitStruct("rtd event queue", event_queue_shared_size(), &found);
+    init_event_queue(queue, found);
+    LWLockRelease(AddinShmemInitLock);
+}
+
+} // namespace
+
+void request_shared_memory() {
+    previous_shmem_request = shmem_request_hook;
+    shmem_request_hook = request_memory;
+    previous_shmem_startup = shmem_startup_hook;
+    shmem_startup_hook = create_memory;
+}
+
+void wake_hub() {
+    SpinLockAcquire(&shared->hub_lock);
+    Latch *latch = shared->hub_latch;
+    SpinLockRelease(&shared->hub_lock);
+    // The latch belongs to a PGPROC, which outlives the process: at worst a stranger wakes up.
+    if (latch != nullptr)
+        SetLatch(latch);
+}
+
+} // namespace rtd::pg

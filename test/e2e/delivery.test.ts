@@ -1,0 +1,457 @@
+// What is sent, in which order, how often, and what is not: commits, coalescing, comparison, timers.
+
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { Connection } from '../lib/cluster';
+import { createTopic, expectMessage, subscribe, subscriberCount, useCluster } from '../lib/harness';
+import { Subscriber } from '../lib/subscriber';
+import { measureFor, waitFor } from '../lib/wait';
+
+const use = useCluster(
+    { settings: { shared_preload_libraries: 'rtd,pg_stat_statements', 'pg_stat_statements.track': 'all' } },
+    (cluster) => cluster.sql('CREATE EXTENSION pg_stat_statements'),
+);
+
+/** A table and an event topic that its rows go to. */
+async function watchedTable(name: string, columns = 'id int PRIMARY KEY, note text') {
+    await use.cluster.sql(`CREATE TABLE ${name} (${columns})`);
+    await createTopic(use.cluster, name.replace(/_/g, '-'));
+    await use.cluster.sql(`SELECT rtd_watch_table('${name}')`);
+    return subscribe(use.cluster, name.replace(/_/g, '-'));
+}
+
+/** A table and a state topic whose query counts as "its" query, whoever runs it. */
+async function stateTopic(name: string, options = '', query = `SELECT id, note FROM ${name} AS counted ORDER BY id`) {
+    const topic = name.replace(/_/g, '-');
+    await use.cluster.sql(`CREATE TABLE ${name} (id int PRIMARY KEY, note text, unseen int)`);
+    await createTopic(use.cluster, topic, `query => $$${query}$$${options && ', '}${options}`);
+    await use.cluster.sql(`SELECT rtd_watch_table('${name}')`);
+    return topic;
+}
+
+const queriesRun = async (table: string) =>
+    Number(
+        await use.cluster.value(
+            `SELECT coalesce(sum(calls), 0) FROM pg_stat_statements
+             WHERE query ~ $1 AND query !~ 'rtd_create_topic|pg_stat_statements'`,
+            [`${table} AS counted`],
+        ),
+    );
+
+const operations = async (client: Subscriber, count: number) => {
+    const seen: string[] = [];
+    while (seen.length < count) {
+        const { data } = await client.next();
+        seen.push(`${data.operation} ${data.id}`);
+    }
+    return seen;
+};
+
+describe('transactions', () => {
+    test('a rolled back insert is not broadcast', async () => {
+        const client = await watchedTable('rolled_back');
+        await use.cluster.query('BEGIN; INSERT INTO rolled_back VALUES (1); ROLLBACK');
+        await use.cluster.sql('INSERT INTO rolled_back VALUES (2)');
+        assert.deepEqual(await operations(client, 1), ['INSERT 2']);
+        assert.equal(client.messages.length, 1);
+    });
+
+    test('a rolled back savepoint takes its events along, a released one keeps them', async () => {
+        const client = await watchedTable('savepoints');
+        await use.cluster.query(`
+            BEGIN;
+            INSERT INTO savepoints VALUES (1);
+            SAVEPOINT a;
+            INSERT INTO savepoints VALUES (2);
+            SAVEPOINT b;
+            INSERT INTO savepoints VALUES (3);
+            RELEASE b;
+            ROLLBACK TO a;
+            INSERT INTO savepoints VALUES (4);
+            SAVEPOINT c;
+            INSERT INTO savepoints VALUES (5);
+            RELEASE c;
+            COMMIT`);
+        assert.deepEqual(await operations(client, 3), ['INSERT 1', 'INSERT 4', 'INSERT 5']);
+        await use.cluster.sql('INSERT INTO savepoints VALUES (6)');
+        assert.deepEqual(await operations(client, 1), ['INSERT 6']);
+    });
+
+    test('a block with an exception handler that fires sends nothing of the block', async () => {
+        const client = await watchedTable('handled');
+        await use.cluster.sql(`
+            DO $$ BEGIN
+                BEGIN
+                    INSERT INTO handled VALUES (1);
+                    PERFORM 1 / 0;
+                EXCEPTION WHEN division_by_zero THEN
+                    INSERT INTO handled VALUES (2);
+                END;
+            END $$`);
+        assert.deepEqual(await operations(client, 1), ['INSERT 2']);
+        assert.equal(client.messages.length, 1);
+    });
+
+    test('nothing is sent before the commit', async () => {
+        const client = await watchedTable('uncommitted');
+        const writer = await use.cluster.connect();
+        await writer.query('BEGIN; INSERT INTO uncommitted VALUES (1)');
+        await use.cluster.sql('INSERT INTO uncommitted VALUES (2)');
+        assert.deepEqual(await operations(client, 1), ['INSERT 2']);
+        await writer.query('COMMIT');
+        assert.deepEqual(await operations(client, 1), ['INSERT 1']);
+    });
+
+    test('events of a transaction arrive in the order they were made, row changes and broadcasts alike', async () => {
+        const client = await watchedTable('ordered');
+        await use.cluster.query(`
+            BEGIN;
+            INSERT INTO ordered SELECT n FROM generate_series(1, 5) AS n;
+            SELECT rtd_broadcast('ordered', '{"operation": "by hand", "id": 0}');
+            UPDATE ordered SET note = 'x' WHERE id = 3;
+            DELETE FROM ordered WHERE id = 1;
+            COMMIT`);
+        const inserts = [1, 2, 3, 4, 5].map((id) => `INSERT ${id}`);
+        assert.deepEqual(await operations(client, 8), [...inserts, 'by hand 0', 'UPDATE 3', 'DELETE 1']);
+    });
+
+    test('transactions of many sessions arrive in the order they committed', async () => {
+        // Everyone increments the same row, so its value is the order of the commits.
+        await use.cluster.sql('CREATE TABLE turns (n int); INSERT INTO turns VALUES (0)');
+        await createTopic(use.cluster, 'turns');
+        const client = await subscribe(use.cluster, 'turns');
+        const sessions = 8;
+        const each = 50;
+        const write = async (connection: Connection) => {
+            for (let i = 0; i < each; i++)
+                await connection.query(`
+                    WITH turn AS (UPDATE turns SET n = n + 1 RETURNING n)
+                    SELECT rtd_broadcast('turns', to_jsonb(n)) FROM turn`);
+        };
+        const connections = await Promise.all(Array.from({ length: sessions }, () => use.cluster.connect()));
+        await Promise.all(connections.map(write));
+        await waitFor('every message', () => client.messages.length === sessions * each);
+        const expected = Array.from({ length: sessions * each }, (_, index) => index + 1);
+        assert.deepEqual(client.messages.map((message) => message.data), expected);
+        await Promise.all(connections.map((connection) => use.cluster.release(connection)));
+    });
+
+    test('a broadcast that is not transactional is sent although its transaction rolls back', async () => {
+        await createTopic(use.cluster, 'at-once');
+        const client = await subscribe(use.cluster, 'at-once');
+        await use.cluster.query(`
+            BEGIN;
+            SELECT rtd_broadcast('at-once', '1', transactional => false);
+            SELECT rtd_broadcast('at-once', '2');
+            ROLLBACK`);
+        await use.cluster.sql(`SELECT rtd_broadcast('at-once', '3')`);
+        assert.deepEqual([(await client.next()).data, (await client.next()).data], [1, 3]);
+    });
+
+    test('an update that changes nothing makes no event', async () => {
+        const client = await watchedTable('unchanged');
+        await use.cluster.sql(`INSERT INTO unchanged VALUES (1, 'same')`);
+        await use.cluster.sql(`UPDATE unchanged SET note = 'same'`);
+        await use.cluster.sql(`UPDATE unchanged SET note = 'other'`);
+        assert.deepEqual(await operations(client, 2), ['INSERT 1', 'UPDATE 1']);
+        assert.equal(client.messages.length, 2);
+    });
+
+    test('an update of the key is told for the old and for the new key', async () => {
+        const client = await watchedTable('rekeyed');
+        await use.cluster.sql(`INSERT INTO rekeyed VALUES (1)`);
+        await client.next();
+        await use.cluster.sql(`UPDATE rekeyed SET id = 2`);
+        const ids = [(await client.next()).data.id, (await client.next()).data.id];
+        assert.deepEqual(ids.sort(), [1, 2]);
+    });
+
+    test('PREPARE TRANSACTION with events is refused, as it is for NOTIFY', async () => {
+        await use.cluster.sql('CREATE TABLE two_phase (id int PRIMARY KEY)');
+        await createTopic(use.cluster, 'two-phase');
+        await use.cluster.sql(`SELECT rtd_watch_table('two_phase')`);
+        const writer = await use.cluster.connect();
+        await writer.query('BEGIN; INSERT INTO two_phase VALUES (1)');
+        await assert.rejects(writer.query(`PREPARE TRANSACTION 'x'`));
+    });
+});
+
+describe('queries', () => {
+    test('without a subscriber the query of a topic never runs', async () => {
+        const topic = await stateTopic('unwatched');
+        const position = await queriesRun('unwatched');
+        for (let id = 1; id <= 20; id++) await use.cluster.sql('INSERT INTO unwatched VALUES ($1)', [id]);
+        // The next subscription's own query comes after whatever those events could have caused.
+        const client = await subscribe(use.cluster, topic);
+        assert.equal((await client.next()).data.length, 20);
+        assert.equal((await queriesRun('unwatched')) - position, 1);
+
+        await client.close();
+        await waitFor('the end of the subscription', async () => (await subscriberCount(use.cluster, topic)) === 0);
+        const left = await queriesRun('unwatched');
+        await use.cluster.sql('DELETE FROM unwatched');
+        const again = await subscribe(use.cluster, topic);
+        await again.next((message) => message.data.length === 0);
+        assert.ok((await queriesRun('unwatched')) - left <= 1);
+    });
+
+    for (const rows of [10, 5000]) {
+        test(`${rows} row changes of a transaction make one query and one message`, async () => {
+            const table = `bulk_${rows}`;
+            const client = await subscribe(use.cluster, await stateTopic(table, '', `SELECT count(*) AS n FROM ${table} AS counted`));
+            await client.next();
+            const position = await queriesRun(table);
+            await use.cluster.sql(`INSERT INTO ${table} SELECT n FROM generate_series(1, ${rows}) AS n`);
+            assert.deepEqual((await client.next()).data, [{ n: rows }]);
+            assert.equal((await queriesRun(table)) - position, 1);
+            assert.equal(client.messages.length, 2);
+        });
+    }
+
+    test('clients of one instance share one query and one message', async () => {
+        const topic = await stateTopic('shared_state');
+        const clients = [];
+        for (let n = 0; n < 20; n++) clients.push(await subscribe(use.cluster, topic));
+        await Promise.all(clients.map((client) => client.next()));
+        assert.equal(await queriesRun('shared_state'), 1);
+        await use.cluster.sql(`INSERT INTO shared_state VALUES (1, 'x')`);
+        const messages = await Promise.all(clients.map((client) => client.next()));
+        for (const message of messages) assert.deepEqual(message, messages[0]);
+        assert.equal(await queriesRun('shared_state'), 2);
+        const late = await subscribe(use.cluster, topic);
+        assert.deepEqual(await late.next(), messages[0], 'a late client gets the cached message');
+        assert.equal(await queriesRun('shared_state'), 2);
+    });
+
+    test('an equal state is not sent again', async () => {
+        const client = await subscribe(use.cluster, await stateTopic('equal_state'));
+        await client.next();
+        await use.cluster.sql(`INSERT INTO equal_state VALUES (1, 'x', 0)`);
+        await client.next();
+        const position = await queriesRun('equal_state');
+        await use.cluster.sql(`UPDATE equal_state SET unseen = 1`);
+        await waitFor('the query', async () => (await queriesRun('equal_state')) > position);
+        await use.cluster.sql(`UPDATE equal_state SET note = 'y'`);
+        assert.deepEqual((await client.next()).data, [{ id: 1, note: 'y' }]);
+        assert.equal(client.messages.length, 3);
+    });
+
+    test('a state topic sends at most about ten messages a second, and always the last state', async () => {
+        const client = await subscribe(use.cluster, await stateTopic('hurried'));
+        await client.next();
+        await use.cluster.sql(`INSERT INTO hurried VALUES (1, '0')`);
+        const start = Date.now();
+        let writes = 0;
+        while (Date.now() - start < 1500) await use.cluster.sql('UPDATE hurried SET note = $1', [String(++writes)]);
+        await client.next((message) => message.data[0]?.note === String(writes));
+        const seconds = (Date.now() - start) / 1000;
+        assert.ok(writes > 50, `${writes} writes`);
+        assert.ok(client.messages.length - 1 <= 10 * seconds + 2, `${client.messages.length} messages in ${seconds} s`);
+    });
+
+    test('the first change after a quiet time is sent without waiting for the throttle', async () => {
+        const client = await subscribe(use.cluster, await stateTopic('leading_edge', `throttle => '3 s'`));
+        await client.next();
+        await measureFor(3100);
+        const start = Date.now();
+        await use.cluster.sql(`INSERT INTO leading_edge VALUES (1, 'x')`);
+        await client.next();
+        assert.ok(Date.now() - start < 1500, `${Date.now() - start} ms`);
+    });
+
+    test('debounce waits for a quiet time, but not for ever', async () => {
+        const topic = await stateTopic('debounced', `debounce => '200 ms', throttle => '0'`);
+        const client = await subscribe(use.cluster, topic);
+        await client.next();
+        await use.cluster.sql(`INSERT INTO debounced VALUES (1, '0')`);
+        for (let n = 1; n <= 5; n++) await use.cluster.sql('UPDATE debounced SET note = $1', [String(n)]);
+        assert.deepEqual((await client.next()).data, [{ id: 1, note: '5' }]);
+        assert.equal(client.messages.length, 2);
+
+        let n = 5;
+        await waitFor('a message during a steady stream', async () => {
+            await use.cluster.sql('UPDATE debounced SET note = $1', [String(++n)]);
+            return client.unread > 0;
+        });
+    });
+
+    test('rtd_refresh queries again', async () => {
+        await use.cluster.sql('CREATE TABLE unwatchable (id int PRIMARY KEY)');
+        await createTopic(use.cluster, 'refreshed', `query => 'SELECT id FROM unwatchable'`);
+        const client = await subscribe(use.cluster, 'refreshed');
+        assert.deepEqual((await client.next()).data, []);
+        await use.cluster.sql(`INSERT INTO unwatchable VALUES (1); SELECT rtd_refresh('refreshed')`);
+        assert.deepEqual((await client.next()).data, [{ id: 1 }]);
+    });
+
+    test('an event of which a parameter is unknown reaches every instance that agrees in the others', async () => {
+        await use.cluster.sql('CREATE TABLE wild (a text, b text, n int)');
+        await createTopic(use.cluster, 'wild', `parameters => '{a,b}',
+            query => 'SELECT coalesce(sum(n), 0) AS n FROM wild WHERE b = $2 AND $1 IS NOT NULL'`);
+        await use.cluster.sql(`SELECT rtd_watch_table('wild', columns => '{b}', parameters => '{NULL,b}')`);
+        const [x1, y1, x2] = [
+            await subscribe(use.cluster, 'wild', 'x', '1'),
+            await subscribe(use.cluster, 'wild', 'y', '1'),
+            await subscribe(use.cluster, 'wild', 'x', '2'),
+        ];
+        for (const client of [x1, y1, x2]) await client.next();
+        await use.cluster.sql(`INSERT INTO wild VALUES ('z', '1', 5)`);
+        assert.deepEqual((await x1.next()).data, [{ n: 5 }]);
+        assert.deepEqual((await y1.next()).data, [{ n: 5 }]);
+        await use.cluster.sql(`INSERT INTO wild VALUES ('z', '2', 7)`);
+        assert.deepEqual((await x2.next()).data, [{ n: 7 }]);
+        assert.deepEqual([x1.messages.length, x2.messages.length], [2, 2]);
+    });
+});
+
+describe('results', () => {
+    const cases: [name: string, query: string, data: any][] = [
+        ['a row with one json column is taken as it is', `SELECT '{"a": [1, null]}'::json`, { a: [1, null] }],
+        ['a row with one jsonb column is taken as it is', `SELECT '"text"'::jsonb`, 'text'],
+        ['text that holds JSON is parsed', `SELECT '{"b": true}'::text`, { b: true }],
+        ['NULL is null', `SELECT NULL::jsonb`, null],
+        ['no row of a single json column is null', `SELECT '1'::jsonb WHERE false`, null],
+        ['several columns become an array of objects', `SELECT 1 AS a, 'x' AS b`, [{ a: 1, b: 'x' }]],
+        ['one column that is not JSON becomes an array of objects', `SELECT 3 AS n`, [{ n: 3 }]],
+        ['no row of several columns is an empty array', `SELECT 1 AS a, 2 AS b WHERE false`, []],
+    ];
+    cases.forEach(([name, query, data], index) =>
+        test(name, async () => {
+            await createTopic(use.cluster, `result-${index}`, `query => $$${query}$$`);
+            const client = await subscribe(use.cluster, `result-${index}`);
+            expectMessage(await client.next(), {
+                ...{ type: `result_${index}_update`, topic: `result-${index}`, params: [], data },
+                ...{ kind: 'snapshot', source: 'sync' },
+            });
+        }),
+    );
+
+    test('a topic has the message type it was given', async () => {
+        await createTopic(use.cluster, 'typed', `type => 'something_else'`);
+        const client = await subscribe(use.cluster, 'typed');
+        await use.cluster.sql(`SELECT rtd_broadcast('typed', '1')`);
+        assert.equal((await client.next()).type, 'something_else');
+        await use.cluster.sql(`SELECT rtd_broadcast('typed', '2', type => 'for_once')`);
+        assert.equal((await client.next()).type, 'for_once');
+    });
+});
+
+describe('timers', () => {
+    test('a topic that saw no event for rtd.resync_interval is synced, compared', async () => {
+        await use.cluster.reload({ 'rtd.resync_interval': '1s' });
+        const client = await subscribe(use.cluster, await stateTopic('resynced'));
+        await client.next();
+        await use.cluster.query(`
+            BEGIN;
+            SET LOCAL session_replication_role = replica; -- no trigger sees this
+            INSERT INTO resynced VALUES (1, 'behind the back');
+            COMMIT`);
+        const message = await client.next();
+        assert.deepEqual(message.data, [{ id: 1, note: 'behind the back' }]);
+        assert.equal(message.source, 'sync');
+        const position = await queriesRun('resynced');
+        await waitFor('two more syncs', async () => (await queriesRun('resynced')) >= position + 2);
+        assert.equal(client.messages.length, 2, 'an equal state is not sent');
+        await use.cluster.reload({ 'rtd.resync_interval': '5min' });
+    });
+
+    test('refresh queries on a timer, only while somebody subscribes', async () => {
+        const topic = await stateTopic('polled', `refresh => '200 ms'`);
+        await measureFor(600);
+        assert.equal(await queriesRun('polled'), 0);
+        const client = await subscribe(use.cluster, topic);
+        await client.next();
+        await use.cluster.query(`
+            BEGIN; SET LOCAL session_replication_role = replica; INSERT INTO polled VALUES (1, 'x'); COMMIT`);
+        const message = await client.next();
+        assert.deepEqual([message.source, message.data], ['poll', [{ id: 1, note: 'x' }]]);
+        await client.close();
+        await waitFor('the end of the subscription', async () => (await subscriberCount(use.cluster, topic)) === 0);
+        await measureFor(300);
+        const position = await queriesRun('polled');
+        await measureFor(800);
+        assert.equal(await queriesRun('polled'), position);
+    });
+
+    test('after a start of the hub its topics are synced', async () => {
+        const topic = await stateTopic('hub_start');
+        const hub = await use.cluster.hubPid();
+        const before = await subscribe(use.cluster, topic);
+        const [first] = [await before.next()];
+        await use.cluster.sql('SELECT pg_terminate_backend($1)', [hub]);
+        await before.closed;
+        await waitFor('another hub', async () => ![0, hub].includes((await use.cluster.pids('rtd hub'))[0] ?? 0));
+        await use.cluster.ready();
+        const client = await subscribe(use.cluster, topic);
+        const message = await client.next();
+        assert.equal(message.source, 'sync');
+        assert.notEqual(message.id, first.id, 'another epoch');
+        await use.cluster.sql(`INSERT INTO hub_start VALUES (1, 'x')`);
+        assert.deepEqual((await client.next()).data, [{ id: 1, note: 'x' }]);
+    });
+});
+
+describe('what goes wrong in one place hurts nobody else', () => {
+    test('a failing query is logged, others go on, and its subscribers get the next good state', async () => {
+        const failing = await subscribe(
+            use.cluster,
+            await stateTopic('failing', '', 'SELECT 1 / (count(*) - 1) AS n FROM failing AS counted'),
+        );
+        assert.deepEqual((await failing.next()).data, [{ n: -1 }]);
+        const healthy = await subscribe(use.cluster, await stateTopic('healthy'));
+        await healthy.next();
+        const position = use.cluster.logPosition();
+        await use.cluster.sql(`INSERT INTO failing VALUES (1)`);
+        await use.cluster.waitForLog(/\[EVENT_BROADCAST\] Error broadcasting failing_update update: .*division by zero/, position);
+        await use.cluster.sql(`INSERT INTO healthy VALUES (1, 'fine')`);
+        assert.deepEqual((await healthy.next()).data, [{ id: 1, note: 'fine' }]);
+        await use.cluster.sql(`INSERT INTO failing VALUES (2), (3)`);
+        assert.deepEqual((await failing.next()).data, [{ n: 0 }]);
+    });
+
+    test('a slow query delays no other topic', async () => {
+        await use.cluster.sql('CREATE TABLE slow (id int PRIMARY KEY)');
+        await createTopic(use.cluster, 'slow', `query => 'SELECT count(*) AS n, pg_sleep(2) IS NULL AS x FROM slow'`);
+        const slow = await Subscriber.open(use.cluster.url('slow'));
+        const quick = await subscribe(use.cluster, await stateTopic('quick'));
+        await quick.next();
+        assert.equal(slow.messages.length, 0);
+        await slow.next();
+    });
+
+    test('a query that takes longer than rtd.statement_timeout is ended and logged', async () => {
+        await use.cluster.reload({ 'rtd.statement_timeout': '300ms' });
+        await createTopic(use.cluster, 'endless', `query => 'SELECT pg_sleep(30) IS NULL AS x'`);
+        const position = use.cluster.logPosition();
+        const client = await Subscriber.open(use.cluster.url('endless'));
+        await use.cluster.waitForLog(/statement timeout/, position);
+        client.socket.terminate();
+        await use.cluster.reload({ 'rtd.statement_timeout': '10s' });
+    });
+
+    test('a notification that is not JSON is logged and skipped', async () => {
+        await createTopic(use.cluster, 'bridged');
+        await use.cluster.sql(`SELECT rtd_listen('bridged_channel', 'bridged')`);
+        await use.cluster.waitForLog(/\[DB_LISTENER\] Listening on channel: bridged_channel/);
+        const client = await subscribe(use.cluster, 'bridged');
+        const position = use.cluster.logPosition();
+        await use.cluster.sql(`SELECT pg_notify('bridged_channel', 'not JSON {')`);
+        await use.cluster.sql(`SELECT pg_notify('bridged_channel', '{"ok": 1}')`);
+        assert.deepEqual((await client.next()).data, { ok: 1 });
+        assert.match(use.cluster.logSince(position), /bridged_channel/);
+    });
+
+    test('a broadcast and a trigger on one topic work together', async () => {
+        const client = await subscribe(use.cluster, await stateTopic('both_ways', `throttle => '0'`));
+        await client.next();
+        await use.cluster.sql(`INSERT INTO both_ways VALUES (1, 'x')`);
+        assert.equal((await client.next()).kind, 'snapshot');
+        await use.cluster.sql(`SELECT rtd_broadcast('both-ways', '{"direct": true}')`);
+        expectMessage(await client.next(), {
+            ...{ type: 'both_ways_update', topic: 'both-ways', params: [], data: { direct: true } },
+            ...{ kind: 'event', source: 'event' },
+        });
+        await use.cluster.sql(`INSERT INTO both_ways VALUES (2, 'y')`);
+        assert.equal((await client.next()).data.length, 2);
+    });
+});

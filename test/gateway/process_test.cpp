@@ -1,0 +1,185 @@
+// The gateway as a process: how it starts, listens, reloads, and goes.
+#include "client.h"
+
+namespace rtd::test {
+namespace {
+
+using namespace rtd::link;
+
+TEST(Start, needs_a_socket_as_descriptor_3) {
+    GatewayProcess gateway("/dev/null");
+    EXPECT_EQ(gateway.wait_exit(), 2);
+    EXPECT_NE(gateway.log().find("started by the rtd hub"), std::string::npos);
+}
+
+TEST(Start, refuses_a_hub_of_another_version) {
+    GatewayProcess gateway;
+    Settings settings = local_settings();
+    settings.version = kVersion + 1;
+    gateway.send(settings);
+    EXPECT_EQ(gateway.wait_exit(), 2);
+    EXPECT_NE(gateway.log().find("version"), std::string::npos);
+}
+
+TEST(Start, wants_its_settings_first) {
+    GatewayProcess gateway;
+    gateway.send(Ping{1});
+    EXPECT_EQ(gateway.wait_exit(), 2);
+}
+
+TEST(Start, ends_when_the_hub_goes_before_the_settings) {
+    GatewayProcess gateway;
+    gateway.hang_up();
+    EXPECT_EQ(gateway.wait_exit(), 0);
+}
+
+TEST(Start, a_malformed_frame_ends_it_with_a_sentence) {
+    GatewayProcess gateway(local_settings());
+    gateway.send_raw(std::string_view("\1\0\0\0\x63", 5));
+    EXPECT_EQ(gateway.wait_exit(), 1);
+    EXPECT_NE(gateway.log().find("malformed link frame"), std::string::npos);
+}
+
+TEST(Listen, port_0_is_any_free_port_and_the_same_for_all_addresses) {
+    Settings settings = local_settings();
+    settings.listen_addresses = " 127.0.0.1 ,127.0.0.2,localhost, 127.0.0.1";
+    GatewayProcess gateway(settings);
+    ASSERT_GE(gateway.listening.size(), 2u);
+    EXPECT_NE(gateway.port, 0);
+    std::string suffix = ":" + std::to_string(gateway.port);
+    EXPECT_EQ(gateway.listening[0], "127.0.0.1" + suffix);
+    EXPECT_EQ(gateway.listening[1], "127.0.0.2" + suffix);
+    for (const std::string &address : gateway.listening)
+        EXPECT_TRUE(address.ends_with(suffix)) << address;
+    EXPECT_TRUE(Client(gateway.port).connected);
+}
+
+TEST(Listen, an_address_that_this_machine_lacks_is_skipped_if_another_binds) {
+    Settings settings = local_settings();
+    settings.listen_addresses = "192.0.2.1,127.0.0.1";
+    GatewayProcess gateway(settings);
+    EXPECT_EQ(gateway.listening.size(), 1u);
+}
+
+TEST(Listen, a_single_address_that_this_machine_lacks_is_an_error) {
+    Settings settings = local_settings();
+    settings.listen_addresses = "192.0.2.1";
+    settings.port = 8787;
+    GatewayProcess gateway;
+    gateway.send(settings);
+    auto failed = gateway.expect<ListenFailed>();
+    EXPECT_EQ(failed.address, "192.0.2.1:8787");
+    EXPECT_EQ(failed.error, "Cannot assign requested address");
+    EXPECT_EQ(gateway.wait_exit(), 1);
+}
+
+TEST(Listen, a_port_in_use_is_an_error_that_names_it) {
+    GatewayProcess first(local_settings());
+    Settings settings = local_settings();
+    settings.port = first.port;
+    GatewayProcess second;
+    second.send(settings);
+    auto failed = second.expect<ListenFailed>();
+    EXPECT_EQ(failed.address, "127.0.0.1:" + std::to_string(first.port));
+    EXPECT_EQ(failed.error, "Address already in use");
+    EXPECT_EQ(second.wait_exit(), 1);
+    EXPECT_TRUE(Client(first.port).connected);
+}
+
+TEST(Listen, no_address_at_all_is_an_error) {
+    Settings settings = local_settings();
+    settings.listen_addresses = " , ";
+    GatewayProcess gateway;
+    gateway.send(settings);
+    EXPECT_NE(gateway.expect<ListenFailed>().error, "");
+    EXPECT_EQ(gateway.wait_exit(), 1);
+}
+
+TEST(Reload, a_changed_address_is_bound_and_the_old_one_left) {
+    Settings settings = local_settings();
+    settings.listen_addresses = "127.0.0.1,127.0.0.2";
+    GatewayProcess gateway(settings);
+    settings.listen_addresses = "127.0.0.2";
+    settings.port = gateway.port;
+    gateway.send(settings);
+    EXPECT_EQ(gateway.expect<Note>().text,
+              "now listening on 127.0.0.2:" + std::to_string(gateway.port));
+    EXPECT_FALSE(Client(gateway.port).connected);
+}
+
+TEST(Reload, an_address_that_cannot_be_bound_leaves_everything_as_it_was) {
+    GatewayProcess other(local_settings());
+    GatewayProcess gateway(local_settings());
+    Settings settings = local_settings();
+    settings.port = other.port;
+    gateway.send(settings);
+    EXPECT_NE(gateway.expect<Note>().text.find("Address already in use"), std::string::npos);
+    Client client(gateway.port);
+    EXPECT_NE(client.request("GET", "/healthz").find("200 OK"), std::string::npos);
+}
+
+TEST(Reload, new_limits_count_from_then_on) {
+    Settings settings = local_settings();
+    GatewayProcess gateway(settings);
+    settings.max_clients = 0;
+    settings.port = 0;
+    gateway.send(settings);
+    gateway.send(Ping{7}); // frames are handled in order
+    EXPECT_EQ(gateway.expect<Pong>().probe, 7u);
+    EXPECT_EQ(Client(gateway.port).upgrade("/ws/queue"), 503);
+}
+
+TEST(End, a_shutdown_reaches_every_client_as_a_close_frame) {
+    GatewayProcess gateway(local_settings());
+    Client one(gateway.port), two(gateway.port);
+    ASSERT_EQ(one.upgrade("/ws/queue"), 101);
+    ASSERT_EQ(two.upgrade("/ws/queue"), 101);
+    gateway.send(Shutdown{CloseCode::going_away, "the server restarts"});
+    for (Client *client : {&one, &two}) {
+        Frame close = client->read_close();
+        EXPECT_EQ(close.opcode, kClose);
+        EXPECT_EQ(close.close_code(), 1001);
+        EXPECT_EQ(close.close_reason(), "the server restarts");
+        client->send_frame(kClose, close.payload);
+        EXPECT_TRUE(client->is_closed());
+    }
+    EXPECT_EQ(gateway.wait_exit(), 0);
+}
+
+TEST(End, a_shutdown_does_not_wait_long_for_a_client_that_does_not_answer) {
+    GatewayProcess gateway(local_settings());
+    Client client(gateway.port);
+    ASSERT_EQ(client.upgrade("/ws/queue"), 101);
+    auto before = Clock::now();
+    gateway.send(Shutdown{CloseCode::going_away, "bye"});
+    EXPECT_EQ(gateway.wait_exit(), 0);
+    EXPECT_LT(Clock::now() - before, std::chrono::seconds(4));
+    EXPECT_EQ(client.read_close().close_reason(), "bye");
+}
+
+TEST(End, the_end_of_the_hub_is_the_end_of_the_gateway) {
+    GatewayProcess gateway(local_settings());
+    Client client(gateway.port);
+    ASSERT_EQ(client.upgrade("/ws/queue"), 101);
+    gateway.hang_up();
+    EXPECT_EQ(client.read_close().close_code(), 1001);
+    client.vanish();
+    EXPECT_EQ(gateway.wait_exit(), 0);
+}
+
+TEST(End, SIGTERM_is_a_shutdown_and_SIGINT_and_SIGHUP_are_nothing) {
+    GatewayProcess gateway(local_settings());
+    Client client(gateway.port);
+    ASSERT_EQ(client.upgrade("/ws/queue"), 101);
+    gateway.signal(SIGINT);
+    gateway.signal(SIGHUP);
+    EXPECT_NE(Client(gateway.port).request("GET", "/healthz").find("200 OK"), std::string::npos);
+    EXPECT_TRUE(gateway.is_alive());
+    gateway.signal(SIGTERM);
+    EXPECT_EQ(client.read_close().close_code(), 1001);
+    client.vanish();
+    EXPECT_EQ(gateway.wait_exit(), 0);
+}
+
+} // namespace
+} // namespace rtd::test

@@ -1,0 +1,59 @@
+// What every e2e file starts with: a cluster for the file, and short words for what tests do often.
+
+import assert from 'node:assert/strict';
+import { after, afterEach, before } from 'node:test';
+import { escapeLiteral } from 'pg';
+import { Cluster, ClusterOptions, Connection } from './cluster';
+import { closeSubscribers, Envelope, Subscriber } from './subscriber';
+import { waitFor } from './wait';
+
+/** One cluster for all tests of a file, made before the first and removed after the last. */
+export function useCluster(options: ClusterOptions = {}, prepare?: (cluster: Cluster) => Promise<unknown>) {
+    const use = {} as { cluster: Cluster };
+    before(async () => {
+        use.cluster = await Cluster.create(options);
+        await prepare?.(use.cluster);
+    });
+    afterEach(closeSubscribers);
+    after(() => use.cluster?.destroy());
+    return use;
+}
+
+/** Creates a topic that everybody may subscribe to. `options` are named arguments, as SQL. */
+export async function createTopic(cluster: Cluster, name: string, options = '') {
+    const rest = options ? `, ${options}` : '';
+    await cluster.sql(`SELECT rtd_create_topic('${name}'${rest}); SELECT rtd_grant('${name}', 'web_anon')`);
+}
+
+/** Subscribers of a topic instance: what rtd_broadcast() counts, in a transaction that sends nothing. */
+export async function subscriberCount(cluster: Cluster, topic: string, params: string[] = []): Promise<number> {
+    const array = `{${params.map((param) => JSON.stringify(param)).join(',')}}`;
+    const results: any = await cluster.query(`
+        BEGIN;
+        SELECT rtd_broadcast(${escapeLiteral(topic)}, 'null', ${escapeLiteral(array)}) AS n;
+        ROLLBACK`);
+    return Number(results[1].rows[0].n);
+}
+
+/** A client that is subscribed: it misses nothing from here on. */
+export async function subscribe(cluster: Cluster, topic: string, ...params: string[]): Promise<Subscriber> {
+    const before = await subscriberCount(cluster, topic, params);
+    const subscriber = await Subscriber.open(cluster.url(topic, ...params));
+    await waitFor('the subscription', async () => (await subscriberCount(cluster, topic, params)) > before);
+    return subscriber;
+}
+
+/** Everything of an envelope that is known beforehand. */
+export function expectMessage(message: Envelope, expected: Omit<Envelope, 'timestamp' | 'id'>) {
+    const { timestamp, id, ...rest } = message;
+    assert.deepEqual(rest, expected);
+}
+
+/** Collects the warnings a session gets. */
+export function warningsOf(connection: Connection): string[] {
+    const warnings: string[] = [];
+    connection.on('notice', (notice) => {
+        if (notice.severity === 'WARNING') warnings.push(notice.message ?? '');
+    });
+    return warnings;
+}

@@ -1,0 +1,38 @@
+#include "core/envelope.h"
+
+#include <gtest/gtest.h>
+
+namespace rtd {
+namespace {
+
+TEST(Envelope, has_every_member_in_the_documented_order) {
+    std::vector<std::string> params = {"42", "a\"b"};
+    EXPECT_EQ(to_json({.type = "queue_update",
+                       .data = R"({"cost":1.5000})",
+                       .timestamp_us = 1'790'000'000'000'001,
+                       .source = "event",
+                       .topic = "queue",
+                       .params = &params,
+                       .epoch = 7,
+                       .sequence = 9,
+                       .kind = "snapshot"}),
+              R"({"type":"queue_update","data":{"cost":1.5000},)"
+              R"("timestamp":"2026-09-21T14:13:20.000001+00:00","source":"event",)"
+              R"("topic":"queue","params":["42","a\"b"],"id":"7-9","kind":"snapshot"})");
+}
+
+TEST(Envelope, missing_data_is_null) {
+    std::vector<std::string> none;
+    EXPECT_NE(to_json({.type = "t", .params = &none}).find(R"("data":null,)"), std::string::npos);
+}
+
+TEST(Envelope, the_log_finds_operation_and_key_of_a_payload) {
+    std::string payload = R"({"operation":"UPDATE","queue_id":17,"timestamp":"x"})";
+    EXPECT_EQ(json_member(payload, "operation"), "UPDATE");
+    EXPECT_EQ(json_second_member(payload), "17");
+    EXPECT_EQ(json_member("[1]", "operation"), "");
+    EXPECT_EQ(json_second_member("not json"), "");
+}
+
+} // namespace
+} // namespace rtd

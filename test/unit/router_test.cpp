@@ -1,0 +1,465 @@
+// The router alone, with a host that records: no clock, no socket, no server.
+#include "core/router.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+namespace rtd {
+namespace {
+
+using link::Audience;
+using link::TopicKind;
+
+class RecordingHost : public RouterHost {
+  public:
+    void send(const link::HubFrame &frame) override { frames.push_back(frame); }
+    std::optional<link::Ended> refuse(const Topic *topic) override {
+        if (topic != nullptr && forbidden.contains(topic->name))
+            return link::Ended{0, CloseCode::forbidden, "no"};
+        return std::nullopt;
+    }
+    bool add_interest(uint64_t instance, uint64_t topic) override {
+        if (full)
+            return false;
+        interest[instance]++;
+        interest[topic]++;
+        return true;
+    }
+    void remove_interest(uint64_t instance, uint64_t topic) override {
+        for (uint64_t key : {instance, topic})
+            if (--interest[key] == 0)
+                interest.erase(key);
+    }
+    std::optional<std::string> load_retained(const std::string &topic,
+                                             const std::vector<std::string> &) override {
+        auto found = stored.find(topic);
+        return found != stored.end() ? std::optional(found->second) : std::nullopt;
+    }
+    bool logs_events() const override { return true; }
+    void log_event(const std::string &line) override { lines.push_back(line); }
+    void log_warning(const std::string &line) override { warnings.push_back(line); }
+
+    // What was sent since the last call.
+    std::vector<link::HubFrame> take() { return std::exchange(frames, {}); }
+    template <class Frame> std::vector<Frame> take_all() {
+        std::vector<Frame> found;
+        for (const link::HubFrame &frame : take())
+            if (const Frame *match = std::get_if<Frame>(&frame))
+                found.push_back(*match);
+        return found;
+    }
+
+    std::vector<link::HubFrame> frames;
+    std::set<std::string> forbidden;
+    std::map<uint64_t, int> interest;
+    std::map<std::string, std::string> stored;
+    std::vector<std::string> lines, warnings;
+    bool full = false;
+};
+
+class RouterTest : public testing::Test {
+  protected:
+    RouterTest() { router.set_topics(topics); }
+
+    Topic &add(const std::string &name, TopicKind kind) {
+        auto topic = std::make_shared<Topic>();
+        topic->name = name;
+        topic->kind = kind;
+        topic->type = name + "_update";
+        topic->version = 1;
+        Topic &made = *topic;
+        topics[name] = std::move(topic);
+        return made;
+    }
+    void apply() { router.set_topics(topics); }
+    void subscribe(uint64_t subscription, const std::string &topic,
+                   std::vector<std::string> params = {}) {
+        router.subscribe({subscription, subscription, topic, std::move(params)}, now);
+        router.finish_turn(now);
+    }
+    void change(const std::string &topic, std::vector<std::optional<std::string>> params = {}) {
+        Event event;
+        event.topic = topic;
+        event.params = std::move(params);
+        event.payload = R"({"operation":"UPDATE","id":1})";
+        router.handle(event, now);
+        router.finish_turn(now);
+    }
+    void broadcast(const std::string &topic, const std::string &data,
+                   std::vector<std::optional<std::string>> params = {}) {
+        Event event;
+        event.kind = EventKind::broadcast;
+        event.topic = topic;
+        event.params = std::move(params);
+        event.payload = data;
+        router.handle(event, now);
+        router.finish_turn(now);
+    }
+    size_t jobs_due() {
+        size_t count = 0;
+        for (; std::optional<QueryJob> job = router.take_job(now, 8); count++)
+            jobs.push_back(*job);
+        return count;
+    }
+    void finish(uint64_t instance, const std::string &text, uint64_t hash) {
+        router.finish_job(instance, {QueryOutcome::Status::ok, text, hash, 0}, now);
+        router.finish_turn(now);
+    }
+    void pass(int64_t ms) {
+        now.steady_ms += ms;
+        now.wall_us += ms * 1000;
+        router.finish_turn(now);
+    }
+
+    Now now{1'000'000, 1'790'000'000'000'000};
+    RecordingHost host;
+    Topics topics;
+    Router router{host, 100};
+    std::vector<QueryJob> jobs;
+};
+
+TEST_F(RouterTest, an_unknown_topic_is_refused) {
+    subscribe(1, "nothing");
+    auto ended = host.take_all<link::Ended>();
+    ASSERT_EQ(ended.size(), 1u);
+    EXPECT_EQ(ended[0].code, CloseCode::unknown_topic);
+    EXPECT_EQ(ended[0].subscription, 1u);
+    EXPECT_TRUE(host.interest.empty());
+}
+
+TEST_F(RouterTest, a_wrong_number_of_parameters_is_refused) {
+    add("status", TopicKind::state).parameters = {"id"};
+    apply();
+    subscribe(1, "status");
+    subscribe(2, "status", {"1", "2"});
+    auto ended = host.take_all<link::Ended>();
+    ASSERT_EQ(ended.size(), 2u);
+    EXPECT_EQ(ended[0].code, CloseCode::bad_request);
+    EXPECT_EQ(ended[1].reason, "topic \"status\" takes 1 parameter, not 2");
+}
+
+TEST_F(RouterTest, a_topic_that_is_not_granted_is_refused) {
+    add("secret", TopicKind::state);
+    host.forbidden = {"secret"};
+    apply();
+    subscribe(1, "secret");
+    EXPECT_EQ(host.take_all<link::Ended>().at(0).code, CloseCode::forbidden);
+}
+
+TEST_F(RouterTest, no_room_for_interest_refuses_the_subscription) {
+    add("list", TopicKind::state);
+    apply();
+    host.full = true;
+    subscribe(1, "list");
+    EXPECT_EQ(host.take_all<link::Ended>().at(0).code, CloseCode::too_many);
+    EXPECT_EQ(router.subscription_count(), 0u);
+}
+
+TEST_F(RouterTest, interest_is_counted_before_the_first_query_and_given_back_at_the_end) {
+    add("list", TopicKind::state);
+    apply();
+    subscribe(1, "list");
+    EXPECT_EQ(host.interest.size(), 2u);
+    EXPECT_EQ(jobs_due(), 1u);
+    router.unsubscribe(1);
+    EXPECT_TRUE(host.interest.empty());
+}
+
+TEST_F(RouterTest, without_a_subscriber_no_query_runs) {
+    add("list", TopicKind::state);
+    apply();
+    change("list");
+    pass(10'000);
+    EXPECT_EQ(jobs_due(), 0u);
+    EXPECT_EQ(router.next_deadline_ms(), std::nullopt);
+}
+
+TEST_F(RouterTest, many_subscribers_cost_one_query_and_one_first_message) {
+    add("list", TopicKind::state);
+    apply();
+    for (uint64_t subscription = 1; subscription <= 1000; subscription++)
+        router.subscribe({subscription, subscription, "list", {}}, now);
+    router.finish_turn(now);
+    EXPECT_EQ(jobs_due(), 1u);
+    host.take();
+    finish(jobs[0].instance, "[1]", 11);
+    auto messages = host.take_all<link::Message>();
+    ASSERT_EQ(messages.size(), 1u);
+    EXPECT_EQ(messages[0].audience, Audience::waiting);
+    EXPECT_NE(messages[0].body.find(R"("data":[1])"), std::string::npos);
+    EXPECT_NE(messages[0].body.find(R"("source":"sync")"), std::string::npos);
+}
+
+TEST_F(RouterTest, a_later_subscriber_gets_the_state_that_is_kept_without_a_query) {
+    add("list", TopicKind::state);
+    apply();
+    subscribe(1, "list");
+    jobs_due();
+    finish(jobs[0].instance, "[1]", 11);
+    std::string first = host.take_all<link::Message>().at(0).body;
+    subscribe(2, "list");
+    auto messages = host.take_all<link::Message>();
+    ASSERT_EQ(messages.size(), 1u);
+    EXPECT_EQ(messages[0].body, first);
+    EXPECT_EQ(messages[0].audience, Audience::waiting);
+    EXPECT_EQ(jobs_due(), 0u);
+}
+
+TEST_F(RouterTest, an_equal_state_is_not_sent_again) {
+    add("list", TopicKind::state);
+    apply();
+    subscribe(1, "list");
+    jobs_due();
+    finish(jobs[0].instance, "[1.0]", 11);
+    host.take();
+    change("list");
+    ASSERT_EQ(jobs_due(), 1u);
+    finish(jobs[1].instance, "[1.00]", 11); // other text, equal as jsonb
+    EXPECT_TRUE(host.take_all<link::Message>().empty());
+    change("list");
+    pass(0);
+    jobs_due();
+    finish(jobs[2].instance, "[2]", 12);
+    EXPECT_EQ(host.take_all<link::Message>().at(0).audience, Audience::live);
+}
+
+TEST_F(RouterTest, a_change_while_the_query_runs_makes_it_run_again) {
+    add("list", TopicKind::state);
+    apply();
+    subscribe(1, "list");
+    ASSERT_EQ(jobs_due(), 1u);
+    change("list");
+    change("list");
+    EXPECT_EQ(jobs_due(), 0u);
+    finish(jobs[0].instance, "[1]", 11);
+    EXPECT_EQ(jobs_due(), 1u);
+}
+
+TEST_F(RouterTest, a_broadcast_on_a_state_topic_reaches_live_clients_and_the_next_state_is_sent) {
+    add("queue", TopicKind::state);
+    apply();
+    subscribe(1, "queue");
+    jobs_due();
+    finish(jobs[0].instance, "[1]", 11);
+    host.take();
+    broadcast("queue", "[9]");
+    EXPECT_NE(host.take_all<link::Message>().at(0).body.find(R"("kind":"event")"),
+              std::string::npos);
+    change("queue");
+    jobs_due();
+    finish(jobs[1].instance, "[1]", 11);
+    EXPECT_EQ(host.take_all<link::Message>().size(), 1u) << "clients show the broadcast's data";
+}
+
+TEST_F(RouterTest, an_unknown_parameter_of_an_event_matches_every_instance) {
+    add("generation", TopicKind::state).parameters = {"project", "session"};
+    apply();
+    subscribe(1, "generation", {"7", "a"});
+    subscribe(2, "generation", {"8", "a"});
+    subscribe(3, "generation", {"8", "b"});
+    jobs_due();
+    for (const QueryJob &job : std::vector(jobs))
+        finish(job.instance, "1", 1);
+    jobs.clear();
+    change("generation", {std::nullopt, "a"});
+    EXPECT_EQ(jobs_due(), 2u);
+    for (const QueryJob &job : jobs)
+        EXPECT_EQ(job.params[1], "a");
+}
+
+TEST_F(RouterTest, an_event_topic_sends_each_event_to_its_instance_only) {
+    add("chat", TopicKind::event).parameters = {"room"};
+    apply();
+    subscribe(1, "chat", {"red"});
+    subscribe(2, "chat", {"blue"});
+    host.take();
+    broadcast("chat", "\"hello\"", {"red"});
+    auto messages = host.take_all<link::Message>();
+    ASSERT_EQ(messages.size(), 1u);
+    EXPECT_NE(messages[0].body.find(R"("params":["red"])"), std::string::npos);
+}
+
+TEST_F(RouterTest, a_retained_message_meets_later_subscribers_and_is_kept_until_stored) {
+    add("routes", TopicKind::event).retain = true;
+    apply();
+    broadcast("routes", "[1]");
+    broadcast("routes", "[2]");
+    auto unstored = router.unstored_messages();
+    ASSERT_EQ(unstored.size(), 1u) << "only the newest";
+    EXPECT_NE(unstored[0].message.find(R"("data":[2])"), std::string::npos);
+    subscribe(1, "routes");
+    EXPECT_EQ(host.take_all<link::Message>().at(0).body, unstored[0].message);
+    broadcast("routes", "[3]");
+    router.mark_stored(unstored[0].instance, unstored[0].sequence);
+    EXPECT_TRUE(router.has_unstored_messages()) << "a newer one came meanwhile";
+    auto newer = router.unstored_messages().at(0);
+    router.mark_stored(newer.instance, newer.sequence);
+    EXPECT_FALSE(router.has_unstored_messages());
+}
+
+TEST_F(RouterTest, a_stored_retained_message_is_read_for_the_first_subscriber) {
+    add("routes", TopicKind::event).retain = true;
+    host.stored["routes"] = R"({"id":"1-1"})";
+    apply();
+    subscribe(1, "routes");
+    EXPECT_EQ(host.take_all<link::Message>().at(0).body, R"({"id":"1-1"})");
+}
+
+TEST_F(RouterTest, a_subscriber_of_an_event_topic_without_a_message_is_live_at_once) {
+    add("clicks", TopicKind::event);
+    apply();
+    subscribe(1, "clicks");
+    EXPECT_FALSE(host.take_all<link::Subscribed>().at(0).awaits_first);
+    broadcast("clicks", "1");
+    EXPECT_EQ(host.take_all<link::Message>().at(0).audience, Audience::live);
+}
+
+TEST_F(RouterTest, a_failing_query_is_logged_and_tried_again_later) {
+    add("broken", TopicKind::state);
+    apply();
+    subscribe(1, "broken");
+    jobs_due();
+    router.finish_job(jobs[0].instance, {QueryOutcome::Status::failed, "division by zero", 0, 0},
+                      now);
+    router.finish_turn(now);
+    ASSERT_EQ(host.warnings.size(), 1u);
+    EXPECT_NE(host.warnings[0].find("Error broadcasting broken_update update: division by zero"),
+              std::string::npos);
+    EXPECT_EQ(jobs_due(), 0u);
+    pass(1000);
+    EXPECT_EQ(jobs_due(), 1u);
+}
+
+TEST_F(RouterTest, a_parameter_the_query_cannot_take_ends_its_subscribers) {
+    add("status", TopicKind::state).parameters = {"id"};
+    apply();
+    subscribe(1, "status", {"abc"});
+    jobs_due();
+    router.finish_job(jobs[0].instance,
+                      {QueryOutcome::Status::bad_parameter, "invalid input", 0, 0}, now);
+    auto ended = host.take_all<link::Ended>();
+    ASSERT_EQ(ended.size(), 1u);
+    EXPECT_EQ(ended[0].code, CloseCode::bad_request);
+    EXPECT_TRUE(host.interest.empty());
+}
+
+TEST_F(RouterTest, a_slow_topic_leaves_workers_to_others) {
+    add("slow", TopicKind::state).parameters = {"n"};
+    add("fast", TopicKind::state);
+    apply();
+    subscribe(1, "slow", {"1"});
+    subscribe(2, "slow", {"2"});
+    subscribe(3, "fast");
+    EXPECT_EQ(router.take_job(now, 1)->topic->name, "slow");
+    EXPECT_EQ(router.take_job(now, 1)->topic->name, "fast");
+    EXPECT_FALSE(router.take_job(now, 1).has_value());
+}
+
+TEST_F(RouterTest, the_refresh_timer_polls_only_while_somebody_subscribes) {
+    add("clock", TopicKind::state).refresh_ms = 1000;
+    apply();
+    subscribe(1, "clock");
+    jobs_due();
+    finish(jobs[0].instance, "1", 1);
+    host.take();
+    pass(1000);
+    ASSERT_EQ(jobs_due(), 1u);
+    finish(jobs[1].instance, "2", 2);
+    EXPECT_NE(host.take_all<link::Message>().at(0).body.find(R"("source":"poll")"),
+              std::string::npos);
+    router.unsubscribe(1);
+    pass(5000);
+    EXPECT_EQ(jobs_due(), 0u);
+}
+
+TEST_F(RouterTest, a_topic_without_events_is_synced_after_the_interval) {
+    add("quiet", TopicKind::state);
+    apply();
+    router.set_resync_interval(300'000);
+    subscribe(1, "quiet");
+    jobs_due();
+    finish(jobs[0].instance, "1", 1);
+    host.take();
+    pass(299'999);
+    EXPECT_EQ(jobs_due(), 0u);
+    pass(1);
+    ASSERT_EQ(jobs_due(), 1u);
+    finish(jobs[1].instance, "1", 1);
+    EXPECT_TRUE(host.take_all<link::Message>().empty()) << "compared, and equal";
+}
+
+TEST_F(RouterTest, dropping_or_altering_a_topic_tells_its_subscribers) {
+    add("one", TopicKind::state);
+    add("two", TopicKind::state);
+    apply();
+    subscribe(1, "one");
+    subscribe(2, "two");
+    host.take();
+    topics.erase("one");
+    topics["two"] = std::make_shared<Topic>(*topics["two"]);
+    std::const_pointer_cast<Topic>(topics["two"])->version = 2;
+    apply();
+    auto ended = host.take_all<link::Ended>();
+    ASSERT_EQ(ended.size(), 2u);
+    std::map<uint64_t, CloseCode> codes;
+    for (const link::Ended &end : ended)
+        codes[end.subscription] = end.code;
+    EXPECT_EQ(codes[1], CloseCode::topic_dropped);
+    EXPECT_EQ(codes[2], CloseCode::topic_changed);
+    EXPECT_TRUE(host.interest.empty());
+}
+
+TEST_F(RouterTest, a_revoked_grant_ends_the_subscription) {
+    add("list", TopicKind::state);
+    apply();
+    subscribe(1, "list");
+    host.take();
+    host.forbidden = {"list"};
+    apply();
+    EXPECT_EQ(host.take_all<link::Ended>().at(0).code, CloseCode::forbidden);
+}
+
+TEST_F(RouterTest, an_instance_that_comes_back_never_repeats_an_id) {
+    add("list", TopicKind::state);
+    apply();
+    std::set<std::string> bodies;
+    for (uint64_t subscription = 1; subscription <= 3; subscription++) {
+        subscribe(subscription, "list");
+        jobs_due();
+        finish(jobs.back().instance, "1", 1);
+        bodies.insert(host.take_all<link::Message>().at(0).body);
+        router.unsubscribe(subscription);
+    }
+    EXPECT_EQ(bodies.size(), 3u);
+}
+
+TEST_F(RouterTest, a_lost_gateway_leaves_no_interest_behind) {
+    add("list", TopicKind::state);
+    apply();
+    for (uint64_t subscription = 1; subscription <= 10; subscription++)
+        subscribe(subscription, "list");
+    router.forget_subscriptions();
+    EXPECT_EQ(router.subscription_count(), 0u);
+    EXPECT_TRUE(host.interest.empty());
+    jobs_due();
+    EXPECT_EQ(router.next_deadline_ms(), std::nullopt);
+}
+
+TEST_F(RouterTest, the_log_lines_name_clients_operation_and_key) {
+    add("chat", TopicKind::event);
+    apply();
+    change("chat");
+    subscribe(1, "chat");
+    change("chat");
+    EXPECT_EQ(host.lines,
+              (std::vector<std::string>{
+                  R"([EVENT_DETECTION]  event received: {"operation":"UPDATE","id":1})",
+                  "[EVENT_BROADCAST] Skipping chat_update broadcast - no active connections",
+                  R"([EVENT_DETECTION]  event received: {"operation":"UPDATE","id":1})",
+                  "[EVENT_BROADCAST] Broadcasted chat_update update to 1 clients "
+                  "(operation=UPDATE, id=1)"}));
+}
+
+} // namespace
+} // namespace rtd
