@@ -94,4 +94,14 @@ bench:
 	./bench/latency/run
 	./bench/idle
 
-.PHONY: test check demo bench
+SOURCES = $(wildcard src/*.cpp src/*/*.cpp src/*/*.h test/unit/*.cpp test/gateway/*.cpp test/gateway/*.h)
+
+format:
+	clang-format -i $(SOURCES)
+
+lint:
+	clang-format --dry-run -Werror $(SOURCES)
+	clang-tidy --quiet $(wildcard src/core/*.cpp src/net/*.cpp src/gateway/*.cpp) -- $(PLAIN_FLAGS)
+	clang-tidy --quiet $(wildcard src/*.cpp src/pg/*.cpp) -- $(MODULE_FLAGS)
+
+.PHONY: test check demo bench format lint

@@ -1,5 +1,7 @@
 #include "core/envelope.h"
 
+#include "core/json_text.h"
+
 #include <cstdio>
 #include <ctime>
 #include <memory>
@@ -33,14 +35,6 @@ Json load(std::string_view text) {
 
 } // namespace
 
-std::string json_string(std::string_view text) {
-    Json value(json_stringn_nocheck(text.data(), text.size()));
-    Text dumped(value ? json_dumps(value.get(), JSON_ENCODE_ANY) : nullptr);
-    if (!dumped)
-        throw std::bad_alloc();
-    return dumped.get();
-}
-
 std::string iso_timestamp(int64_t wall_us) {
     time_t seconds = wall_us / 1'000'000;
     tm parts{};
@@ -56,25 +50,25 @@ std::string to_json(const Envelope &envelope) {
     std::string out;
     out.reserve(envelope.data.size() + 256);
     out += "{\"type\":";
-    out += json_string(envelope.type);
+    out += json_quote(envelope.type);
     out += ",\"data\":";
     out += envelope.data.empty() ? std::string_view("null") : envelope.data;
     out += ",\"timestamp\":\"";
     out += iso_timestamp(envelope.timestamp_us);
     out += "\",\"source\":";
-    out += json_string(envelope.source);
+    out += json_quote(envelope.source);
     out += ",\"topic\":";
-    out += json_string(envelope.topic);
+    out += json_quote(envelope.topic);
     out += ",\"params\":[";
     for (size_t i = 0; i < envelope.params->size(); i++) {
         if (i > 0)
             out += ',';
-        out += json_string((*envelope.params)[i]);
+        out += json_quote((*envelope.params)[i]);
     }
     out += "],\"id\":\"";
     out += std::to_string(envelope.epoch) + '-' + std::to_string(envelope.sequence);
     out += "\",\"kind\":";
-    out += json_string(envelope.kind);
+    out += json_quote(envelope.kind);
     out += '}';
     return out;
 }

@@ -23,8 +23,6 @@ struct Envelope {
 
 std::string to_json(const Envelope &envelope);
 
-// "..." with everything escaped that JSON wants escaped.
-std::string json_string(std::string_view text);
 // 2026-11-21T05:14:40.123456+00:00
 std::string iso_timestamp(int64_t wall_us);
 // The value of the named member of a JSON object as text; "" if there is

@@ -1,4 +1,4 @@
-// JSON text that is written without a tree: only what error bodies and the like need.
+// JSON strings, written without a tree. The one way in which core/, hub and gateway quote text.
 #pragma once
 #include "core/fence.h"
 

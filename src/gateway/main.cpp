@@ -8,10 +8,12 @@
 #include "gateway/hub_link.h"
 #include "net/server.h"
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <optional>
+#include <string>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <uv.h>
@@ -27,6 +29,7 @@ constexpr int kExitMisused = 2;
 constexpr uint64_t kLastWordsMs = 500;
 
 template <class... F> struct Overloaded : F... { using F::operator()...; };
+template <class... F> Overloaded(F...) -> Overloaded<F...>; // clang 14 cannot deduce it
 
 class Gateway {
   public:
@@ -70,14 +73,24 @@ class Gateway {
             SIGTERM);
     }
 
-    static void raise_descriptor_limit() {
+    // As many clients as possible: the soft limit is often 1024.
+    void raise_descriptor_limit() {
         rlimit limit{};
         if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
             return;
         // libwebsockets keeps a table of this size.
-        constexpr rlim_t kMostDescriptors = 1 << 20;
+        constexpr rlim_t kMostDescriptors = 1 << 18;
         limit.rlim_cur = std::min(limit.rlim_max, kMostDescriptors);
         setrlimit(RLIMIT_NOFILE, &limit);
+        max_descriptors_ = limit.rlim_cur;
+    }
+
+    void check_descriptors_for(uint32_t clients) {
+        constexpr uint64_t kOtherDescriptors = 64; // listening, libuv's own, requests under way
+        if (clients + kOtherDescriptors > max_descriptors_)
+            link_.send(link::Note{"the limit of " + std::to_string(max_descriptors_) +
+                                  " open files is too low for " + std::to_string(clients) +
+                                  " clients; raise it for the server (ulimit -n)"});
     }
 
     void on_frame(link::HubFrame &frame) {
@@ -106,6 +119,7 @@ class Gateway {
             return stop(kExitFailed, "");
         }
         link_.send(link::Listening{server_->addresses()});
+        check_descriptors_for(settings.max_clients);
     }
 
     void on_link_end(const std::string &error) {
@@ -136,6 +150,7 @@ class Gateway {
 
     HubLink link_;
     std::optional<net::Server> server_;
+    uint64_t max_descriptors_ = 0;
     uv_signal_t terminate_{};
     uv_timer_t last_words_{};
     int exit_status_ = 0;

@@ -14,7 +14,8 @@ namespace rtd::net {
 struct Connection {
     std::string address;
     Route route;
-    bool with_body = true;            // false: the request was HEAD
+    bool with_body = true; // false: the request was HEAD
+    bool is_answered = false;
     lws *wsi = nullptr;               // set once lws has adopted the socket
     std::unique_ptr<Session> session; // while it is a WebSocket
 };

@@ -154,6 +154,9 @@ int Server::dispatch(lws *wsi, Connection &connection, lws_callback_reasons reas
     Session *session = connection.session.get();
     switch (static_cast<int>(reason)) { // of some hundred reasons, these are ours
     case LWS_CALLBACK_HTTP:
+        if (std::holds_alternative<AskReadiness>(connection.route))
+            readiness_.ask(connection);
+        return answer(connection);
     case LWS_CALLBACK_HTTP_WRITEABLE:
         return answer(connection);
     case LWS_CALLBACK_ESTABLISHED:
@@ -183,15 +186,12 @@ int Server::dispatch(lws *wsi, Connection &connection, lws_callback_reasons reas
     return 0;
 }
 
-// Called when the request is there and again when the socket is writable: the answer may come late.
+// Called when the request is there and when the socket is writable, as the answer may come late.
 int Server::answer(Connection &connection) {
-    if (std::holds_alternative<AskReadiness>(connection.route)) {
-        readiness_.ask(connection);
-        return 0;
-    }
     const Answer *answer = std::get_if<Answer>(&connection.route);
-    if (!answer)
-        return -1;
+    if (!answer || connection.is_answered)
+        return 0;
+    connection.is_answered = true;
     std::string text = render(*answer, connection.with_body);
     if (lws_write(connection.wsi, reinterpret_cast<unsigned char *>(text.data()), text.size(),
                   LWS_WRITE_HTTP) < 0)

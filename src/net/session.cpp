@@ -2,12 +2,22 @@
 
 #include "core/utf8.h"
 
+#include <algorithm>
+
 namespace rtd::net {
 
 namespace {
 
 constexpr int kFramesPerWakeUp = 4; // then let the other sessions have their turn
 constexpr int kCloseTimeoutSeconds = 5;
+
+// What a client says goes to the server's log, where it must not make lines of its own.
+std::string printable(std::string_view text) {
+    std::string line(is_valid_utf8(text) ? text : "");
+    std::replace_if(
+        line.begin(), line.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+    return line;
+}
 
 } // namespace
 
@@ -39,7 +49,8 @@ void Session::on_writable() {
     for (int i = 0; i < kFramesPerWakeUp && !queue_.empty(); i++) {
         if (!can_write() || lws_partial_buffered(wsi_))
             break;
-        write(queue_.front());
+        if (!write(queue_.front()))
+            return; // and the queue is gone
         queue_.pop();
     }
     if (!queue_.empty() && can_write())
@@ -52,21 +63,24 @@ void Session::ping() {
         write(ws_ping_frame("rtd")); // with a payload: lws does not report the pong of an empty one
 }
 
-void Session::write(std::string_view frame) {
+bool Session::write(std::string_view frame) {
     // lws does not write to the buffer: with LWS_WRITE_RAW it adds no header.
     auto *bytes = reinterpret_cast<unsigned char *>(const_cast<char *>(frame.data()));
-    if (lws_write(wsi_, bytes, frame.size(), LWS_WRITE_RAW) < 0)
-        kill("the connection broke");
+    if (lws_write(wsi_, bytes, frame.size(), LWS_WRITE_RAW) >= 0)
+        return true;
+    kill("the connection broke");
+    return false;
 }
 
 void Session::close(uint16_t code, std::string_view reason) {
     if (!can_write())
         return;
+    queue_.clear(); // a message half sent ends at a whole frame, so a close may follow
+    if (!write(ws_close_frame(code, reason)))
+        return;
+    closing_ = true;
     close_code_ = code;
     close_reason_ = truncate_utf8(reason, kMaxCloseReasonBytes);
-    queue_.clear(); // a message half sent ends at a whole frame, so a close may follow
-    write(ws_close_frame(code, close_reason_));
-    closing_ = true;
     give_up_after(kCloseTimeoutSeconds);
 }
 
@@ -86,7 +100,7 @@ void Session::give_up_after(int seconds) {
 
 void Session::on_peer_close(uint16_t code, std::string_view reason) {
     close_code_ = code;
-    close_reason_ = is_valid_utf8(reason) ? reason : "";
+    close_reason_ = printable(reason);
     closing_ = true;
     queue_.clear();
 }

@@ -59,7 +59,8 @@ class Session {
 
   private:
     bool can_write() const;
-    void write(std::string_view frame);
+    // False if the connection broke: it is being killed then, and nothing waits any more.
+    bool write(std::string_view frame);
     void give_up_after(int seconds);
 
     lws *wsi_;

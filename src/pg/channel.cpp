@@ -19,9 +19,8 @@ void listen(const Arguments &arguments) {
     check_owner(topic);
     if (parameters.size() != topic.parameters.size())
         throw Error(ERRCODE_INVALID_PARAMETER_VALUE,
-                    "topic \"" + name + "\" has " + std::to_string(topic.parameters.size()) +
-                        " parameters, but " + std::to_string(parameters.size()) +
-                        " fields were given",
+                    "topic \"" + name + "\" has " + counted(topic.parameters.size(), "parameter") +
+                        ", not " + std::to_string(parameters.size()),
                     {},
                     "parameters names, for each parameter of the topic, the field of the JSON "
                     "payload that holds its value.");

@@ -1,6 +1,8 @@
 // Arguments, notices and encoding: the small change of every SQL function. Runs in backends.
 #include "pg/function.h"
 
+#include <algorithm>
+
 #include "pg/prelude.h"
 
 extern "C" {
@@ -87,8 +89,66 @@ void warn(int sqlstate, const std::string &message, const std::string &detail,
     });
 }
 
+std::string counted(size_t count, const char *noun) {
+    return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
+}
+
+namespace {
+
+// Bytes of the first character of `text` if it is valid in `encoding`, else -1.
+int valid_character(int encoding, const char *text, size_t size) {
+    return call([&] { return pg_encoding_verifymbchar(encoding, text, static_cast<int>(size)); });
+}
+
+std::string without_invalid_utf8(const std::string &text) {
+    std::string valid;
+    for (size_t at = 0; at < text.size();) {
+        int size = valid_character(PG_UTF8, text.c_str() + at, text.size() - at);
+        if (size > 0)
+            valid.append(text, at, static_cast<size_t>(size));
+        else
+            valid.push_back('?');
+        at += static_cast<size_t>(std::max(size, 1));
+    }
+    return valid;
+}
+
+std::string converted_to_utf8(std::string text, int encoding) {
+    Oid conversion = call([&] { return FindDefaultConversionProc(encoding, PG_UTF8); });
+    if (!OidIsValid(conversion))
+        return without_invalid_utf8(text);
+    std::string utf8, buffer(text.size() * MAX_CONVERSION_GROWTH + 1, '\0');
+    for (size_t at = 0; at < text.size();) {
+        size_t rest = text.size() - at;
+        auto *source = reinterpret_cast<unsigned char *>(text.data() + at);
+        auto *target = reinterpret_cast<unsigned char *>(buffer.data());
+        int done = call([&] {
+            return pg_do_encoding_conversion_buf(conversion, encoding, PG_UTF8, source,
+                                                 static_cast<int>(rest), target,
+                                                 static_cast<int>(buffer.size()), true);
+        });
+        utf8.append(buffer.c_str());
+        at += static_cast<size_t>(done);
+        if (at < text.size()) { // stopped at a character without an equivalent
+            utf8.push_back('?');
+            at += static_cast<size_t>(
+                std::max(valid_character(encoding, text.c_str() + at, text.size() - at), 1));
+        }
+    }
+    return utf8;
+}
+
+} // namespace
+
 std::string to_utf8(const char *text) {
-    return call([&] { return pg_server_to_any(text, static_cast<int>(strlen(text)), PG_UTF8); });
+    int encoding = GetDatabaseEncoding();
+    std::string copy = text;
+    bool ascii = std::all_of(copy.begin(), copy.end(),
+                             [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+    if (encoding == PG_UTF8 || ascii)
+        return copy;
+    return encoding == PG_SQL_ASCII ? without_invalid_utf8(copy)
+                                    : converted_to_utf8(std::move(copy), encoding);
 }
 
 std::string to_utf8(const std::string &text) {

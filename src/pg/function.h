@@ -58,7 +58,11 @@ void notice(const std::string &message, const std::string &detail = {},
 void warn(int sqlstate, const std::string &message, const std::string &detail = {},
           const std::string &hint = {});
 
-// Server encoding to UTF-8, which is what an Event carries.
+// "1 parameter", "2 parameters"
+std::string counted(size_t count, const char *noun);
+
+// Server encoding to UTF-8, which is what an Event carries. Never fails: a character that has no
+// equivalent becomes a question mark, because a payload must not fail a write.
 std::string to_utf8(const char *text);
 std::string to_utf8(const std::string &text);
 

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "core/names.h"
 #include "pg/pending_events.h"
 #include "pg/topic_query.h"
 #include "pg/watch.h"
@@ -27,7 +28,6 @@ namespace rtd::pg {
 
 namespace {
 
-constexpr size_t kMaxTopicNameBytes = 63;
 constexpr size_t kMaxMessageTypeBytes = 63;
 constexpr size_t kMaxParameters = 16;
 constexpr size_t kMaxParameterNameBytes = 63;
@@ -36,21 +36,6 @@ constexpr int64 kMaxIntervalUsec = 24 * USECS_PER_HOUR;
 constexpr int64 kMinRefreshUsec = 100 * 1000;
 constexpr int64 kStateThrottleUsec = 100 * 1000;
 constexpr int32 kDefaultHistory = 100;
-
-// Stands in for core/names.h until that is merged.
-bool is_topic_name(const std::string &name) {
-    if (name.empty() || name.size() > kMaxTopicNameBytes || name.front() == '-' ||
-        name.back() == '-' || name.find("--") != std::string::npos)
-        return false;
-    return std::all_of(name.begin(), name.end(), [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
-    });
-}
-
-std::string default_message_type(std::string name) {
-    std::replace(name.begin(), name.end(), '-', '_');
-    return name + "_update";
-}
 
 Error invalid(std::string message, std::string detail = {}, std::string hint = {}) {
     return Error(ERRCODE_INVALID_PARAMETER_VALUE, std::move(message), std::move(detail),
@@ -62,8 +47,8 @@ Error not_in_this_version(const std::string &option, const std::string &hint) {
                  {}, hint);
 }
 
-void check_topic_name(const std::string &name) {
-    if (!is_topic_name(name))
+void check_name(const std::string &name) {
+    if (!check_topic_name(name))
         throw Error(ERRCODE_INVALID_NAME, "\"" + name + "\" is not a topic name",
                     "A topic name is kebab-case: lower-case letters and digits in groups joined by "
                     "single hyphens, at most " +
@@ -232,7 +217,7 @@ void refuse_what_comes_later(const Arguments &arguments) {
 Declaration read_declaration(const Arguments &arguments) {
     Declaration read;
     read.name = arguments.needed_text(kName, "the name of the topic");
-    check_topic_name(read.name);
+    check_name(read.name);
     refuse_what_comes_later(arguments);
     read.query = arguments.text(kQuery);
     read.parameters = arguments.texts(kParameters);
@@ -426,8 +411,8 @@ std::vector<std::string> checked_instance(const Topic &topic, const TextList &pa
         for (const std::string &name : topic.parameters)
             names += (names.empty() ? "" : ", ") + name;
         throw invalid("topic \"" + topic.name + "\" has " +
-                          std::to_string(topic.parameters.size()) + " parameters, but " +
-                          std::to_string(params.size()) + " were given",
+                          counted(topic.parameters.size(), "parameter") + ", not " +
+                          std::to_string(params.size()),
                       names.empty() ? "" : "Its parameters are: " + names + ".");
     }
     std::vector<std::string> instance;
@@ -466,7 +451,7 @@ void create_event_topic(const Registry &registry, const std::string &name) {
     check_may_create();
     Declaration topic;
     topic.name = name;
-    check_topic_name(name);
+    check_name(name);
     insert_topic(registry, topic);
 }
 

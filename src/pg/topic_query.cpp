@@ -2,7 +2,7 @@
 // query workers before a topic's first run. Nothing is executed here.
 #include "pg/topic_query.h"
 
-#include "pg/boundary.h"
+#include "pg/function.h"
 
 #include "pg/prelude.h"
 
@@ -98,13 +98,14 @@ TopicQuery analyze_topic_query(const std::string &query, size_t parameter_count)
     if (type_count > static_cast<int>(parameter_count))
         throw Error(ERRCODE_UNDEFINED_PARAMETER,
                     "the query uses parameter $" + std::to_string(type_count) +
-                        ", but the topic has " + std::to_string(parameter_count),
+                        " of a topic with " + counted(parameter_count, "parameter"),
                     {}, "Name the topic's parameters: parameters => '{project_id,session_id}'.");
 
     TopicQuery result;
     result.single_json_column = has_single_json_column(analyzed);
     for (size_t i = 0; i < parameter_count; i++)
-        result.parameter_types.push_back(OidIsValid(types[i]) ? types[i] : TEXTOID);
+        result.parameter_types.push_back(OidIsValid(types[i]) && types[i] != UNKNOWNOID ? types[i]
+                                                                                        : TEXTOID);
     return result;
 }
 

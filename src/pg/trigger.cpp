@@ -15,8 +15,6 @@
 //
 // Memory: a Watch owns a memory context under TopMemoryContext. Row data lives in the executor's
 // per-tuple context, which is current here.
-#include "pg/watch.h"
-
 #include <memory>
 #include <unordered_map>
 #include <unordered_set>
@@ -24,6 +22,8 @@
 #include "core/event.h"
 #include "pg/json_time.h"
 #include "pg/pending_events.h"
+#include "pg/registry.h"
+#include "pg/watch_columns.h"
 
 #include "pg/prelude.h"
 
@@ -368,6 +368,8 @@ const char *parameter_text(const ParameterColumn &parameter, Datum value) {
     return call([&] {
         if (parameter.type == BOOLOID) // its cast to text, not its output
             return DatumGetBool(value) ? "true" : "false";
+        if (parameter.type == DATEOID) // whatever the session's DateStyle
+            return static_cast<const char *>(JsonEncodeDateTime(nullptr, value, DATEOID, nullptr));
         char *text = OutputFunctionCall(const_cast<FmgrInfo *>(&parameter.output), value);
         if (parameter.type == BPCHAROID)
             for (size_t end = strlen(text); end > 0 && text[end - 1] == ' '; end--)

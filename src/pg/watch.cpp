@@ -15,6 +15,7 @@
 #include "core/event.h"
 #include "pg/pending_events.h"
 #include "pg/topic.h"
+#include "pg/watch_columns.h"
 
 #include "pg/prelude.h"
 
@@ -52,22 +53,6 @@ constexpr Operation kOperations[] = {
     {"DELETE", TRIGGER_TYPE_DELETE},
     {"TRUNCATE", TRIGGER_TYPE_TRUNCATE},
 };
-
-std::string quoted(const std::string &text) {
-    return "\"" + text + "\"";
-}
-
-std::string upper(std::string text) {
-    for (char &c : text)
-        c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-    return text;
-}
-
-std::string trimmed(const std::string &text) {
-    size_t first = text.find_first_not_of(' ');
-    return first == std::string::npos ? ""
-                                      : text.substr(first, text.find_last_not_of(' ') - first + 1);
-}
 
 std::string columns_of(TupleDesc description) {
     std::string names;
@@ -223,8 +208,8 @@ TextList checked_parameters(const LockedTable &table, const Topic &topic,
     if (parameters.size() != topic.parameters.size())
         throw Error(ERRCODE_INVALID_PARAMETER_VALUE,
                     "topic " + quoted(topic.name) + " has " +
-                        std::to_string(topic.parameters.size()) + " parameters, but " +
-                        std::to_string(parameters.size()) + " columns were given",
+                        counted(topic.parameters.size(), "parameter") + ", not " +
+                        std::to_string(parameters.size()),
                     names.empty() ? "" : "Its parameters are: " + names + ".",
                     "Give one column per parameter, NULL where the table does not know the value.");
     for (const std::optional<std::string> &parameter : parameters) {
@@ -344,6 +329,22 @@ void create_trigger(const Registry &registry, const LockedTable &table, const st
     });
 }
 
+// What the condition of a watch is refused with, and what to do about it.
+void create_row_trigger(const Registry &registry, const LockedTable &table,
+                        const std::string &topic, int16 events,
+                        const std::optional<std::string> &condition) {
+    try {
+        create_trigger(registry, table, topic, trigger_name(topic, ""), events, true, condition);
+    } catch (const Error &error) {
+        if (error.sqlstate() != ERRCODE_INVALID_OBJECT_DEFINITION || !condition)
+            throw;
+        throw Error(
+            error.sqlstate(), error.message(), error.detail(),
+            "Say which operations it is for: operations => '{INSERT,UPDATE}' for a condition "
+            "on NEW, '{UPDATE,DELETE}' on OLD, '{UPDATE}' on both.");
+    }
+}
+
 // The triggers are found by what they do, not by their names, which may have been changed.
 void drop_triggers(const Registry &registry, Oid relation, const std::string &topic) {
     Rows found = registry.run(
@@ -391,7 +392,9 @@ void watch_table(const Registry &registry, const Arguments &arguments) {
         std::replace(topic_name->begin(), topic_name->end(), '_', '-');
         if (!find_topic(registry, *topic_name)) {
             create_event_topic(registry, *topic_name);
-            notice("created event topic " + quoted(*topic_name));
+            notice("created event topic " + quoted(*topic_name),
+                   "It is fed by table " + quoted(table.name()) +
+                       (arguments.has(2) ? "." : ", with the primary key as payload."));
         }
     }
     Topic topic = needed_topic(registry, *topic_name);
@@ -423,8 +426,7 @@ void watch_table(const Registry &registry, const Arguments &arguments) {
     purge_dropped_tables(registry);
     drop_triggers(registry, oid, topic.name);
     if (row_events != 0)
-        create_trigger(registry, table, topic.name, trigger_name(topic.name, ""), row_events, true,
-                       condition);
+        create_row_trigger(registry, table, topic.name, row_events, condition);
     if (truncate)
         create_trigger(registry, table, topic.name, trigger_name(topic.name, "_truncate"),
                        TRIGGER_TYPE_TRUNCATE, false, std::nullopt);
@@ -481,75 +483,7 @@ Rows watched_into(const Registry &registry, const std::string &topic) {
                         {text_value(topic)});
 }
 
-// Which of the watch's columns are not there any more, as a sentence; empty if all are.
-std::string missing_columns(Relation relation, const TextList &columns,
-                            const TextList &parameters) {
-    std::string missing;
-    auto add = [&](const std::string &column) {
-        missing += (missing.empty() ? "" : ", ") + quoted(column);
-    };
-    TupleDesc description = RelationGetDescr(relation);
-    for (const std::optional<std::string> &entry : columns) {
-        ColumnEntry column = parse_column_entry(entry.value_or(""), description);
-        if (!column.is_table() && find_attribute(description, column.column) == 0)
-            add(column.column);
-    }
-    for (const std::optional<std::string> &parameter : parameters)
-        if (parameter && find_attribute(description, *parameter) == 0)
-            add(*parameter + " (parameter)");
-    return missing;
-}
-
 } // namespace
-
-ColumnEntry parse_column_entry(const std::string &entry, TupleDesc description) {
-    if (find_attribute(description, entry) != 0)
-        return {entry, entry};
-    std::string column = trimmed(entry), name;
-    size_t as = upper(column).rfind(" AS ");
-    if (as != std::string::npos) {
-        name = trimmed(column.substr(as + 4));
-        column = trimmed(column.substr(0, as));
-    }
-    if (column == "TABLE" && find_attribute(description, column) == 0)
-        return {"", name.empty() ? "table" : name};
-    return {column, name.empty() ? column : name};
-}
-
-AttrNumber find_attribute(TupleDesc description, const std::string &name) {
-    for (int i = 0; i < description->natts; i++) {
-        Form_pg_attribute attribute = TupleDescAttr(description, i);
-        if (attribute->attisdropped || name != NameStr(attribute->attname))
-            continue;
-#ifdef ATTRIBUTE_GENERATED_VIRTUAL
-        if (attribute->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
-            continue; // rows do not carry its value
-#endif
-        return static_cast<AttrNumber>(i + 1);
-    }
-    return 0;
-}
-
-std::vector<bool> key_columns(Relation relation, const std::vector<ColumnEntry> &columns) {
-    Bitmapset *primary_key =
-        call([&] { return RelationGetIndexAttrBitmap(relation, INDEX_ATTR_BITMAP_PRIMARY_KEY); });
-    std::vector<bool> is_key(columns.size(), false);
-    bool first = true;
-    for (size_t i = 0; i < columns.size(); i++) {
-        if (columns[i].is_table())
-            continue;
-        AttrNumber attribute = find_attribute(RelationGetDescr(relation), columns[i].column);
-        bool primary = attribute > 0 &&
-                       bms_is_member(attribute - FirstLowInvalidHeapAttributeNumber, primary_key);
-        if (!primary && !first)
-            break;
-        is_key[i] = true;
-        if (!primary)
-            break;
-        first = false;
-    }
-    return is_key;
-}
 
 void drop_watches_of(const Registry &registry, const std::string &topic) {
     for (const Row &row : watched_into(registry, topic).rows)
@@ -580,29 +514,4 @@ RTD_FUNCTION(rtd_unwatch_table) {
                       arguments.text(1));
         return 0;
     });
-}
-
-// (relation regclass, columns text[], parameters text[]) returns text, for rtd_watched_tables.
-RTD_FUNCTION(rtd_watch_problem) {
-    struct Text {
-        Datum datum;
-        bool null;
-    };
-    Text problem = enter([&]() -> Text {
-        Arguments arguments(fcinfo);
-        Oid oid = arguments.oid(0);
-        Relation relation = call([&] { return try_relation_open(oid, AccessShareLock); });
-        if (relation == nullptr)
-            return {call([] { return CStringGetTextDatum("the table was dropped"); }), false};
-        std::string missing = missing_columns(relation, arguments.texts(1).value_or(TextList{}),
-                                              arguments.texts(2).value_or(TextList{}));
-        call([&] { relation_close(relation, AccessShareLock); });
-        if (missing.empty())
-            return {0, true};
-        std::string sentence = "columns are missing: " + missing;
-        return {call([&] { return CStringGetTextDatum(sentence.c_str()); }), false};
-    });
-    if (problem.null)
-        PG_RETURN_NULL();
-    return problem.datum;
 }

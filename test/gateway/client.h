@@ -60,6 +60,13 @@ class Client {
         fd_ = -1;
     }
 
+    // Goes away with a reset, as a crashed machine or an impatient program does.
+    void reset() {
+        linger at_once{1, 0};
+        setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        vanish();
+    }
+
     void send(std::string_view bytes) {
         while (!bytes.empty()) {
             ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);

@@ -190,6 +190,24 @@ TEST(SlowClient, of_events_is_closed_with_4501_after_what_it_was_sent) {
     EXPECT_EQ(gateway.expect<ClientDisconnected>().code, 4501);
 }
 
+// A write that failed emptied the queue, and then its first message was taken off it.
+TEST(SlowClient, that_resets_its_connection_while_messages_are_written_hurts_nobody) {
+    GatewayProcess gateway(local_settings());
+    Subscriber other(gateway, 2, TopicKind::event, false);
+    std::string large = numbered(0, 4 << 20);
+    for (int i = 0; i < 100; i++) {
+        Subscriber resetting(gateway, 1, TopicKind::state, false);
+        gateway.send(Message{1, Audience::live, large});
+        for (int frames = 0; frames < i % 20; frames++)
+            resetting.client.read_frame();
+        resetting.client.reset();
+        gateway.expect<Unsubscribe>();
+        gateway.expect<ClientDisconnected>();
+    }
+    gateway.send(Message{2, Audience::live, "still here"});
+    EXPECT_EQ(other.client.read_text(), "still here");
+}
+
 size_t resident_bytes(pid_t pid) {
     std::ifstream statm("/proc/" + std::to_string(pid) + "/statm");
     size_t total = 0, resident = 0;

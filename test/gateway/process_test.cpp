@@ -33,6 +33,13 @@ TEST(Start, ends_when_the_hub_goes_before_the_settings) {
     EXPECT_EQ(gateway.wait_exit(), 0);
 }
 
+TEST(Start, tells_the_hub_when_it_may_not_open_as_many_files_as_it_may_have_clients) {
+    Settings settings = local_settings();
+    settings.max_clients = 100000000;
+    GatewayProcess gateway(settings);
+    EXPECT_NE(gateway.expect<Note>().text.find("open files"), std::string::npos);
+}
+
 TEST(Start, a_malformed_frame_ends_it_with_a_sentence) {
     GatewayProcess gateway(local_settings());
     gateway.send_raw(std::string_view("\1\0\0\0\x63", 5));
@@ -51,6 +58,17 @@ TEST(Listen, port_0_is_any_free_port_and_the_same_for_all_addresses) {
     EXPECT_EQ(gateway.listening[1], "127.0.0.2" + suffix);
     for (const std::string &address : gateway.listening)
         EXPECT_TRUE(address.ends_with(suffix)) << address;
+    EXPECT_TRUE(Client(gateway.port).connected);
+}
+
+TEST(Listen, a_star_means_every_address_of_both_families) {
+    Settings settings = local_settings();
+    settings.listen_addresses = "*";
+    GatewayProcess gateway(settings);
+    std::string suffix = ":" + std::to_string(gateway.port);
+    EXPECT_EQ(gateway.listening[0], "0.0.0.0" + suffix);
+    EXPECT_TRUE(gateway.listening.size() == 1 || // a machine may lack IPv6
+                gateway.listening[1] == "[::]" + suffix);
     EXPECT_TRUE(Client(gateway.port).connected);
 }
 

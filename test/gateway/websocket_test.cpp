@@ -94,6 +94,15 @@ TEST(WebSocket, a_close_of_the_client_is_answered_and_reported_as_it_said) {
     EXPECT_EQ(gone.address, subscriber.client.address);
 }
 
+TEST(WebSocket, a_close_reason_cannot_forge_lines_in_the_log) {
+    GatewayProcess gateway(local_settings());
+    Subscriber subscriber(gateway);
+    subscriber.client.send_frame(kClose, close_payload(4000, "a\nLOG:  all is well"));
+    auto gone = expect_gone(gateway);
+    EXPECT_EQ(gone.code, 4000);
+    EXPECT_EQ(gone.reason, "a?LOG:  all is well");
+}
+
 TEST(WebSocket, a_client_that_vanishes_is_1006) {
     GatewayProcess gateway(local_settings());
     Subscriber subscriber(gateway);

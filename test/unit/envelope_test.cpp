@@ -26,11 +26,6 @@ TEST(Envelope, missing_data_is_null) {
     EXPECT_NE(to_json({.type = "t", .params = &none}).find(R"("data":null,)"), std::string::npos);
 }
 
-TEST(Envelope, strings_are_escaped_and_keep_their_characters) {
-    EXPECT_EQ(json_string("a\"\\\n\x01"), R"("a\"\\\n\u0001")");
-    EXPECT_EQ(json_string("Zürich \xF0\x9F\x98\x80"), "\"Zürich \xF0\x9F\x98\x80\"");
-}
-
 TEST(Envelope, the_log_finds_operation_and_key_of_a_payload) {
     std::string payload = R"({"operation":"UPDATE","queue_id":17,"timestamp":"x"})";
     EXPECT_EQ(json_member(payload, "operation"), "UPDATE");

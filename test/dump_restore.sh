@@ -1,0 +1,65 @@
+#!/bin/sh
+# What pg_dump keeps: topics, grants, channels, watches and their triggers come back, rows of dropped
+# tables do not, and the restored table works. Speaks TAP. Needs a server (PGHOST, PGPORT, PGUSER: a
+# superuser) that has rtd installed, and makes two databases of its own.
+set -eu
+source=rtd_dump_source target=rtd_dump_target
+run() { psql -X -q -A -t -v ON_ERROR_STOP=1 -d "$@"; }
+clean() {
+    dropdb --if-exists --force "$source" && dropdb --if-exists --force "$target" || true
+    run postgres -c 'DROP ROLE IF EXISTS regress_rtd_dump, regress_rtd_gone'
+}
+failures=0 number=0
+is() { # description, expected, actual
+    number=$((number + 1))
+    if [ "$2" = "$3" ]; then
+        echo "ok $number - $1"
+    else
+        failures=$((failures + 1))
+        printf 'not ok %s - %s\n# expected:\n%s\n# got:\n%s\n' "$number" "$1" "$2" "$3"
+    fi
+}
+clean 2>/dev/null
+trap 'clean 2>/dev/null' EXIT
+createdb "$source"
+createdb "$target"
+
+PGOPTIONS='-c client_min_messages=error' run "$source" >/dev/null <<'SQL'
+CREATE SCHEMA hub;
+CREATE EXTENSION rtd SCHEMA hub;
+CREATE ROLE regress_rtd_dump;
+CREATE ROLE regress_rtd_gone;
+SET search_path = hub, public;
+CREATE TABLE public.item (id int PRIMARY KEY, project text, label text);
+CREATE TABLE public.dropped (id int PRIMARY KEY);
+SELECT rtd_create_topic('items', 'SELECT * FROM item WHERE project = $1', parameters => '{project}');
+SELECT rtd_grant('items', 'regress_rtd_dump');
+SELECT rtd_grant('items', 'regress_rtd_gone');
+SELECT rtd_listen('item_channel', 'items', '{project}');
+SELECT rtd_watch_table('item', 'items', columns => '{id AS item_id,label}', condition => 'NEW.id > 0',
+    operations => '{INSERT,UPDATE}', audit => true);
+SELECT rtd_watch_table('dropped');
+INSERT INTO item VALUES (1, 'p', 'one');
+DROP TABLE dropped;
+DROP ROLE regress_rtd_gone;
+SQL
+
+pg_dump -Fc "$source" | pg_restore --exit-on-error -d "$target"
+everything='SET search_path = hub, public;
+    SELECT * FROM rtd_topic ORDER BY name; SELECT * FROM rtd_channel;
+    SELECT * FROM rtd_audit_log; SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = '"'item'"'::regclass;
+    SELECT relation, topic, columns, parameters, operations, condition, channel, audit, problem
+      FROM rtd_watched_tables WHERE topic = '"'items'"''
+is 'topics, channels, watches and triggers come back' "$(run "$source" -c "$everything")" \
+    "$(run "$target" -c "$everything")"
+is 'a grant to a dropped role does not' 'items|regress_rtd_dump|subscribe' \
+    "$(run "$target" -c 'SELECT * FROM hub.rtd_topic_grant')"
+is 'a watch of a dropped table does not' '1' "$(run "$target" -c 'SELECT count(*) FROM hub.rtd_watch')"
+PGOPTIONS='-c client_min_messages=error' run "$target" -c "INSERT INTO item VALUES (2, 'p', 'two')"
+is 'a write to the restored table is seen, and numbered on' 'public.item|INSERT|{"item_id": 2}|2' \
+    "$(run "$target" -c 'SELECT relation, action, key, id FROM hub.rtd_audit_log ORDER BY id DESC LIMIT 1')"
+run "$target" -c 'DROP EXTENSION rtd'
+is 'the restored triggers still depend on the extension' '0' \
+    "$(run "$target" -c "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'item'::regclass")"
+echo "1..$number"
+[ "$failures" = 0 ]

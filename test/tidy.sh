@@ -1,0 +1,86 @@
+#!/bin/sh
+# What rots when nobody looks: prints TAP, one line per rule, and what breaks it.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+number=0
+broken=0
+
+# A rule holds if the command after its sentence prints nothing.
+rule() { # sentence, output
+    number=$((number + 1))
+    if [ -z "$2" ]; then
+        echo "ok $number - $1"
+    else
+        broken=$((broken + 1))
+        echo "not ok $number - $1"
+        echo "$2" | sed 's/^/#   /'
+    fi
+}
+
+version=$(sed -n "s/^default_version = '\(.*\)'/\1/p" rtd.control)
+
+missing_in() { # file, words on stdin
+    while read -r word; do
+        grep -qF -- "$word" "$1" || echo "$word is not in $1"
+    done
+}
+
+rule "only src/pg includes the server's headers" \
+    "$(grep -nE '#include "(postgres|fmgr|miscadmin|access|catalog|commands|executor|libpq|storage|utils)[./]' \
+        -r src/core src/net src/gateway)"
+
+rule "every header of core, net and gateway stands behind the fence" \
+    "$(for header in src/core/*.h src/net/*.h src/gateway/*.h; do
+        [ "$header" = src/core/fence.h ] || grep -qE '#include "(core|net|gateway)/' "$header" ||
+            echo "$header"
+    done)"
+
+rule "the version of rtd.control is the version everywhere" \
+    "$(grep -q "\"version\": \"$version\"" META.json || echo "META.json"
+    grep -q "^## $version" CHANGELOG.md || echo "CHANGELOG.md")"
+
+rule "every setting is in the README" \
+    "$(grep -oE '"rtd\.[a-z_]+"' src/pg/settings.cpp | tr -d '"' | sort -u | missing_in README.md)"
+
+rule "every setting in the README exists" \
+    "$(grep -oE '^\| `rtd\.[a-z_]+`' README.md | grep -oE 'rtd\.[a-z_]+' | sort -u | missing_in src/pg/settings.cpp)"
+
+# Functions that are not for users say so by having EXECUTE revoked, or serve a trigger or a view.
+rule "every public function is in the README" \
+    "$(grep -oE '^CREATE FUNCTION rtd_[a-z_]+' sql/rtd.sql | awk '{ print $3 }' |
+        grep -vE '^rtd_(trigger|catalog_trigger|catalog_changed|watch_problem)$' | missing_in README.md)"
+
+rule "every view is in the README" \
+    "$(grep -oE '^CREATE VIEW rtd_[a-z_]+' sql/rtd.sql | awk '{ print $3 }' | missing_in README.md)"
+
+rule "every function, table and view has a comment" \
+    "$(grep -oE '^CREATE (FUNCTION|TABLE|VIEW) rtd_[a-z_]+' sql/rtd.sql | awk '{ print $2, $3 }' |
+        while read -r kind name; do
+            grep -qE "^COMMENT ON $kind $name" sql/rtd.sql || echo "$kind $name"
+        done)"
+
+codes() { sed -nE "$1" "$2" | sort; }
+rule "close codes are equal in code and docs/PROTOCOL.md" \
+    "$(code=$(codes 's/^RTD_CLOSE_CODE\(([0-9]+), ([a-z0-9_]+), (true|false),.*/\1 \2 \3/p' src/core/close_codes.def)
+    docs=$(codes 's/^\| ([0-9]+) \| `([a-z0-9_]+)` \| (yes|no) \|.*/\1 \2 \3/p' docs/PROTOCOL.md |
+        sed 's/ yes$/ true/; s/ no$/ false/')
+    [ "$code" = "$docs" ] || printf 'code:\n%s\ndocs:\n%s\n' "$code" "$docs")"
+
+rule "every regress input has an output, and the other way round" \
+    "$(for input in sql/*.sql; do
+        name=$(basename "$input" .sql)
+        case $name in rtd | rtd--*) continue ;; esac
+        [ -f "expected/$name.out" ] || echo "expected/$name.out is missing"
+    done
+    for output in expected/*.out; do
+        [ -f "sql/$(basename "$output" .out).sql" ] || echo "$output has no input"
+    done)"
+
+rule "no file of src is longer than 650 lines" \
+    "$(wc -l src/*/*.cpp src/*/*.h | awk '$1 > 650 && $2 != "total" { print $2 ": " $1 }')"
+
+rule "lock files record no download addresses" \
+    "$(git ls-files '*package-lock.json' | xargs -r grep -n '"resolved": *"http')"
+
+echo "1..$number"
+[ "$broken" = 0 ]
