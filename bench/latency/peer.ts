@@ -15,9 +15,12 @@ async function main() {
     };
     const [listener, reader] = [await connect(), await connect()];
     let sequence = 0;
+    let last: Promise<unknown> = Promise.resolve(); // one query at a time, in the order of the notifications
 
     const state = async (source: string) => {
-        const { rows } = await reader.query({ name: 'state', text: query });
+        const result = last.then(() => reader.query({ name: 'state', text: query }));
+        last = result;
+        const { rows } = await result;
         return Buffer.from(
             JSON.stringify({
                 type: 'bench_update',

@@ -14,8 +14,9 @@ async function refusal(path: string, headers: Record<string, string> = {}) {
         const subscriber = await Subscriber.open(`ws://127.0.0.1:${use.cluster.rtdPort}${path}`, { headers });
         return await within(`${path} to be refused`, subscriber.closed);
     } catch (error) {
-        if (error instanceof UpgradeRefused) return { status: error.status };
-        throw error;
+        if (!(error instanceof UpgradeRefused)) throw error;
+        assert.match(JSON.parse(error.body).error, /\w+ \w+/, 'the body says why');
+        return { status: error.status };
     }
 }
 
@@ -148,6 +149,31 @@ describe('before the upgrade', () => {
         await use.cluster.reload({ 'rtd.allowed_origins': '' });
     });
 
+    test('more than rtd.max_clients are 503, until one leaves', async () => {
+        await createTopic(use.cluster, 'crowded');
+        await use.cluster.reload({ 'rtd.max_clients': 2 });
+        await waitFor('the setting to be in force', async () => {
+            const open = [0, 1, 2].map(() => Subscriber.open(use.cluster.url('crowded')).catch((error) => error));
+            const results = await Promise.all(open);
+            for (const result of results) if (result instanceof Subscriber) await result.close();
+            return results.some((result) => result instanceof UpgradeRefused && result.status === 503);
+        });
+        await waitFor('two places', async () => {
+            try {
+                const [one, other] = [await subscribe(use.cluster, 'crowded'), await subscribe(use.cluster, 'crowded')];
+                assert.deepEqual(await refusal('/ws/crowded'), { status: 503 });
+                await one.close();
+                await other.close();
+                return true;
+            } catch (error) {
+                if (error instanceof UpgradeRefused) return false;
+                throw error;
+            }
+        });
+        await use.cluster.reload({ 'rtd.max_clients': 10000 });
+        await waitFor('room again', () => subscribe(use.cluster, 'crowded').catch(() => undefined));
+    });
+
     test('nonsense is answered or closed, and the next client is served', async () => {
         await raw('\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n');
         await raw('GARBAGE\r\n\r\n');
@@ -225,6 +251,47 @@ describe('messages', () => {
         await use.cluster.sql(`SELECT rtd_broadcast('chatty', '1')`);
         assert.equal((await client.next()).data, 1);
         assert.equal(client.socket.readyState, client.socket.OPEN);
+    });
+});
+
+describe('a client that does not read', () => {
+    const paused = async (topic: string) => {
+        const client = await subscribe(use.cluster, topic);
+        client.maySkip = true;
+        client.socket.pause();
+        return client;
+    };
+
+    test('skips to the newest state of a state topic, and delays nobody', async () => {
+        await use.cluster.sql(`CREATE TABLE slow_state (n int, filler text); INSERT INTO slow_state VALUES (0, '')`);
+        await createTopic(use.cluster, 'slow-state', `throttle => '0', query => 'SELECT n, filler FROM slow_state'`);
+        await use.cluster.sql(`SELECT rtd_watch_table('slow_state', columns => '{n}')`);
+        const slow = await paused('slow-state');
+        const quick = await subscribe(use.cluster, 'slow-state');
+        const last = 60;
+        for (let n = 1; n <= last; n++) {
+            await use.cluster.sql(`UPDATE slow_state SET n = $1, filler = repeat('x', 500000)`, [n]);
+            await quick.next((message) => message.data[0].n === n);
+        }
+        slow.socket.resume();
+        await slow.next((message) => message.data[0].n === last);
+        assert.ok(slow.messages.length < last, `${slow.messages.length} messages`);
+        await use.cluster.sql(`UPDATE slow_state SET n = 1000`);
+        await slow.next((message) => message.data[0].n === 1000);
+    });
+
+    test('is told that it was too slow for an event topic: 4501', async () => {
+        await createTopic(use.cluster, 'slow-events');
+        const slow = await paused('slow-events');
+        const quick = await subscribe(use.cluster, 'slow-events');
+        for (let n = 1; n <= 60; n++) {
+            await use.cluster.sql(`SELECT rtd_broadcast('slow-events', to_jsonb(repeat('x', 500000) || $1))`, [n]);
+            await quick.next();
+        }
+        slow.socket.resume();
+        const { code } = await within('the close', slow.closed);
+        assert.equal(code, 4501);
+        slow.messages.forEach((message, index) => assert.ok(message.data.endsWith(`x${index + 1}`), 'no event is left out'));
     });
 });
 
