@@ -5,6 +5,7 @@
 #include <deque>
 #include <random>
 #include <set>
+#include <sys/resource.h>
 
 namespace rtd::test {
 namespace {
@@ -120,6 +121,21 @@ TEST(Abuse, of_every_kind_leaves_the_gateway_alive_and_nobody_behind) {
     }
     ASSERT_TRUE(gateway.is_alive());
     abuse.everybody_leaves();
+    Client polite(gateway.port);
+    EXPECT_NE(polite.request("GET", "/healthz").find("200 OK"), std::string::npos);
+}
+
+TEST(Abuse, of_all_open_files_lasts_only_as_long_as_the_abuser) {
+    GatewayProcess gateway(local_settings());
+    rlimit few{24, 24};
+    ASSERT_EQ(prlimit(gateway.pid(), RLIMIT_NOFILE, &few, nullptr), 0);
+    std::vector<std::unique_ptr<Client>> greedy;
+    for (int i = 0; i < 40; i++) {
+        greedy.push_back(std::make_unique<Client>(gateway.port));
+        greedy.back()->send(Client::upgrade_head("/ws/queue"));
+    }
+    EXPECT_EQ(greedy.front()->read_head(), 101);
+    greedy.clear();
     Client polite(gateway.port);
     EXPECT_NE(polite.request("GET", "/healthz").find("200 OK"), std::string::npos);
 }
