@@ -4,6 +4,7 @@
 #include <set>
 #include <sstream>
 
+#include "pg/announcements.h"
 #include "pg/boundary.h"
 #include "pg/event_queue.h"
 #include "pg/interest.h"
@@ -123,8 +124,9 @@ void HubLoop::after_error(const Error &error) {
     if (IsTransactionState())
         call([] { AbortCurrentTransaction(); });
     report(WARNING, "rtd hub: " + error.message(), error.hint());
-    // What the turn was about may be lost, so every state is made anew, after a pause.
-    router_.all_changed(read_clock());
+    // What the turn was about may be lost.
+    router_.handle_loss([](uint64_t) { return true; }, "the server had an internal error",
+                        read_clock());
     call([] {
         WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, kRetryMs,
                   PG_WAIT_EXTENSION);
@@ -166,8 +168,12 @@ void HubLoop::sleep() {
         timeout_ms = static_cast<long>(std::max<int64_t>(0, *deadline - read_clock().steady_ms));
 
     // Announce the sleep, then look once more: a backend does it the other way round.
+    pg_atomic_write_u32(&shared->hub_holds, order_.empty() ? 0 : 1);
     pg_atomic_exchange_u32(&shared->hub_sleeps, 1);
-    if (more_events_ || (serving() && !event_queue_is_empty()) || Listener::is_pending())
+    bool catalog_changed =
+        pg_atomic_read_u64(&shared->catalog_generation) != seen_generation_ && next_reload_ms_ == 0;
+    if (more_events_ || catalog_changed || Listener::is_pending() ||
+        (serving() && (!event_queue_is_empty() || may_release())))
         timeout_ms = 0;
     call([&] {
         constexpr int kGatewayEvent = 2;
@@ -262,11 +268,14 @@ void HubLoop::stop_serving() {
 
 void HubLoop::drain_queue(Now now) {
     more_events_ = false;
-    if (event_queue_is_empty())
+    if (event_queue_is_empty() && order_.empty())
         return;
+    uint64_t bound = published_up_to(); // before the drain: see core/commit_order.h
     DrainedEvents drained = drain_events(drain_buffer_, &more_events_);
-    for (const QueuedEvent &queued : drained.events) {
-        Result<Event> event = decode_event(queued.bytes);
+    for (QueuedEvent &queued : drained.events)
+        order_.add(queued.position, std::move(queued.bytes));
+    while (std::optional<std::string> bytes = order_.next(bound)) {
+        Result<Event> event = decode_event(*bytes);
         if (!event)
             throw Error(ERRCODE_INTERNAL_ERROR, event.error());
         if (event->kind == EventKind::probe)
@@ -274,13 +283,20 @@ void HubLoop::drain_queue(Now now) {
         else
             router_.handle(*event, now);
     }
-    if (drained.dropped == 0)
+    if (drained.lost.count == 0)
         return;
     report(WARNING,
-           "rtd hub: " + std::to_string(drained.dropped) +
+           "rtd hub: " + std::to_string(drained.lost.count) +
                " events were lost in a full event queue",
-           "Raise rtd.queue_size. State topics are queried again.");
-    router_.all_changed(now);
+           "Raise rtd.queue_size. State topics are queried again, subscribers of event topics are "
+           "told.");
+    router_.handle_loss([&](uint64_t topic) { return drained.lost.concerns(topic); },
+                        "the server's event queue was full", now);
+}
+
+// What is held back may go as soon as the last announced commit before it is done.
+bool HubLoop::may_release() const {
+    return !order_.empty() && published_up_to() >= order_.first_lsn();
 }
 
 void HubLoop::drain_notifications(Now now) {
@@ -447,7 +463,7 @@ void HubLoop::shut_down() {
         if (serving()) {
             do
                 drain_queue(read_clock());
-            while (more_events_);
+            while (more_events_ || may_release());
             if (router_.has_unstored_messages())
                 in_transaction(
                     [&] { pg::store_retained(catalog_.schema, router_.unstored_messages()); });

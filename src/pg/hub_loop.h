@@ -1,5 +1,6 @@
 // HubLoop: what the hub does, turn by turn, once it is connected. See hub.h for the process.
 #pragma once
+#include "core/commit_order.h"
 #include "core/router.h"
 #include "pg/boundary.h"
 #include "pg/catalog.h"
@@ -38,6 +39,7 @@ class HubLoop final : private RouterHost {
     void stop_serving();
 
     void drain_queue(Now now);
+    bool may_release() const;
     void drain_notifications(Now now);
     void tend_gateway(Now now);
     void handle_frame(const link::GatewayFrame &frame, Now now);
@@ -78,6 +80,7 @@ class HubLoop final : private RouterHost {
     QueryPool pool_;
     Readiness readiness_;
     MemoryContext turn_context_; // reset every turn
+    CommitOrder order_;          // events that came in, until all before them have
     std::string drain_buffer_;
     bool more_events_ = false;
 

@@ -20,7 +20,9 @@ void init_pending_events();
 // and returns false; callers then do nothing, so that writes go on.
 bool hub_is_reachable();
 
-// Adds an event to the current subtransaction. Throws pg::Error when out of memory.
+// Adds an event to the current subtransaction. Beyond rtd.max_transaction_events of one topic the
+// topic's events give way to one that says they are lost, so that a transaction of any size keeps
+// its session's memory and the queue small.
 void add_pending(const Event &event, Delivery delivery);
 
 // For events that need no repetition within a transaction ("instance X changed"): true if an equal

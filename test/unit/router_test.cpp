@@ -280,6 +280,43 @@ TEST_F(RouterTest, an_event_topic_sends_each_event_to_its_instance_only) {
     EXPECT_NE(messages[0].body.find(R"("params":["red"])"), std::string::npos);
 }
 
+TEST_F(RouterTest, lost_events_query_states_again_and_are_told_on_event_topics) {
+    add("list", TopicKind::state);
+    add("clicks", TopicKind::event);
+    add("other", TopicKind::event);
+    apply();
+    subscribe(1, "list");
+    subscribe(2, "clicks");
+    subscribe(3, "other");
+    jobs_due();
+    finish(jobs[0].instance, "1", 1);
+    host.take();
+    router.handle_loss(
+        [](uint64_t key) { return key == topic_key("list") || key == topic_key("clicks"); },
+        "the queue was full", now);
+    router.finish_turn(now);
+    EXPECT_EQ(jobs_due(), 1u);
+    auto messages = host.take_all<link::Message>();
+    ASSERT_EQ(messages.size(), 1u);
+    EXPECT_NE(messages[0].body.find(R"("type":"rtd_gap","data":{"reason": "the queue was full"})"),
+              std::string::npos);
+    EXPECT_NE(messages[0].body.find(R"("topic":"clicks")"), std::string::npos);
+}
+
+TEST_F(RouterTest, a_transaction_beyond_its_bound_is_one_gap_for_every_instance) {
+    add("chat", TopicKind::event).parameters = {"room"};
+    apply();
+    subscribe(1, "chat", {"red"});
+    subscribe(2, "chat", {"blue"});
+    host.take();
+    Event lost;
+    lost.kind = EventKind::lost;
+    lost.topic = "chat";
+    lost.payload = R"({"reason": "too many"})";
+    router.handle(lost, now);
+    EXPECT_EQ(host.take_all<link::Message>().size(), 2u);
+}
+
 TEST_F(RouterTest, a_retained_message_meets_later_subscribers_and_is_kept_until_stored) {
     add("routes", TopicKind::event).retain = true;
     apply();
