@@ -46,7 +46,7 @@ class Gateway {
         link_.start([this](link::HubFrame &frame) { on_frame(frame); },
                     [this](const std::string &error) { on_link_end(error); });
         uv_run(uv_default_loop(), UV_RUN_DEFAULT);
-        return exit_status_;
+        return exit_status_.value_or(kExitFailed);
     }
 
   private:
@@ -94,6 +94,8 @@ class Gateway {
     }
 
     void on_frame(link::HubFrame &frame) {
+        if (is_stopping_)
+            return;
         if (!server_ && !std::holds_alternative<link::Settings>(frame))
             return stop(kExitMisused, "the hub did not send its settings first");
         std::visit(
@@ -130,18 +132,24 @@ class Gateway {
         shut_down(CloseCode::going_away, meaning(CloseCode::going_away), status);
     }
 
+    // The first reason to go decides the exit status; later ones change nothing.
     void shut_down(CloseCode code, const std::string &reason, int status) {
+        if (exit_status_)
+            return;
+        exit_status_ = status;
         if (!server_)
             return stop(status, "");
-        exit_status_ = status;
-        server_->shut_down(code, reason, [this] { stop(exit_status_, ""); });
+        server_->shut_down(code, reason, [this, status] { stop(status, ""); });
     }
 
     // Leaves the loop as soon as the hub has been told everything.
     void stop(int status, const std::string &sentence) {
+        if (is_stopping_)
+            return;
+        is_stopping_ = true;
+        exit_status_ = status;
         if (!sentence.empty())
             std::fprintf(stderr, "rtd-gateway exits: %s\n", sentence.c_str());
-        exit_status_ = status;
         uv_timer_init(uv_default_loop(), &last_words_);
         uv_timer_start(
             &last_words_, [](uv_timer_t *timer) { uv_stop(timer->loop); }, kLastWordsMs, 0);
@@ -153,7 +161,8 @@ class Gateway {
     uint64_t max_descriptors_ = 0;
     uv_signal_t terminate_{};
     uv_timer_t last_words_{};
-    int exit_status_ = 0;
+    std::optional<int> exit_status_; // set: on the way out
+    bool is_stopping_ = false;       // the clients are gone too
 };
 
 } // namespace

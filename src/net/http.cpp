@@ -5,6 +5,7 @@
 #include "net/page.h"
 
 #include <algorithm>
+#include <cctype>
 
 namespace rtd::net {
 

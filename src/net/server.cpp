@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <utility>
 
 namespace rtd::net {
 
@@ -273,10 +274,9 @@ void Server::unsubscribe(Session &session) {
 void Server::detach(Session &session) {
     subscriptions_.erase(session.subscription);
     session.subscription = 0;
-    auto found = instances_.find(session.instance);
-    session.instance = 0;
-    if (found == instances_.end())
+    if (!session.instance)
         return;
+    auto found = instances_.find(*std::exchange(session.instance, std::nullopt));
     Instance &instance = found->second;
     instance.roster(session.audience).remove(session);
     if (instance.live.empty() && instance.waiting.empty())
@@ -287,7 +287,7 @@ void Server::detach(Session &session) {
 
 void Server::handle(const link::Subscribed &subscribed) {
     auto found = subscriptions_.find(subscribed.subscription);
-    if (found == subscriptions_.end() || found->second->instance != 0)
+    if (found == subscriptions_.end() || found->second->instance)
         return; // the client went away meanwhile, and Unsubscribe is on its way
     Session &session = *found->second;
     session.instance = subscribed.instance;

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <libwebsockets.h>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -28,8 +29,8 @@ class Session {
     const uint64_t client;
     const std::string address;
     const TopicPath topic;
-    uint64_t subscription = 0; // 0: none (any more)
-    uint64_t instance = 0;     // 0: not attached
+    uint64_t subscription = 0;        // 0: none (any more)
+    std::optional<uint64_t> instance; // once the hub has answered
     link::TopicKind kind = link::TopicKind::event;
     link::Audience audience = link::Audience::live;
     size_t roster_index = 0;

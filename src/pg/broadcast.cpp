@@ -50,6 +50,7 @@ int64 broadcast(const Arguments &arguments) {
     Event event;
     event.kind = EventKind::broadcast;
     event.topic = name;
+    event.origin = "rtd_broadcast";
     event.params.assign(instance.begin(), instance.end());
     event.type = arguments.text(3).value_or("");
     if (!event.type.empty())
@@ -78,6 +79,7 @@ void refresh(const Arguments &arguments) {
     Event event;
     event.kind = EventKind::refresh;
     event.topic = name;
+    event.origin = "rtd_refresh";
     std::vector<std::string> marked = {"refresh"};
     if (std::optional<TextList> params = arguments.texts(1)) {
         std::vector<std::string> instance = checked_instance(topic, *params);

@@ -100,7 +100,7 @@ void GatewayProcess::send(const link::HubFrame &frame) {
         kill(pid_, SIGKILL); // transfer() reaps it
 }
 
-bool GatewayProcess::flush() {
+bool GatewayProcess::write() {
     while (wants_write()) {
         ssize_t written =
             ::send(socket_, outgoing_.data() + sent_, outgoing_.size() - sent_, MSG_NOSIGNAL);
@@ -116,9 +116,14 @@ bool GatewayProcess::flush() {
     return true;
 }
 
+void GatewayProcess::flush() {
+    if (is_running())
+        (void)write();
+}
+
 bool GatewayProcess::transfer(const std::function<void(const link::GatewayFrame &)> &on_frame,
                               Now now, std::string *why) {
-    bool alive = flush();
+    bool alive = write();
     while (true) {
         char bytes[64 * 1024];
         ssize_t got = recv(socket_, bytes, sizeof bytes, 0);
@@ -186,7 +191,7 @@ void GatewayProcess::shut_down(CloseCode code, std::string_view reason, int dead
     send(link::Shutdown{code, std::string(reason)});
     // The gateway's exit ends the stream; until then its frames are of no interest any more.
     for (int waited_ms = 0; waited_ms < deadline_ms;) {
-        if (!flush())
+        if (!write())
             break;
         pollfd link{socket_, static_cast<short>(POLLIN | (wants_write() ? POLLOUT : 0)), 0};
         constexpr int kStepMs = 50;

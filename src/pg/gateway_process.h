@@ -32,7 +32,10 @@ class GatewayProcess {
     bool start_if_due(Now now);
     std::optional<int64_t> next_start_ms() const;
 
+    // Composes the frame; flush() writes what the socket takes, without waiting. A broken socket is
+    // transfer()'s to notice.
     void send(const link::HubFrame &frame);
+    void flush();
     // Moves bytes both ways without waiting. False: the gateway is gone; it has been reaped, and
     // `why` says how it ended.
     bool transfer(const std::function<void(const link::GatewayFrame &)> &on_frame, Now now,
@@ -47,7 +50,7 @@ class GatewayProcess {
     void shut_down(CloseCode code, std::string_view reason, int deadline_ms);
 
   private:
-    bool flush();
+    bool write();
     std::string reap();
     void kill_and_reap();
     void close_socket();

@@ -114,6 +114,7 @@ void HubLoop::turn() {
         tend_gateway(now);
         tend_queries(now);
         tend_retained(now);
+        gateway_.flush();
     }
     sleep();
 }
@@ -175,7 +176,11 @@ void HubLoop::sleep() {
                             WL_SOCKET_READABLE | (gateway_.wants_write() ? WL_SOCKET_WRITEABLE : 0),
                             nullptr);
         WaitEvent events[3];
-        WaitEventSetWait(wait_set_, timeout_ms, events, lengthof(events), PG_WAIT_EXTENSION);
+        int count =
+            WaitEventSetWait(wait_set_, timeout_ms, events, lengthof(events), PG_WAIT_EXTENSION);
+        gateway_ready_ = false;
+        for (int i = 0; i < count; i++)
+            gateway_ready_ = gateway_ready_ || events[i].pos == kGatewayEvent;
         ResetLatch(MyLatch);
     });
     pg_atomic_write_u32(&shared->hub_sleeps, 0);
@@ -317,7 +322,7 @@ void HubLoop::tend_gateway(Now now) {
         bound_to_ = where_to_listen();
         gateway_.send(gateway_settings());
     }
-    if (!gateway_.is_running())
+    if (!gateway_.is_running() || !gateway_ready_)
         return;
     std::string why;
     if (gateway_.transfer([&](const link::GatewayFrame &frame) { handle_frame(frame, now); }, now,

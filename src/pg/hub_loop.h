@@ -85,6 +85,7 @@ class HubLoop final : private RouterHost {
     int64_t next_reload_ms_ = 0; // after a failed reload
     bool waiting_logged_ = false;
 
+    bool gateway_ready_ = false; // its socket woke us
     bool gateway_listens_ = false;
     uint64_t unanswered_probe_ = 0; // to be sent as a Ping once the gateway listens
     std::string bound_to_;          // listen_addresses and port it was started with

@@ -131,10 +131,12 @@ void QueryPool::advance(Now now, const std::function<void(const WorkerReply &)> 
             continue;
         }
         push(worker);
+        // An idle worker has nothing to say; asking its queue would only wake it.
         Size size = 0;
         void *data = nullptr;
-        shm_mq_result result =
-            call([&] { return shm_mq_receive(worker.replies, &size, &data, true); });
+        shm_mq_result result = SHM_MQ_WOULD_BLOCK;
+        if (worker.job)
+            result = call([&] { return shm_mq_receive(worker.replies, &size, &data, true); });
         if (result == SHM_MQ_SUCCESS) {
             Result<WorkerReply> reply =
                 decode_reply(std::string_view(static_cast<char *>(data), size));

@@ -159,7 +159,7 @@ const Prepared &QueryWorker::prepare(const RunQuery &job) {
     if (prepared.plan != nullptr)
         SPI_freeplan(prepared.plan);
     prepared = Prepared{};
-    std::vector<Oid> types = analyze_topic_query(job.query, job.parameter_count).parameter_types;
+    std::vector<Oid> types = analyze_topic_query(job.query, job.parameter_count);
     SPIPlanPtr plan = call([&] {
         SPIPlanPtr made =
             SPI_prepare(job.query.c_str(), static_cast<int>(types.size()), types.data());
@@ -199,7 +199,7 @@ bool QueryWorker::convert(const RunQuery &job, const Prepared &prepared, std::ve
 Datum result_as_jsonb() {
     TupleDesc columns = SPI_tuptable->tupdesc;
     if (columns->natts == 1 && SPI_processed <= 1) {
-        Oid type = TupleDescAttr(columns, 0)->atttypid;
+        Oid type = getBaseType(TupleDescAttr(columns, 0)->atttypid);
         bool is_json = type == JSONOID || type == JSONBOID;
         if (is_json || type == TEXTOID || type == VARCHAROID) {
             if (SPI_processed == 0)

@@ -83,7 +83,8 @@ void define_settings() {
                "it off.",
                &ping_interval_s, 30, 0, 3600, PGC_SIGHUP, GUC_UNIT_S);
     define_string("rtd.allowed_origins", "Web origins whose pages may connect.",
-                  "A comma-separated list, or * for any. Pages of the gateway itself always may.",
+                  "A comma-separated list, or * for any. Pages of the gateway itself may, under "
+                  "localhost or an IP address.",
                   &allowed_origins, "", PGC_SIGHUP);
     DefineCustomEnumVariable(
         "rtd.event_log_level", "Level at which every event, broadcast and client is logged.",

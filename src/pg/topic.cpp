@@ -144,8 +144,7 @@ void check_query(const std::string &query, size_t parameter_count, Oid owner,
                  const std::string &search_path) {
     ActingAs role(owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
     SearchPath path(search_path.c_str());
-    TopicQuery analyzed = analyze_topic_query(query, parameter_count);
-    check_query_starts(query, analyzed.parameter_types);
+    check_query_starts(query, analyze_topic_query(query, parameter_count));
 }
 
 void check_may_create() {

@@ -54,26 +54,17 @@ bool changes_or_locks(Node *node, void *context) {
     return expression_tree_walker(node, RTD_WALKER(changes_or_locks), context);
 }
 
-bool has_single_json_column(const Query *query) {
-    TargetEntry *only = nullptr;
+void check_has_columns(const Query *query) {
     ListCell *cell;
-    foreach (cell, query->targetList) {
-        auto *entry = static_cast<TargetEntry *>(lfirst(cell));
-        if (entry->resjunk)
-            continue;
-        if (only != nullptr)
-            return false;
-        only = entry;
-    }
-    if (only == nullptr)
-        throw Error(ERRCODE_SYNTAX_ERROR, "the query of a topic must return at least one column");
-    Oid type = call([&] { return getBaseType(exprType(reinterpret_cast<Node *>(only->expr))); });
-    return type == JSONOID || type == JSONBOID || type == TEXTOID;
+    foreach (cell, query->targetList)
+        if (!static_cast<TargetEntry *>(lfirst(cell))->resjunk)
+            return;
+    throw Error(ERRCODE_SYNTAX_ERROR, "the query of a topic must return at least one column");
 }
 
 } // namespace
 
-TopicQuery analyze_topic_query(const std::string &query, size_t parameter_count) {
+std::vector<Oid> analyze_topic_query(const std::string &query, size_t parameter_count) {
     RawStmt *raw = parse_one_select(query);
     Oid *types = nullptr;
     int type_count = static_cast<int>(parameter_count);
@@ -101,12 +92,12 @@ TopicQuery analyze_topic_query(const std::string &query, size_t parameter_count)
                         " of a topic with " + counted(parameter_count, "parameter"),
                     {}, "Name the topic's parameters: parameters => '{project_id,session_id}'.");
 
-    TopicQuery result;
-    result.single_json_column = has_single_json_column(analyzed);
+    check_has_columns(analyzed);
+    std::vector<Oid> parameter_types;
     for (size_t i = 0; i < parameter_count; i++)
-        result.parameter_types.push_back(OidIsValid(types[i]) && types[i] != UNKNOWNOID ? types[i]
-                                                                                        : TEXTOID);
-    return result;
+        parameter_types.push_back(OidIsValid(types[i]) && types[i] != UNKNOWNOID ? types[i]
+                                                                                 : TEXTOID);
+    return parameter_types;
 }
 
 } // namespace rtd::pg

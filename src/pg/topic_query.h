@@ -10,17 +10,10 @@
 
 namespace rtd::pg {
 
-struct TopicQuery {
-    std::vector<Oid> parameter_types; // of $1..$n; text where the query does not say
-    // The query has exactly one column, and it is json, jsonb or text (text is parsed as JSON):
-    // one row is taken as it is. Otherwise rows become an array of objects.
-    bool single_json_column = false;
-};
-
 // Analyses `query` under the current search_path and role. Inside a transaction with an active
 // snapshot. Throws pg::Error if it is not exactly one SELECT (or WITH .. SELECT, VALUES, TABLE),
 // modifies data, locks rows, selects INTO, has no columns, or uses a parameter beyond
-// `parameter_count`.
-TopicQuery analyze_topic_query(const std::string &query, size_t parameter_count);
+// `parameter_count`. Returns the types of $1..$n: text where the query does not say.
+std::vector<Oid> analyze_topic_query(const std::string &query, size_t parameter_count);
 
 } // namespace rtd::pg

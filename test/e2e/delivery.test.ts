@@ -286,6 +286,18 @@ describe('queries', () => {
         assert.deepEqual((await client.next()).data, [{ id: 1 }]);
     });
 
+    test('a watched event topic that is given a query sends its state from then on, once a transaction', async () => {
+        const before = await watchedTable('promoted');
+        await use.cluster.sql(`INSERT INTO promoted VALUES (1)`);
+        assert.deepEqual(await operations(before, 1), ['INSERT 1']);
+        await use.cluster.sql(`SELECT rtd_alter_topic('promoted', query => 'SELECT count(*)::int AS n FROM promoted')`);
+        assert.equal((await before.closed).code, 4502);
+        const after = await subscribe(use.cluster, 'promoted');
+        assert.deepEqual((await after.next()).data, [{ n: 1 }]);
+        await use.cluster.sql(`INSERT INTO promoted SELECT generate_series(2, 500)`);
+        assert.deepEqual((await after.next()).data, [{ n: 500 }]);
+    });
+
     test('an event of which a parameter is unknown reaches every instance that agrees in the others', async () => {
         await use.cluster.sql('CREATE TABLE wild (a text, b text, n int)');
         await createTopic(use.cluster, 'wild', `parameters => '{a,b}',

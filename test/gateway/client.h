@@ -76,6 +76,12 @@ class Client {
         }
     }
 
+    // Reads what is there, and throws it away.
+    void skim() {
+        char chunk[65536];
+        recv(fd_, chunk, sizeof chunk, MSG_DONTWAIT);
+    }
+
     // ---- HTTP ----
 
     // Everything until the gateway closes.
@@ -117,6 +123,10 @@ class Client {
 
     void send_frame(int opcode, std::string_view payload, bool is_final = true,
                     bool is_masked = true) {
+        send(make_frame(opcode, payload, is_final, is_masked));
+    }
+    static std::string make_frame(int opcode, std::string_view payload, bool is_final,
+                                  bool is_masked) {
         std::string frame{static_cast<char>((is_final ? 0x80 : 0) | opcode)};
         char mask_bit = is_masked ? static_cast<char>(0x80) : 0;
         if (payload.size() < 126) {
@@ -132,7 +142,7 @@ class Client {
             frame += kMask;
         for (size_t i = 0; i < payload.size(); i++)
             frame += static_cast<char>(payload[i] ^ (is_masked ? kMask[i % 4] : 0));
-        send(frame);
+        return frame;
     }
 
     Frame read_frame() {

@@ -118,6 +118,20 @@ class GatewayProcess {
             reader_.append({chunk, static_cast<size_t>(size)});
         }
     }
+    // The next frame if there is one already.
+    std::optional<link::GatewayFrame> poll_frame() {
+        while (true) {
+            auto frame = reader_.next();
+            EXPECT_TRUE(frame);
+            if (!frame || *frame)
+                return frame ? std::move(*frame) : std::nullopt;
+            char chunk[4096];
+            ssize_t size = recv(hub_, chunk, sizeof chunk, MSG_DONTWAIT);
+            if (size <= 0)
+                return std::nullopt;
+            reader_.append({chunk, static_cast<size_t>(size)});
+        }
+    }
     template <class Frame> Frame expect() {
         auto frame = next();
         if (frame && std::holds_alternative<Frame>(*frame))
@@ -133,7 +147,13 @@ class GatewayProcess {
         hub_ = -1;
     }
     void signal(int number) { kill(pid_, number); }
-    bool is_alive() { return pid_ > 0 && waitpid(pid_, &status_, WNOHANG) == 0; }
+    bool is_alive() {
+        if (pid_ > 0 && waitpid(pid_, &status_, WNOHANG) == pid_) {
+            ADD_FAILURE() << "the gateway ended with wait status " << status_ << ": " << log();
+            pid_ = 0;
+        }
+        return pid_ > 0;
+    }
     pid_t pid() const { return pid_; }
 
     // The exit status, or nullopt if it does not exit.

@@ -12,8 +12,18 @@ TEST(Origin, a_request_without_an_origin_passes) {
 TEST(Origin, the_own_pages_pass) {
     EXPECT_TRUE(is_origin_allowed("http://localhost:8787", "localhost:8787", {}));
     EXPECT_TRUE(is_origin_allowed("http://LOCALHOST:8787", "localhost:8787", {}));
-    EXPECT_TRUE(is_origin_allowed("https://db.example", "db.example", {}));
-    EXPECT_TRUE(is_origin_allowed("http://db.example", "db.example:80", {}));
+    EXPECT_TRUE(is_origin_allowed("http://app.localhost", "app.localhost:80", {}));
+    EXPECT_TRUE(is_origin_allowed("https://127.0.0.1", "127.0.0.1", {}));
+    EXPECT_TRUE(is_origin_allowed("http://10.1.2.3:8787", "10.1.2.3:8787", {}));
+    EXPECT_TRUE(is_origin_allowed("http://[::1]:8787", "[::1]:8787", {}));
+}
+
+// A page of evil.example whose name suddenly points at 127.0.0.1 has an Origin that equals Host.
+TEST(Origin, a_name_that_anybody_could_own_must_be_on_the_list) {
+    EXPECT_FALSE(is_origin_allowed("http://evil.example:8787", "evil.example:8787", {}));
+    EXPECT_FALSE(is_origin_allowed("http://notlocalhost:8787", "notlocalhost:8787", {}));
+    EXPECT_FALSE(is_origin_allowed("http://1.2.3:8787", "1.2.3:8787", {}));
+    EXPECT_TRUE(is_origin_allowed("https://db.example", "db.example", {"https://db.example"}));
 }
 
 TEST(Origin, others_do_not) {
