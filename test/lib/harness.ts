@@ -45,9 +45,9 @@ export async function subscribe(cluster: Cluster, topic: string, ...params: stri
 }
 
 /** A table whose rows go to an event topic of the same name, and a client of it. */
-export async function watchedTable(cluster: Cluster, table: string, columns = 'id int PRIMARY KEY, note text') {
+export async function watchedTable(cluster: Cluster, table: string, columns = 'id int PRIMARY KEY, note text', more = '') {
     const topic = table.replace(/_/g, '-');
-    await cluster.sql(`CREATE TABLE ${table} (${columns})`);
+    await cluster.sql(`CREATE TABLE ${table} (${columns}) ${more}`);
     await createTopic(cluster, topic);
     await cluster.sql(`SELECT rtd_watch_table('${table}')`);
     return subscribe(cluster, topic);
