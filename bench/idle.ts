@@ -4,7 +4,7 @@ import { Cluster } from '../test/lib/cluster';
 import { loadDemo } from '../test/lib/demo';
 import { idleSettings, measureIdle } from '../test/lib/idle';
 import { Subscriber } from '../test/lib/subscriber';
-import { numberOptions } from './options';
+import { numberOptions } from '../test/lib/options';
 
 async function main() {
     const { seconds, clients } = numberOptions({ seconds: 60, clients: 0 });

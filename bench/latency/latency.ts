@@ -6,7 +6,7 @@ import * as path from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Cluster, Connection, freePort, processStat } from '../../test/lib/cluster';
 import { measureFor, waitFor } from '../../test/lib/wait';
-import { numberOptions } from '../options';
+import { numberOptions } from '../../test/lib/options';
 import { Receiver } from './receiver';
 
 const options = numberOptions({ seconds: 20, clients: 100, rate: 100, rounds: 2 });

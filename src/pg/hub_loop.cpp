@@ -27,6 +27,8 @@ namespace {
 constexpr int kShutdownMs = 2000;          // what clients get to take their close frame
 constexpr int64_t kStoreIntervalMs = 1000; // retained messages are written at most this often
 constexpr int64_t kRetryMs = 1000;
+constexpr int64_t kUsageIntervalMs = 10'000; // between looks at the notification queue
+constexpr double kHighUsage = 0.25;          // of a queue that is 8 GB by default
 
 Now read_clock() {
     timespec steady{};
@@ -302,6 +304,7 @@ bool HubLoop::may_release() const {
 void HubLoop::drain_notifications(Now now) {
     if (!Listener::is_pending())
         return;
+    watch_notification_queue(now);
     for (const Notification &notification : listener_.collect()) {
         if (notification.channel == kProbeChannel)
             prove_ready(readiness_.on_notification(notification.payload));
@@ -316,6 +319,21 @@ void HubLoop::drain_notifications(Now now) {
                        "The notification was ignored for topic \"" + channel.topic + "\".");
         }
     }
+}
+
+// Looked at when notifications come, not on a timer: without them the queue does not grow.
+void HubLoop::watch_notification_queue(Now now) {
+    if (now.steady_ms < next_usage_check_ms_)
+        return;
+    next_usage_check_ms_ = now.steady_ms + kUsageIntervalMs;
+    double usage = Listener::queue_usage();
+    if (usage >= kHighUsage && !usage_warned_)
+        report(WARNING,
+               "[DB_LISTENER] the server's notification queue is " +
+                   std::to_string(static_cast<int>(usage * 100)) + " % full",
+               "Look in pg_stat_activity for a session that LISTENs and has been in a transaction "
+               "for long; when the queue is full, NOTIFY fails.");
+    usage_warned_ = usage >= kHighUsage;
 }
 
 // A probe came through queue and LISTEN; the gateway is its last leg.

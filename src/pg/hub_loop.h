@@ -41,6 +41,7 @@ class HubLoop final : private RouterHost {
     void drain_queue(Now now);
     bool may_release() const;
     void drain_notifications(Now now);
+    void watch_notification_queue(Now now);
     void tend_gateway(Now now);
     void handle_frame(const link::GatewayFrame &frame, Now now);
     void handle(const link::Listening &frame, Now now);
@@ -83,6 +84,8 @@ class HubLoop final : private RouterHost {
     CommitOrder order_;          // events that came in, until all before them have
     std::string drain_buffer_;
     bool more_events_ = false;
+    int64_t next_usage_check_ms_ = 0;
+    bool usage_warned_ = false;
 
     uint64_t seen_generation_ = 0;
     int64_t next_reload_ms_ = 0; // after a failed reload

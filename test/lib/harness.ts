@@ -1,6 +1,7 @@
 // What every e2e file starts with: a cluster for the file, and short words for what tests do often.
 
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { after, afterEach, before } from 'node:test';
 import { escapeLiteral } from 'pg';
 import { Cluster, ClusterOptions, Connection } from './cluster';
@@ -43,8 +44,31 @@ export async function subscribe(cluster: Cluster, topic: string, ...params: stri
     return subscriber;
 }
 
+<<<<<<< HEAD
 /** Compares everything of an envelope that is known beforehand: all but `timestamp` and `id`. */
 export function expectMessage(message: Envelope, expected: Record<Exclude<keyof Envelope, 'timestamp' | 'id'>, unknown>) {
+=======
+/** A table whose rows go to an event topic of the same name, and a client of it. */
+export async function watchedTable(cluster: Cluster, table: string, columns = 'id int PRIMARY KEY, note text', more = '') {
+    const topic = table.replace(/_/g, '-');
+    await cluster.sql(`CREATE TABLE ${table} (${columns}) ${more}`);
+    await createTopic(cluster, topic);
+    await cluster.sql(`SELECT rtd_watch_table('${table}')`);
+    return subscribe(cluster, topic);
+}
+
+/** Everything sent to an event topic until now: a broadcast marks the end. */
+export async function messagesUntilNow(cluster: Cluster, client: Subscriber, topic: string): Promise<Envelope[]> {
+    const mark = `end ${randomUUID()}`;
+    await cluster.sql('SELECT rtd_broadcast($1, to_jsonb($2::text))', [topic, mark]);
+    const messages: Envelope[] = [];
+    await client.next((message) => message.data === mark || (messages.push(message), false), 30_000);
+    return messages;
+}
+
+/** Everything of an envelope that is known beforehand. */
+export function expectMessage(message: Envelope, expected: Omit<Envelope, 'timestamp' | 'id'>) {
+>>>>>>> soak
     const { timestamp, id, ...rest } = message;
     assert.deepEqual(rest, expected);
 }
