@@ -44,10 +44,6 @@ export async function subscribe(cluster: Cluster, topic: string, ...params: stri
     return subscriber;
 }
 
-<<<<<<< HEAD
-/** Compares everything of an envelope that is known beforehand: all but `timestamp` and `id`. */
-export function expectMessage(message: Envelope, expected: Record<Exclude<keyof Envelope, 'timestamp' | 'id'>, unknown>) {
-=======
 /** A table whose rows go to an event topic of the same name, and a client of it. */
 export async function watchedTable(cluster: Cluster, table: string, columns = 'id int PRIMARY KEY, note text', more = '') {
     const topic = table.replace(/_/g, '-');
@@ -66,9 +62,8 @@ export async function messagesUntilNow(cluster: Cluster, client: Subscriber, top
     return messages;
 }
 
-/** Everything of an envelope that is known beforehand. */
-export function expectMessage(message: Envelope, expected: Omit<Envelope, 'timestamp' | 'id'>) {
->>>>>>> soak
+/** Compares everything of an envelope that is known beforehand: all but `timestamp` and `id`. */
+export function expectMessage(message: Envelope, expected: Record<Exclude<keyof Envelope, 'timestamp' | 'id'>, unknown>) {
     const { timestamp, id, ...rest } = message;
     assert.deepEqual(rest, expected);
 }
