@@ -323,6 +323,7 @@ std::optional<QueryJob> Router::take_job(Now now, size_t most_per_topic) {
         running_[instance.id] = instance.topic->name;
         instance.queued = false;
         instance.run_cause = instance.coalescer.start(now.steady_ms);
+        host_.clear_changed(instance.key, topic_key(instance.topic->name));
         reschedule(instance);
         return QueryJob{instance.id, instance.topic, instance.params};
     }

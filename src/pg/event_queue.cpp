@@ -28,7 +28,7 @@ struct Ring {
 };
 
 // One drain copies at most this much, so that the lock is not held for long.
-constexpr uint64_t kMaxDrainBytes = 1 << 20;
+constexpr uint64_t kMaxDrainBytes = 1 << 16;
 
 Ring *ring = nullptr;
 

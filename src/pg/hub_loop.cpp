@@ -553,6 +553,11 @@ void HubLoop::remove_interest(uint64_t instance_key, uint64_t topic_key) {
     pg::remove_interest(topic_key);
 }
 
+void HubLoop::clear_changed(uint64_t instance_key, uint64_t topic_key) {
+    pg::clear_changed(instance_key);
+    pg::clear_changed(topic_key);
+}
+
 std::optional<std::string> HubLoop::load_retained(const std::string &topic,
                                                   const std::vector<std::string> &params) {
     std::optional<std::string> message;

@@ -1,6 +1,6 @@
 #include "pg/pending_events.h"
 
-#include <memory>
+#include <algorithm>
 #include <unordered_map>
 #include <vector>
 
@@ -27,6 +27,7 @@ struct Pending {
     Delivery delivery;
     uint64_t interest_key;
     uint64_t topic_key;
+    bool may_be_known; // a state change that the mark of its interest key covers
     std::string bytes; // encoded event; empty: the catalog changed
 };
 
@@ -88,10 +89,18 @@ void release_level(int level) {
         tally.collapsed_level = Min(tally.collapsed_level, level - 1);
 }
 
+// Whether the event concerns everything that has its interest key: one instance, or the whole
+// topic. One that knows only some parameters shares the topic's key with others that know others.
+bool covers_interest(const Event &event) {
+    auto known = std::ranges::count_if(event.params, [](const auto &p) { return p.has_value(); });
+    return known == 0 || known == std::ssize(event.params);
+}
+
 void push(const Event &event, Delivery delivery, uint64_t topic) {
     Transaction &pending = current();
-    pending.events.push_back(
-        {GetCurrentTransactionNestLevel(), delivery, interest_key(event), topic, encode(event)});
+    pending.events.push_back({GetCurrentTransactionNestLevel(), delivery, interest_key(event),
+                              topic, delivery == Delivery::state_change && covers_interest(event),
+                              encode(event)});
     Tally &tally = pending.tallies[topic];
     tally.events++;
     tally.bytes += pending.events.back().bytes.size();
@@ -117,7 +126,12 @@ void collapse_topic(const std::string &name, uint64_t topic) {
 }
 
 bool is_wanted(const Pending &event) {
-    return event.delivery == Delivery::always || subscriber_count(event.interest_key) > 0;
+    if (event.delivery == Delivery::always)
+        return true;
+    // A log of every event wants every event.
+    if (event.may_be_known && !message_level_is_interesting(event_log_level))
+        return mark_changed(event.interest_key);
+    return subscriber_count(event.interest_key) > 0;
 }
 
 // The hub may hold events back for this transaction.
@@ -278,7 +292,8 @@ void publish_now(const Event &event, Delivery delivery) {
 
 void note_catalog_change() {
     if (shared != nullptr)
-        current().events.push_back({GetCurrentTransactionNestLevel(), Delivery::always, 0, 0, {}});
+        current().events.push_back(
+            {GetCurrentTransactionNestLevel(), Delivery::always, 0, 0, false, {}});
 }
 
 } // namespace rtd::pg

@@ -9,9 +9,12 @@
 
 namespace rtd::pg {
 
-// Who must get the event: `if_subscribed` events are dropped in the commit callback when no
-// subscriber is interested, `always` events (of retained topics) never.
-enum class Delivery : uint8_t { if_subscribed, always };
+// Which events the commit callback may drop.
+enum class Delivery : uint8_t {
+    if_subscribed, // when no subscriber is interested
+    state_change,  // that, or when the hub already knows that the state changed
+    always,        // never: a retained topic keeps the newest message
+};
 
 // Registers the transaction callbacks. Called once per backend, from _PG_init.
 void init_pending_events();

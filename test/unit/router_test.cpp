@@ -31,6 +31,7 @@ class RecordingHost : public RouterHost {
             if (--interest[key] == 0)
                 interest.erase(key);
     }
+    void clear_changed(uint64_t instance, uint64_t topic) override { cleared = {instance, topic}; }
     std::optional<std::string> load_retained(const std::string &topic,
                                              const std::vector<std::string> &) override {
         auto found = stored.find(topic);
@@ -55,6 +56,7 @@ class RecordingHost : public RouterHost {
     std::map<uint64_t, int> interest;
     std::map<std::string, std::string> stored;
     std::vector<std::string> lines, warnings;
+    std::vector<uint64_t> cleared;
     bool full = false;
 };
 
@@ -164,6 +166,16 @@ TEST_F(RouterTest, interest_is_counted_before_the_first_query_and_given_back_at_
     EXPECT_EQ(jobs_due(), 1u);
     router.unsubscribe(1);
     EXPECT_TRUE(host.interest.empty());
+}
+
+TEST_F(RouterTest, changes_are_news_again_before_a_query_starts) {
+    add("status", TopicKind::state).parameters = {"id"};
+    apply();
+    subscribe(1, "status", {"7"});
+    EXPECT_TRUE(host.cleared.empty());
+    EXPECT_EQ(jobs_due(), 1u);
+    EXPECT_EQ(host.cleared,
+              (std::vector<uint64_t>{instance_key("status", {"7"}), topic_key("status")}));
 }
 
 TEST_F(RouterTest, without_a_subscriber_no_query_runs) {
