@@ -1,32 +1,26 @@
 #include "core/event.h"
 
-#include "core/bytes.h"
+#include "core/fields.h"
 
 namespace rtd {
 
+template <class IO> void fields(IO &io, Event &event) {
+    io.choice(event.kind, EventKind::probe);
+    io(event.topic);
+    io(event.params);
+    io(event.origin);
+    io(event.type);
+    io(event.source);
+    io(event.payload);
+}
+
 std::string encode(const Event &event) {
-    ByteWriter out;
-    out.put(event.kind);
-    out.put(event.topic);
-    out.put(event.params);
-    out.put(event.origin);
-    out.put(event.type);
-    out.put(event.source);
-    out.put(event.payload);
-    return out.take();
+    return encode_fields(event);
 }
 
 Result<Event> decode_event(std::string_view bytes) {
-    ByteReader in(bytes);
     Event event;
-    in.get_enum(event.kind, EventKind::probe);
-    in.get(event.topic);
-    in.get(event.params);
-    in.get(event.origin);
-    in.get(event.type);
-    in.get(event.source);
-    in.get(event.payload);
-    if (!in.ok() || !in.at_end())
+    if (!decode_fields(bytes, event))
         return Problem{"malformed event in the event queue"};
     return event;
 }

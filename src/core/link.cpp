@@ -1,33 +1,15 @@
 #include "core/link.h"
 
-#include "core/bytes.h"
-
-#include <array>
-#include <type_traits>
+#include "core/fields.h"
 
 namespace rtd::link {
 
-namespace {
-
-// One function per frame lists its fields; encoding and decoding both walk that list, so they
-// cannot disagree. `io` is a Put or a Get.
-struct Put {
-    ByteWriter &out;
-    template <class T> void operator()(T &value) { out.put(value); }
-    template <class E> void choice(E &value, E) { out.put(value); }
-    void code(CloseCode &value) { out.put(value); }
-};
-
-struct Get {
-    ByteReader &in;
-    template <class T> void operator()(T &value) { in.get(value); }
-    template <class E> void choice(E &value, E last) { in.get_enum(value, last); }
-    void code(CloseCode &value) {
-        uint16_t raw = 0;
-        in.get(raw);
-        value = static_cast<CloseCode>(raw);
-    }
-};
+// A close code is sent as its number, and any number is one.
+template <class IO> void code(IO &io, CloseCode &value) {
+    auto number = static_cast<uint16_t>(value);
+    io(number);
+    value = static_cast<CloseCode>(number);
+}
 
 template <class IO> void fields(IO &io, Settings &f) {
     io(f.version);
@@ -47,7 +29,7 @@ template <class IO> void fields(IO &io, Subscribed &f) {
 }
 template <class IO> void fields(IO &io, Ended &f) {
     io(f.subscription);
-    io.code(f.code);
+    code(io, f.code);
     io(f.reason);
 }
 template <class IO> void fields(IO &io, Message &f) {
@@ -64,7 +46,7 @@ template <class IO> void fields(IO &io, Ping &f) {
     io(f.probe);
 }
 template <class IO> void fields(IO &io, Shutdown &f) {
-    io.code(f.code);
+    code(io, f.code);
     io(f.reason);
 }
 template <class IO> void fields(IO &io, Listening &f) {
@@ -105,32 +87,15 @@ template <class IO> void fields(IO &io, Note &f) {
     io(f.text);
 }
 
+namespace {
+
 constexpr size_t kLengthBytes = 4;
 
 template <class Frame> std::string encode_frame(const Frame &frame) {
-    ByteWriter out;
-    out.put(static_cast<uint8_t>(frame.index()));
-    Put put{out};
-    std::visit(
-        [&](const auto &f) { fields(put, const_cast<std::remove_cvref_t<decltype(f)> &>(f)); },
-        frame);
-    std::string payload = out.take();
+    std::string payload = encode_variant(frame);
     ByteWriter length;
     length.put(static_cast<uint32_t>(payload.size()));
     return length.take() + payload;
-}
-
-template <class Frame, size_t I = 0>
-bool decode_alternative(size_t type, ByteReader &in, Frame &frame) {
-    if constexpr (I == std::variant_size_v<Frame>) {
-        return false;
-    } else {
-        if (type != I)
-            return decode_alternative<Frame, I + 1>(type, in, frame);
-        Get get{in};
-        fields(get, frame.template emplace<I>());
-        return in.ok() && in.at_end();
-    }
 }
 
 } // namespace
@@ -156,12 +121,11 @@ template <class Frame> Result<std::optional<Frame>> FrameReader<Frame>::next() {
         consumed_ = 0;
         return std::optional<Frame>();
     }
-    ByteReader in(rest.substr(kLengthBytes, length));
-    uint8_t type = 0;
-    in.get(type);
     Frame frame;
-    if (!decode_alternative(type, in, frame))
+    if (!decode_variant(rest.substr(kLengthBytes, length), frame)) {
+        auto type = static_cast<uint8_t>(rest[kLengthBytes]);
         return Problem{"malformed link frame of type " + std::to_string(type)};
+    }
     consumed_ += kLengthBytes + length;
     return std::optional<Frame>(std::move(frame));
 }

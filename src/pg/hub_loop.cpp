@@ -103,7 +103,7 @@ void HubLoop::run() {
 void HubLoop::turn() {
     MemoryContextSwitchTo(turn_context_);
     MemoryContextReset(turn_context_);
-    decisions_.clear();
+    access_.begin_turn();
     call([] { CHECK_FOR_INTERRUPTS(); });
     if (ConfigReloadPending) {
         ConfigReloadPending = false;
@@ -240,6 +240,7 @@ void HubLoop::reload_catalog_if_changed(Now now) {
 void HubLoop::start_serving(Catalog catalog) {
     bool was_serving = serving();
     catalog_ = std::move(catalog);
+    access_.begin_turn(); // grants may be others
     waiting_logged_ = false;
     std::set<std::string> channels = {kProbeChannel};
     for (const Channel &channel : catalog_.channels)
@@ -496,47 +497,7 @@ void HubLoop::shut_down() {
 // ---- what the router asks ----
 
 std::optional<link::Ended> HubLoop::refuse(const Topic *topic) {
-    std::string name = topic != nullptr ? topic->name : "";
-    auto [decision, is_new] = decisions_.try_emplace(name);
-    if (is_new) {
-        try {
-            decision->second = ask_grants(topic);
-        } catch (const Error &error) {
-            report(WARNING, "rtd hub could not check grants: " + error.message());
-            decision->second =
-                link::Ended{0, CloseCode::unavailable, "the server could not check the grants"};
-        }
-    }
-    return decision->second;
-}
-
-std::optional<link::Ended> HubLoop::ask_grants(const Topic *topic) {
-    if (anonymous_role[0] == '\0')
-        return link::Ended{0, CloseCode::unauthorized,
-                           "this server has no role for clients that do not sign in"};
-    Oid role = InvalidOid;
-    bool allowed = false;
-    in_transaction([&] {
-        role = call([] { return get_role_oid(anonymous_role, true); });
-        if (!OidIsValid(role) || topic == nullptr)
-            return;
-        allowed = call([&] { return has_privs_of_role(role, topic->owner); });
-        for (auto grant = catalog_.subscribe_grants.lower_bound({topic->name, 0});
-             !allowed && grant != catalog_.subscribe_grants.end() && grant->first == topic->name;
-             ++grant)
-            allowed = call([&] { return has_privs_of_role(role, grant->second); });
-    });
-    if (!OidIsValid(role)) {
-        report(WARNING,
-               std::string("rtd.anonymous_role \"") + anonymous_role + "\" does not exist");
-        return link::Ended{0, CloseCode::unauthorized,
-                           "the server's role for clients that do not sign in does not exist"};
-    }
-    if (topic == nullptr || allowed)
-        return std::nullopt;
-    return link::Ended{0, CloseCode::forbidden,
-                       std::string("role \"") + anonymous_role +
-                           "\" may not subscribe to topic \"" + topic->name + "\""};
+    return access_.refuse(catalog_, topic);
 }
 
 bool HubLoop::add_interest(uint64_t instance_key, uint64_t topic_key) {

@@ -2,6 +2,7 @@
 #pragma once
 #include "core/commit_order.h"
 #include "core/router.h"
+#include "pg/access.h"
 #include "pg/boundary.h"
 #include "pg/catalog.h"
 #include "pg/gateway_process.h"
@@ -9,7 +10,6 @@
 #include "pg/query_pool.h"
 #include "pg/readiness.h"
 
-#include <map>
 #include <optional>
 #include <string>
 
@@ -73,10 +73,10 @@ class HubLoop final : private RouterHost {
     void log_warning(const std::string &line) override;
 
     bool serving() const { return !catalog_.schema.empty(); }
-    std::optional<link::Ended> ask_grants(const Topic *topic);
 
     Router router_;
     Catalog catalog_;
+    Access access_;
     Listener listener_;
     GatewayProcess gateway_;
     QueryPool pool_;
@@ -97,8 +97,7 @@ class HubLoop final : private RouterHost {
     uint64_t unanswered_probe_ = 0; // to be sent as a Ping once the gateway listens
     std::string bound_to_;          // listen_addresses and port it was started with
 
-    std::map<std::string, std::optional<link::Ended>> decisions_; // of refuse(), this turn
-    std::optional<std::vector<RetainedMessage>> storing_;         // handed to a query worker
+    std::optional<std::vector<RetainedMessage>> storing_; // handed to a query worker
     int64_t next_store_ms_ = 0;
 
     WaitEventSet *wait_set_ = nullptr;

@@ -1,0 +1,91 @@
+// FieldWriter and FieldReader: encoding and decoding from one list of fields, so that they cannot
+// disagree. A struct has one function `template <class IO> void fields(IO &io, T &value)` that
+// calls io(member) for each member, io.choice(member, last) for an enum that is dense from 0, and
+// io.list(member) for a vector of structs that have such a function themselves. It lives in the
+// namespace of the struct, where it is found by its argument.
+#pragma once
+#include "core/bytes.h"
+#include "core/fence.h"
+
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace rtd {
+
+class FieldWriter {
+  public:
+    template <class T> void operator()(T &value) { out_.put(value); }
+    template <class E> void choice(E &value, E) { out_.put(value); }
+    template <class T> void list(std::vector<T> &values) {
+        out_.put(static_cast<uint32_t>(values.size()));
+        for (T &value : values)
+            fields(*this, value);
+    }
+    std::string take() { return out_.take(); }
+
+  private:
+    ByteWriter out_;
+};
+
+class FieldReader {
+  public:
+    explicit FieldReader(std::string_view bytes) : in_(bytes) {}
+
+    template <class T> void operator()(T &value) { in_.get(value); }
+    template <class E> void choice(E &value, E last) { in_.get_enum(value, last); }
+    template <class T> void list(std::vector<T> &values) {
+        uint32_t count = 0;
+        in_.get(count);
+        values.clear();
+        for (uint32_t i = 0; i < count && in_.ok(); i++)
+            fields(*this, values.emplace_back());
+    }
+    // Everything was there, and nothing more.
+    bool is_complete() const { return in_.ok() && in_.at_end(); }
+
+  private:
+    ByteReader in_;
+};
+
+template <class T> void write(FieldWriter &writer, const T &value) {
+    fields(writer, const_cast<T &>(value)); // a writer only reads it
+}
+
+template <class T> std::string encode_fields(const T &value) {
+    FieldWriter writer;
+    write(writer, value);
+    return writer.take();
+}
+
+// False if the bytes are no T.
+template <class T> bool decode_fields(std::string_view bytes, T &value) {
+    FieldReader reader(bytes);
+    fields(reader, value);
+    return reader.is_complete();
+}
+
+// A variant: which alternative as one byte, then its fields.
+template <class... T> std::string encode_variant(const std::variant<T...> &value) {
+    FieldWriter writer;
+    auto tag = static_cast<uint8_t>(value.index());
+    writer(tag);
+    std::visit([&](const auto &alternative) { write(writer, alternative); }, value);
+    return writer.take();
+}
+
+template <size_t I = 0, class... T>
+bool decode_variant(std::string_view bytes, std::variant<T...> &value) {
+    if constexpr (I == sizeof...(T)) {
+        return false;
+    } else {
+        if (bytes.empty())
+            return false;
+        if (static_cast<uint8_t>(bytes[0]) != I)
+            return decode_variant<I + 1>(bytes, value);
+        return decode_fields(bytes.substr(1), value.template emplace<I>());
+    }
+}
+
+} // namespace rtd
