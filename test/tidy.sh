@@ -79,6 +79,8 @@ rule "every regress input has an output, and the other way round" \
 rule "no file of src is longer than 650 lines" \
     "$(wc -l src/*/*.cpp src/*/*.h | awk '$1 > 650 && $2 != "total" { print $2 ": " $1 }')"
 
+rule "no merge was left half done" "$(git grep -nE '^(<<<<<<<|>>>>>>>) ' -- . ':!expected')"
+
 rule "lock files record no download addresses" \
     "$(git ls-files '*package-lock.json' | xargs -r grep -n '"resolved": *"http')"
 

@@ -7,7 +7,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Cluster, Connection, freePort, processStat } from '../../test/lib/cluster';
 import { measureFor, waitFor } from '../../test/lib/wait';
 import { numberOptions } from '../../test/lib/options';
-import { Receiver } from './receiver';
+import { Receiver, sequenceIn } from '../receiver';
 
 const options = numberOptions({ seconds: 20, clients: 100, rate: 100, rounds: 2 });
 const warmupSeconds = 2;
@@ -80,7 +80,8 @@ async function run(system: System, writer: Connection): Promise<Round> {
     // A state with sequence s shows every commit up to s.
     const clients = await Promise.all(
         received.map((times, client) =>
-            Receiver.open(system.port, system.path, (sequence, at) => {
+            Receiver.open(system.port, system.path, (head, at) => {
+                const sequence = sequenceIn(head);
                 while (newest[client] < sequence) times[++newest[client]] = at;
             }),
         ),

@@ -17,6 +17,7 @@ enum class EventKind : uint8_t {
     change,    // something a topic depends on changed; payload says what (a JSON object)
     broadcast, // payload is a message's data (any JSON)
     refresh,   // "it changed", without a payload
+    lost,      // events of the topic were dropped; payload is an object with the reason
     probe,     // proves that the event queue is alive; origin carries the nonce
 };
 

@@ -2,6 +2,7 @@
 #include "core/router.h"
 
 #include "core/envelope.h"
+#include "core/json_text.h"
 
 #include <algorithm>
 #include <cassert>
@@ -11,6 +12,8 @@ namespace rtd {
 using link::TopicKind;
 
 namespace {
+
+constexpr std::string_view kGapType = "rtd_gap";
 
 std::string_view source_name(Cause cause) {
     switch (cause) {
@@ -197,7 +200,8 @@ void Router::handle(const Event &event, Now now) {
 
     std::vector<Instance *> instances = matching(event);
     if (instances.empty() && topic->kind == TopicKind::event && topic->retain &&
-        event.kind != EventKind::refresh && event.params.size() == topic->parameters.size() &&
+        (event.kind == EventKind::change || event.kind == EventKind::broadcast) &&
+        event.params.size() == topic->parameters.size() &&
         std::ranges::all_of(event.params, [](const auto &param) { return param.has_value(); })) {
         std::vector<std::string> params;
         for (const std::optional<std::string> &param : event.params)
@@ -211,6 +215,8 @@ void Router::handle(const Event &event, Now now) {
         instance->last_event_ms = now.steady_ms;
         if (topic->kind == TopicKind::state && event.kind != EventKind::broadcast)
             change(*instance, event, now);
+        else if (event.kind == EventKind::lost)
+            tell_gap(*instance, event.payload, now);
         else if (event.kind != EventKind::refresh)
             publish(*instance, event, now);
     }
@@ -237,13 +243,25 @@ void Router::publish(Instance &instance, const Event &event, Now now) {
     deliver(instance, message, type, event.payload);
 }
 
-void Router::all_changed(Now now) {
+void Router::handle_loss(const std::function<bool(uint64_t topic_key)> &concerns,
+                         const std::string &reason, Now now) {
     for (auto &[id, instance] : instances_) {
-        if (instance->topic->kind != TopicKind::state)
+        if (!concerns(topic_key(instance->topic->name)))
             continue;
+        if (instance->topic->kind == TopicKind::event) {
+            tell_gap(*instance, "{\"reason\": " + json_quote(reason) + "}", now);
+            continue;
+        }
         instance->coalescer.changed(now.steady_ms, Cause::sync);
         reschedule(*instance);
     }
+}
+
+void Router::tell_gap(Instance &instance, const std::string &payload, Now now) {
+    if (instance.subscriptions.size() == instance.waiting.size())
+        return; // nobody who could have missed something
+    host_.send(link::Message{instance.id, link::Audience::live,
+                             next_message(instance, payload, kGapType, "event", "gap", now)});
 }
 
 std::string Router::next_message(Instance &instance, std::string_view data, std::string_view type,
@@ -305,6 +323,7 @@ std::optional<QueryJob> Router::take_job(Now now, size_t most_per_topic) {
         running_[instance.id] = instance.topic->name;
         instance.queued = false;
         instance.run_cause = instance.coalescer.start(now.steady_ms);
+        host_.clear_changed(instance.key, topic_key(instance.topic->name));
         reschedule(instance);
         return QueryJob{instance.id, instance.topic, instance.params};
     }

@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -63,6 +64,8 @@ class RouterHost {
     // Counts a subscriber of instance and topic where backends see it. False: no room.
     virtual bool add_interest(uint64_t instance_key, uint64_t topic_key) = 0;
     virtual void remove_interest(uint64_t instance_key, uint64_t topic_key) = 0;
+    // A query of the instance is about to start: changes from here on are news again.
+    virtual void clear_changed(uint64_t instance_key, uint64_t topic_key) = 0;
     // The stored message of an instance of a retained topic, or nullopt.
     virtual std::optional<std::string> load_retained(const std::string &topic,
                                                      const std::vector<std::string> &params) = 0;
@@ -87,8 +90,10 @@ class Router {
     void forget_subscriptions();
 
     void handle(const Event &event, Now now);
-    // Events were lost: everything may have changed.
-    void all_changed(Now now);
+    // Events were lost: states are queried again, subscribers of event topics get a gap message.
+    // `concerns` says which topics, by key. `reason` is a sentence.
+    void handle_loss(const std::function<bool(uint64_t topic_key)> &concerns,
+                     const std::string &reason, Now now);
 
     // The next query to run, at most `most_per_topic` of one topic at a time; nullopt if none is
     // due. The instance counts as running until finish_job() or abandon_job().
@@ -138,6 +143,7 @@ class Router {
     std::optional<link::Ended> why_refused(const link::Subscribe &request);
     std::vector<Instance *> matching(const Event &event);
     void change(Instance &instance, const Event &event, Now now);
+    void tell_gap(Instance &instance, const std::string &payload, Now now);
     void publish(Instance &instance, const Event &event, Now now);
     std::string next_message(Instance &instance, std::string_view data, std::string_view type,
                              std::string_view source, std::string_view kind, Now now);

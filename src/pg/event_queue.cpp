@@ -1,5 +1,7 @@
 #include "pg/event_queue.h"
 
+#include <algorithm>
+
 #include "pg/settings.h"
 #include "pg/shared_state.h"
 
@@ -12,21 +14,21 @@ namespace {
 struct RecordHeader {
     uint64_t commit_lsn;
     uint32_t size; // of the event's bytes, which follow
-    uint32_t unused;
+    uint32_t has_commit_record;
 };
 
 // head and tail count bytes since the last restart from zero; the ring holds [head, tail).
 struct Ring {
     uint64_t head;
     uint64_t tail;
-    uint64_t dropped;
     uint64_t capacity;
+    LostEvents lost;          // since the last drain
     pg_atomic_uint32 waiting; // 1 if there is something to drain; readable without the lock
     alignas(8) char bytes[FLEXIBLE_ARRAY_MEMBER];
 };
 
 // One drain copies at most this much, so that the lock is not held for long.
-constexpr uint64_t kMaxDrainBytes = 1 << 20;
+constexpr uint64_t kMaxDrainBytes = 1 << 16;
 
 Ring *ring = nullptr;
 
@@ -48,6 +50,21 @@ void copy_out(void *data, uint64_t size) {
 
 } // namespace
 
+void LostEvents::add(uint64_t topic_key) {
+    count++;
+    if (concerns(topic_key))
+        return;
+    if (topic_count == kMaxTopics)
+        of_any_topic = true;
+    else
+        topics[topic_count++] = topic_key;
+}
+
+bool LostEvents::concerns(uint64_t topic_key) const {
+    return of_any_topic ||
+           std::find(topics, topics + topic_count, topic_key) != topics + topic_count;
+}
+
 size_t event_queue_shared_size() {
     return offsetof(Ring, bytes) + static_cast<size_t>(queue_kilobytes) * 1024;
 }
@@ -56,7 +73,7 @@ void init_event_queue(void *memory, bool found) {
     ring = static_cast<Ring *>(memory);
     if (found)
         return;
-    ring->head = ring->tail = ring->dropped = 0;
+    memset(ring, 0, offsetof(Ring, waiting));
     ring->capacity = static_cast<uint64_t>(queue_kilobytes) * 1024;
     pg_atomic_init_u32(&ring->waiting, 0);
 }
@@ -65,10 +82,10 @@ void lock_event_queue() {
     LWLockAcquire(shared->queue_lock, LW_EXCLUSIVE);
 }
 
-void append_event(std::string_view bytes, uint64_t commit_lsn) {
-    RecordHeader header{commit_lsn, static_cast<uint32_t>(bytes.size()), 0};
+void append_event(std::string_view bytes, uint64_t topic_key, CommitPosition position) {
+    RecordHeader header{position.lsn, static_cast<uint32_t>(bytes.size()), position.has_record};
     if (ring->capacity - (ring->tail - ring->head) < sizeof header + bytes.size()) {
-        ring->dropped++;
+        ring->lost.add(topic_key);
     } else {
         copy_in(&header, sizeof header);
         copy_in(bytes.data(), bytes.size());
@@ -78,10 +95,6 @@ void append_event(std::string_view bytes, uint64_t commit_lsn) {
 
 void unlock_event_queue() {
     LWLockRelease(shared->queue_lock);
-    // The hub sets hub_sleeps, then looks at `waiting`; we set `waiting`, then look at hub_sleeps.
-    // The exchange is the full barrier between them, and only one of many backends wakes the hub.
-    if (pg_atomic_exchange_u32(&shared->hub_sleeps, 0) == 1)
-        wake_hub();
 }
 
 DrainedEvents drain_events(std::string &block, bool *more) {
@@ -100,8 +113,6 @@ DrainedEvents drain_events(std::string &block, bool *more) {
             block.resize(wanted);
         wanted = 0;
         LWLockAcquire(shared->queue_lock, LW_EXCLUSIVE);
-        drained.dropped += ring->dropped;
-        ring->dropped = 0;
         while (ring->head < ring->tail) {
             uint64_t start = ring->head;
             RecordHeader header;
@@ -116,6 +127,10 @@ DrainedEvents drain_events(std::string &block, bool *more) {
             copy_out(block.data() + used, size);
             used += size;
         }
+        if (wanted == 0) {
+            drained.lost = ring->lost;
+            ring->lost = {};
+        }
         *more = ring->head < ring->tail;
         if (!*more) {
             ring->head = ring->tail = 0;
@@ -128,7 +143,8 @@ DrainedEvents drain_events(std::string &block, bool *more) {
         RecordHeader header;
         memcpy(&header, block.data() + at, sizeof header);
         at += sizeof header;
-        drained.events.push_back({header.commit_lsn, block.substr(at, header.size)});
+        drained.events.push_back(
+            {{header.commit_lsn, header.has_commit_record != 0}, block.substr(at, header.size)});
         at += header.size;
     }
     return drained;

@@ -2,12 +2,13 @@
 //
 // Backends append in their commit callback, the hub drains; both under SharedState::queue_lock,
 // which is held for a copy. An append that finds no room drops the event, counts it and marks the
-// queue as overflowed: a commit never waits. When the hub has drained everything the ring starts at
+// topic as lost: a commit never waits. When the hub has drained everything the ring starts at
 // its first byte again, so that an idle queue touches little memory.
 //
-// Every record carries the position in the WAL after the transaction's commit record. Today records
-// leave in the order they came in; ordering by that position belongs here.
+// Records leave in the order they came in, which is not the order of commits: a group commit wakes
+// many backends at once. Each carries its CommitPosition, and core/commit_order.h does the rest.
 #pragma once
+#include "core/commit_order.h"
 #include "core/fence.h"
 
 #include <cstddef>
@@ -19,22 +20,34 @@
 namespace rtd::pg {
 
 struct QueuedEvent {
-    uint64_t commit_lsn;
+    CommitPosition position;
     std::string bytes; // an encoded core Event
+};
+
+// Events that found no room. Kept in shared memory, so it has no pointers.
+struct LostEvents {
+    static constexpr uint32_t kMaxTopics = 64;
+    uint64_t count;
+    bool of_any_topic; // there were more topics than could be noted
+    uint32_t topic_count;
+    uint64_t topics[kMaxTopics]; // keys
+
+    void add(uint64_t topic_key);
+    bool concerns(uint64_t topic_key) const;
 };
 
 struct DrainedEvents {
     std::vector<QueuedEvent> events;
-    uint64_t dropped = 0; // events lost to overflow since the last call
+    LostEvents lost{}; // since the last call
 };
 
 size_t event_queue_shared_size();
 void init_event_queue(void *memory, bool found);
 
-// Backend: never fails, never allocates. A batch is appended under one lock: lock, append..., then
-// unlock_event_queue() wakes the hub if it sleeps.
+// Backend: never fails, never allocates. A transaction's events are appended under one lock; the
+// caller wakes the hub afterwards.
 void lock_event_queue();
-void append_event(std::string_view bytes, uint64_t commit_lsn);
+void append_event(std::string_view bytes, uint64_t topic_key, CommitPosition position);
 void unlock_event_queue();
 
 // Hub: takes what is there, up to a bound in bytes; `more` says if something was left. `buffer` is

@@ -4,6 +4,7 @@
 #include <set>
 #include <sstream>
 
+#include "pg/announcements.h"
 #include "pg/boundary.h"
 #include "pg/event_queue.h"
 #include "pg/interest.h"
@@ -26,6 +27,8 @@ namespace {
 constexpr int kShutdownMs = 2000;          // what clients get to take their close frame
 constexpr int64_t kStoreIntervalMs = 1000; // retained messages are written at most this often
 constexpr int64_t kRetryMs = 1000;
+constexpr int64_t kUsageIntervalMs = 10'000; // between looks at the notification queue
+constexpr double kHighUsage = 0.25;          // of a queue that is 8 GB by default
 
 Now read_clock() {
     timespec steady{};
@@ -123,8 +126,9 @@ void HubLoop::after_error(const Error &error) {
     if (IsTransactionState())
         call([] { AbortCurrentTransaction(); });
     report(WARNING, "rtd hub: " + error.message(), error.hint());
-    // What the turn was about may be lost, so every state is made anew, after a pause.
-    router_.all_changed(read_clock());
+    // What the turn was about may be lost.
+    router_.handle_loss([](uint64_t) { return true; }, "the server had an internal error",
+                        read_clock());
     call([] {
         WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, kRetryMs,
                   PG_WAIT_EXTENSION);
@@ -166,8 +170,12 @@ void HubLoop::sleep() {
         timeout_ms = static_cast<long>(std::max<int64_t>(0, *deadline - read_clock().steady_ms));
 
     // Announce the sleep, then look once more: a backend does it the other way round.
+    pg_atomic_write_u32(&shared->hub_holds, order_.empty() ? 0 : 1);
     pg_atomic_exchange_u32(&shared->hub_sleeps, 1);
-    if (more_events_ || (serving() && !event_queue_is_empty()) || Listener::is_pending())
+    bool catalog_changed =
+        pg_atomic_read_u64(&shared->catalog_generation) != seen_generation_ && next_reload_ms_ == 0;
+    if (more_events_ || catalog_changed || Listener::is_pending() ||
+        (serving() && (!event_queue_is_empty() || may_release())))
         timeout_ms = 0;
     call([&] {
         constexpr int kGatewayEvent = 2;
@@ -262,11 +270,14 @@ void HubLoop::stop_serving() {
 
 void HubLoop::drain_queue(Now now) {
     more_events_ = false;
-    if (event_queue_is_empty())
+    if (event_queue_is_empty() && order_.empty())
         return;
+    uint64_t bound = published_up_to(); // before the drain: see core/commit_order.h
     DrainedEvents drained = drain_events(drain_buffer_, &more_events_);
-    for (const QueuedEvent &queued : drained.events) {
-        Result<Event> event = decode_event(queued.bytes);
+    for (QueuedEvent &queued : drained.events)
+        order_.add(queued.position, std::move(queued.bytes));
+    while (std::optional<std::string> bytes = order_.next(bound)) {
+        Result<Event> event = decode_event(*bytes);
         if (!event)
             throw Error(ERRCODE_INTERNAL_ERROR, event.error());
         if (event->kind == EventKind::probe)
@@ -274,18 +285,26 @@ void HubLoop::drain_queue(Now now) {
         else
             router_.handle(*event, now);
     }
-    if (drained.dropped == 0)
+    if (drained.lost.count == 0)
         return;
     report(WARNING,
-           "rtd hub: " + std::to_string(drained.dropped) +
+           "rtd hub: " + std::to_string(drained.lost.count) +
                " events were lost in a full event queue",
-           "Raise rtd.queue_size. State topics are queried again.");
-    router_.all_changed(now);
+           "Raise rtd.queue_size. State topics are queried again, subscribers of event topics are "
+           "told.");
+    router_.handle_loss([&](uint64_t topic) { return drained.lost.concerns(topic); },
+                        "the server's event queue was full", now);
+}
+
+// What is held back may go as soon as the last announced commit before it is done.
+bool HubLoop::may_release() const {
+    return !order_.empty() && published_up_to() >= order_.first_lsn();
 }
 
 void HubLoop::drain_notifications(Now now) {
     if (!Listener::is_pending())
         return;
+    watch_notification_queue(now);
     for (const Notification &notification : listener_.collect()) {
         if (notification.channel == kProbeChannel)
             prove_ready(readiness_.on_notification(notification.payload));
@@ -300,6 +319,21 @@ void HubLoop::drain_notifications(Now now) {
                        "The notification was ignored for topic \"" + channel.topic + "\".");
         }
     }
+}
+
+// Looked at when notifications come, not on a timer: without them the queue does not grow.
+void HubLoop::watch_notification_queue(Now now) {
+    if (now.steady_ms < next_usage_check_ms_)
+        return;
+    next_usage_check_ms_ = now.steady_ms + kUsageIntervalMs;
+    double usage = Listener::queue_usage();
+    if (usage >= kHighUsage && !usage_warned_)
+        report(WARNING,
+               "[DB_LISTENER] the server's notification queue is " +
+                   std::to_string(static_cast<int>(usage * 100)) + " % full",
+               "Look in pg_stat_activity for a session that LISTENs and has been in a transaction "
+               "for long; when the queue is full, NOTIFY fails.");
+    usage_warned_ = usage >= kHighUsage;
 }
 
 // A probe came through queue and LISTEN; the gateway is its last leg.
@@ -447,7 +481,7 @@ void HubLoop::shut_down() {
         if (serving()) {
             do
                 drain_queue(read_clock());
-            while (more_events_);
+            while (more_events_ || may_release());
             if (router_.has_unstored_messages())
                 in_transaction(
                     [&] { pg::store_retained(catalog_.schema, router_.unstored_messages()); });
@@ -517,6 +551,11 @@ bool HubLoop::add_interest(uint64_t instance_key, uint64_t topic_key) {
 void HubLoop::remove_interest(uint64_t instance_key, uint64_t topic_key) {
     pg::remove_interest(instance_key);
     pg::remove_interest(topic_key);
+}
+
+void HubLoop::clear_changed(uint64_t instance_key, uint64_t topic_key) {
+    pg::clear_changed(instance_key);
+    pg::clear_changed(topic_key);
 }
 
 std::optional<std::string> HubLoop::load_retained(const std::string &topic,

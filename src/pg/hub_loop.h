@@ -1,5 +1,6 @@
 // HubLoop: what the hub does, turn by turn, once it is connected. See hub.h for the process.
 #pragma once
+#include "core/commit_order.h"
 #include "core/router.h"
 #include "pg/boundary.h"
 #include "pg/catalog.h"
@@ -38,7 +39,9 @@ class HubLoop final : private RouterHost {
     void stop_serving();
 
     void drain_queue(Now now);
+    bool may_release() const;
     void drain_notifications(Now now);
+    void watch_notification_queue(Now now);
     void tend_gateway(Now now);
     void handle_frame(const link::GatewayFrame &frame, Now now);
     void handle(const link::Listening &frame, Now now);
@@ -62,6 +65,7 @@ class HubLoop final : private RouterHost {
     std::optional<link::Ended> refuse(const Topic *topic) override;
     bool add_interest(uint64_t instance_key, uint64_t topic_key) override;
     void remove_interest(uint64_t instance_key, uint64_t topic_key) override;
+    void clear_changed(uint64_t instance_key, uint64_t topic_key) override;
     std::optional<std::string> load_retained(const std::string &topic,
                                              const std::vector<std::string> &params) override;
     bool logs_events() const override;
@@ -78,8 +82,11 @@ class HubLoop final : private RouterHost {
     QueryPool pool_;
     Readiness readiness_;
     MemoryContext turn_context_; // reset every turn
+    CommitOrder order_;          // events that came in, until all before them have
     std::string drain_buffer_;
     bool more_events_ = false;
+    int64_t next_usage_check_ms_ = 0;
+    bool usage_warned_ = false;
 
     uint64_t seen_generation_ = 0;
     int64_t next_reload_ms_ = 0; // after a failed reload

@@ -1,10 +1,14 @@
-// Interest: how many subscribers each topic and instance has, in shared memory.
+// Interest: how many subscribers each topic and instance has, and whether a change of it is already
+// known, in shared memory.
 //
-// A fixed open-addressing table of (key, count), keys as in core/event.h. The hub is the only
-// writer; backends read without a lock in their commit callback and when rtd_broadcast() counts its
-// subscribers. A slot keeps its key until the hub gives it to another one whose count rises, so a
-// reader may see too many subscribers for an instant, never too few: a subscriber is counted before
-// its first state is queried, and a backend looks after its transaction became visible.
+// A fixed open-addressing table, keys as in core/event.h. The hub counts; backends read without a
+// lock, in their commit callback and when rtd_broadcast() counts its subscribers. A subscriber is
+// counted before its first state is queried, and a backend looks after its transaction became
+// visible, so nobody is missed.
+//
+// The mark "changed" spares writers and hub the repetition: the first change of a state sets it and
+// is sent, the ones after it find it set and are not, until the hub clears it just before it runs
+// the query. Whoever found it set was visible before the query's snapshot.
 #pragma once
 #include "core/fence.h"
 
@@ -15,10 +19,15 @@ namespace rtd::pg {
 
 // Backends: subscribers of the topic or instance with this key.
 uint32_t subscriber_count(uint64_t key);
+// Backends: marks it as changed. True if somebody subscribes and it was not marked before: then an
+// event must follow.
+bool mark_changed(uint64_t key);
 
 // Hub: one more, or one less. False if the table is full: the subscription must be refused.
 bool add_interest(uint64_t key);
 void remove_interest(uint64_t key);
+// Hub, before a query starts.
+void clear_changed(uint64_t key);
 // Hub, at its start: nobody is subscribed.
 void clear_interest();
 

@@ -78,6 +78,10 @@ bool Listener::is_pending() {
     return notifyInterruptPending;
 }
 
+double Listener::queue_usage() {
+    return call([] { return DatumGetFloat8(DirectFunctionCall1(pg_notification_queue_usage, 0)); });
+}
+
 std::vector<Notification> Listener::collect() {
     MemoryContext context = CurrentMemoryContext;
     const PQcommMethods *methods = PqCommMethods;

@@ -34,7 +34,9 @@ class Listener {
     // Everything that came in; waits for nothing.
     std::vector<Notification> collect();
 
-    const std::set<std::string> &channels() const { return channels_; }
+    // How full the server's notification queue is, 0 to 1. A session that LISTENs and stays in a
+    // transaction keeps it from being emptied, and a full one fails everybody's NOTIFY.
+    static double queue_usage();
 
   private:
     std::set<std::string> channels_;

@@ -1,12 +1,14 @@
 #include "pg/pending_events.h"
 
-#include <memory>
+#include <algorithm>
 #include <unordered_map>
 #include <vector>
 
+#include "pg/announcements.h"
 #include "pg/boundary.h"
 #include "pg/event_queue.h"
 #include "pg/interest.h"
+#include "pg/settings.h"
 #include "pg/shared_state.h"
 
 #include "pg/prelude.h"
@@ -24,13 +26,23 @@ struct Pending {
     int level; // nesting level of the subtransaction that made it
     Delivery delivery;
     uint64_t interest_key;
+    uint64_t topic_key;
+    bool may_be_known; // a state change that the mark of its interest key covers
     std::string bytes; // encoded event; empty: the catalog changed
+};
+
+// How much of one topic the transaction holds back.
+struct Tally {
+    uint64_t events = 0;
+    uint64_t bytes = 0;
+    int collapsed_level = 0; // level that holds its `lost` event; 0: none
 };
 
 // Everything the running transaction holds back. Made by its first event, freed at its end.
 struct Transaction {
     std::vector<Pending> events;                 // levels never fall from front to back
     std::unordered_map<uint64_t, int> collapsed; // key of collapse_pending() to its level
+    std::unordered_map<uint64_t, Tally> tallies; // by topic
 };
 
 Transaction *transaction = nullptr;
@@ -47,10 +59,23 @@ void forget() {
     transaction = nullptr;
 }
 
+void untally(const Pending &event) {
+    auto tally = transaction->tallies.find(event.topic_key);
+    if (tally == transaction->tallies.end())
+        return;
+    tally->second.events--;
+    tally->second.bytes -= event.bytes.size();
+}
+
 void rollback_level(int level) {
-    while (!transaction->events.empty() && transaction->events.back().level >= level)
+    while (!transaction->events.empty() && transaction->events.back().level >= level) {
+        untally(transaction->events.back());
         transaction->events.pop_back();
+    }
     std::erase_if(transaction->collapsed, [=](const auto &entry) { return entry.second >= level; });
+    for (auto &[topic, tally] : transaction->tallies)
+        if (tally.collapsed_level >= level)
+            tally.collapsed_level = 0;
 }
 
 // A released savepoint hands its events to its parent.
@@ -60,47 +85,114 @@ void release_level(int level) {
         it->level = level - 1;
     for (auto &[key, made_at] : transaction->collapsed)
         made_at = Min(made_at, level - 1);
+    for (auto &[topic, tally] : transaction->tallies)
+        tally.collapsed_level = Min(tally.collapsed_level, level - 1);
+}
+
+// Whether the event concerns everything that has its interest key: one instance, or the whole
+// topic. One that knows only some parameters shares the topic's key with others that know others.
+bool covers_interest(const Event &event) {
+    auto known = std::ranges::count_if(event.params, [](const auto &p) { return p.has_value(); });
+    return known == 0 || known == std::ssize(event.params);
+}
+
+void push(const Event &event, Delivery delivery, uint64_t topic) {
+    Transaction &pending = current();
+    pending.events.push_back({GetCurrentTransactionNestLevel(), delivery, interest_key(event),
+                              topic, delivery == Delivery::state_change && covers_interest(event),
+                              encode(event)});
+    Tally &tally = pending.tallies[topic];
+    tally.events++;
+    tally.bytes += pending.events.back().bytes.size();
+}
+
+// The topic's events of this subtransaction give way to one that says that they are lost. Those of
+// its parents stay, and are as many as the bound at most.
+void collapse_topic(const std::string &name, uint64_t topic) {
+    int level = GetCurrentTransactionNestLevel();
+    std::erase_if(transaction->events, [=](const Pending &event) {
+        bool goes = event.topic_key == topic && event.level >= level;
+        if (goes)
+            untally(event);
+        return goes;
+    });
+    Event lost;
+    lost.kind = EventKind::lost;
+    lost.topic = name;
+    lost.payload =
+        R"({"reason": "a transaction made more events than rtd.max_transaction_events"})";
+    push(lost, Delivery::if_subscribed, topic);
+    transaction->tallies[topic].collapsed_level = level;
 }
 
 bool is_wanted(const Pending &event) {
-    return event.delivery == Delivery::always || subscriber_count(event.interest_key) > 0;
+    if (event.delivery == Delivery::always)
+        return true;
+    // A log of every event wants every event.
+    if (event.may_be_known && !message_level_is_interesting(event_log_level))
+        return mark_changed(event.interest_key);
+    return subscriber_count(event.interest_key) > 0;
+}
+
+// The hub may hold events back for this transaction.
+void withdraw() {
+    withdraw_announcement();
+    if (pg_atomic_read_u32(&shared->hub_holds) == 1)
+        wake_hub_if_it_sleeps();
+}
+
+// Called with the queue locked, so that no scan of the hub comes between position and append.
+CommitPosition commit_position() {
+    if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
+        return {XactLastCommitEnd, true};
+    return {GetXLogInsertRecPtr(), false};
 }
 
 // Runs after the transaction became visible and may not fail: copies bytes, nothing else.
 void publish() {
     // Between "visible to new snapshots" and "is anybody interested": pairs with add_interest().
     pg_memory_barrier();
-    bool wrote = TransactionIdIsValid(GetTopTransactionIdIfAny());
-    uint64_t commit_lsn = wrote ? XactLastCommitEnd : GetXLogInsertRecPtr();
     bool catalog_changed = false;
     bool locked = false;
+    CommitPosition position;
     for (const Pending &event : transaction->events) {
         if (event.bytes.empty()) {
             catalog_changed = true;
             pg_atomic_fetch_add_u64(&shared->catalog_generation, 1);
         } else if (is_wanted(event)) {
-            if (!locked)
+            if (!locked) {
                 lock_event_queue();
+                position = commit_position();
+            }
             locked = true;
-            append_event(event.bytes, commit_lsn);
+            append_event(event.bytes, event.topic_key, position);
         }
     }
     if (locked)
         unlock_event_queue();
-    if (catalog_changed)
-        wake_hub();
+    withdraw();
+    if (locked || catalog_changed)
+        wake_hub_if_it_sleeps();
 }
 
 void on_transaction(XactEvent what, void *) {
     if (transaction == nullptr)
         return;
     switch (what) {
+    case XACT_EVENT_PRE_COMMIT:
+        if (shared != nullptr)
+            announce_commit();
+        break;
     case XACT_EVENT_COMMIT:
         if (shared != nullptr)
             publish();
         forget();
         break;
     case XACT_EVENT_ABORT:
+        if (shared != nullptr)
+            withdraw();
+        forget();
+        break;
     case XACT_EVENT_PARALLEL_ABORT:
     case XACT_EVENT_PARALLEL_COMMIT:
     case XACT_EVENT_PREPARE:
@@ -116,7 +208,6 @@ void on_transaction(XactEvent what, void *) {
                  errhint("Commit without PREPARE TRANSACTION, or do not write to watched tables "
                          "in this transaction.")));
         break;
-    case XACT_EVENT_PRE_COMMIT:
     case XACT_EVENT_PARALLEL_PRE_COMMIT:
         break;
     }
@@ -173,8 +264,16 @@ bool hub_is_reachable() {
 }
 
 void add_pending(const Event &event, Delivery delivery) {
-    current().events.push_back(
-        {GetCurrentTransactionNestLevel(), delivery, interest_key(event), encode(event)});
+    uint64_t topic = topic_key(event.topic);
+    const Tally &tally = current().tallies[topic];
+    if (tally.collapsed_level > 0)
+        return;
+    // More bytes than the queue has room for would be lost anyway, only later.
+    uint64_t most_bytes = static_cast<uint64_t>(queue_kilobytes) * 1024;
+    if (tally.events >= static_cast<uint64_t>(max_transaction_events) || tally.bytes > most_bytes)
+        collapse_topic(event.topic, topic);
+    else
+        push(event, delivery, topic);
 }
 
 bool collapse_pending(uint64_t key) {
@@ -185,15 +284,16 @@ void publish_now(const Event &event, Delivery delivery) {
     std::string bytes = encode(event);
     if (delivery != Delivery::always && subscriber_count(interest_key(event)) == 0)
         return;
-    uint64_t lsn = GetXLogInsertRecPtr();
     lock_event_queue();
-    append_event(bytes, lsn);
+    append_event(bytes, topic_key(event.topic), {GetXLogInsertRecPtr(), false});
     unlock_event_queue();
+    wake_hub_if_it_sleeps();
 }
 
 void note_catalog_change() {
     if (shared != nullptr)
-        current().events.push_back({GetCurrentTransactionNestLevel(), Delivery::always, 0, {}});
+        current().events.push_back(
+            {GetCurrentTransactionNestLevel(), Delivery::always, 0, 0, false, {}});
 }
 
 } // namespace rtd::pg

@@ -9,9 +9,12 @@
 
 namespace rtd::pg {
 
-// Who must get the event: `if_subscribed` events are dropped in the commit callback when no
-// subscriber is interested, `always` events (of retained topics) never.
-enum class Delivery : uint8_t { if_subscribed, always };
+// Which events the commit callback may drop.
+enum class Delivery : uint8_t {
+    if_subscribed, // when no subscriber is interested
+    state_change,  // that, or when the hub already knows that the state changed
+    always,        // never: a retained topic keeps the newest message
+};
 
 // Registers the transaction callbacks. Called once per backend, from _PG_init.
 void init_pending_events();
@@ -20,7 +23,9 @@ void init_pending_events();
 // and returns false; callers then do nothing, so that writes go on.
 bool hub_is_reachable();
 
-// Adds an event to the current subtransaction. Throws pg::Error when out of memory.
+// Adds an event to the current subtransaction. Beyond rtd.max_transaction_events of one topic the
+// topic's events give way to one that says they are lost, so that a transaction of any size keeps
+// its session's memory and the queue small.
 void add_pending(const Event &event, Delivery delivery);
 
 // For events that need no repetition within a transaction ("instance X changed"): true if an equal

@@ -51,6 +51,13 @@ extern "C" {
 #define RTD_MUST_OWN(class_id, object_id) pg_class_ownercheck(object_id, GetUserId())
 #endif
 
+// Index of this process in arrays of MaxBackends elements.
+#if PG_VERSION_NUM >= 170000
+#define RTD_MY_PROC_NUMBER MyProcNumber
+#else
+#define RTD_MY_PROC_NUMBER (MyProc->pgprocno)
+#endif
+
 // The module is built with hidden visibility, and PGDLLEXPORT is empty before PostgreSQL 16.
 #undef PGDLLEXPORT
 #define PGDLLEXPORT __attribute__((visibility("default")))

@@ -15,6 +15,7 @@ char *anonymous_role;
 int statement_timeout_ms;
 int resync_interval_s;
 int max_message_kilobytes;
+int max_transaction_events;
 int max_clients;
 int client_buffer_kilobytes;
 int max_client_message_kilobytes;
@@ -70,6 +71,11 @@ void define_settings() {
                GUC_UNIT_S);
     define_int("rtd.max_message_size", "Largest message data that is sent to clients.", nullptr,
                &max_message_kilobytes, 16 * 1024, 1, 256 * 1024, PGC_SIGHUP, GUC_UNIT_KB);
+    define_int("rtd.max_transaction_events",
+               "Events of one topic that one transaction may make one by one.",
+               "Beyond it a state topic is queried once, and an event topic's subscribers are told "
+               "that they missed something.",
+               &max_transaction_events, 10000, 1, INT_MAX, PGC_SUSET);
     define_int("rtd.max_clients", "Clients that may be connected at a time.", nullptr, &max_clients,
                10000, 1, 1000000, PGC_SIGHUP);
     define_int("rtd.client_buffer", "Bytes that may wait for one slow client.",

@@ -1,5 +1,6 @@
 #include "pg/shared_state.h"
 
+#include "pg/announcements.h"
 #include "pg/event_queue.h"
 #include "pg/interest.h"
 
@@ -26,6 +27,7 @@ void request_memory() {
     RequestAddinShmemSpace(MAXALIGN(sizeof(SharedState)));
     RequestAddinShmemSpace(MAXALIGN(interest_shared_size()));
     RequestAddinShmemSpace(MAXALIGN(event_queue_shared_size()));
+    RequestAddinShmemSpace(MAXALIGN(announcements_shared_size()));
     RequestNamedLWLockTranche(kTranche, 1);
 }
 
@@ -40,6 +42,7 @@ void create_memory() {
         shared->queue_lock = &GetNamedLWLockTranche(kTranche)->lock;
         SpinLockInit(&shared->hub_lock);
         pg_atomic_init_u32(&shared->hub_sleeps, 0);
+        pg_atomic_init_u32(&shared->hub_holds, 0);
         pg_atomic_init_u64(&shared->catalog_generation, 1);
         pg_atomic_init_u64(&shared->next_probe, 0);
         pg_atomic_init_u64(&shared->finished_probe, 0);
@@ -49,6 +52,8 @@ void create_memory() {
     init_interest(interest, found);
     void *queue = ShmemInitStruct("rtd event queue", event_queue_shared_size(), &found);
     init_event_queue(queue, found);
+    void *announcements = ShmemInitStruct("rtd announcements", announcements_shared_size(), &found);
+    init_announcements(announcements, found);
     LWLockRelease(AddinShmemInitLock);
 }
 
@@ -68,6 +73,13 @@ void wake_hub() {
     // The latch belongs to a PGPROC, which outlives the process: at worst a stranger wakes up.
     if (latch != nullptr)
         SetLatch(latch);
+}
+
+void wake_hub_if_it_sleeps() {
+    // The hub sets hub_sleeps, then looks whether there is something to do; we make something to
+    // do, then look at hub_sleeps. The exchange is the full barrier between the two.
+    if (pg_atomic_exchange_u32(&shared->hub_sleeps, 0) == 1)
+        wake_hub();
 }
 
 } // namespace rtd::pg

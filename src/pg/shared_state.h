@@ -24,7 +24,8 @@ struct SharedState {
     Latch *hub_latch;
     Oid connected_database;      // what the hub is connected to: DROP DATABASE of it ends the hub
     Oid hub_database;            // what it serves: connected, and the extension exists
-    pg_atomic_uint32 hub_sleeps; // 1 while the hub waits: only then an append sets its latch
+    pg_atomic_uint32 hub_sleeps; // 1 while the hub waits: only then it has to be woken
+    pg_atomic_uint32 hub_holds;  // 1 while it holds events back for an announced commit
     uint32_t hub_failures;       // starts in a row that did not reach "ready"; for the backoff
 
     // Raised by every committed change of topics, grants or channels; compared by the hub.
@@ -42,7 +43,9 @@ extern SharedState *shared; // nullptr where the library was not preloaded
 // From _PG_init while preloading.
 void request_shared_memory();
 
-// Wakes the hub of this database, if there is one.
+// Wakes the hub, if there is one.
 void wake_hub();
+// The same, but only if it sleeps: of many backends one wakes it.
+void wake_hub_if_it_sleeps();
 
 } // namespace rtd::pg

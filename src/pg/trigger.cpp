@@ -234,8 +234,9 @@ WatchPointer read_watch(const TriggerData *data) {
     }
     const Row &row = found.rows[0];
     watch->is_state = row[0].boolean();
-    watch->delivery =
-        !watch->is_state && row[1].boolean() ? Delivery::always : Delivery::if_subscribed;
+    watch->delivery = watch->is_state    ? Delivery::state_change
+                      : row[1].boolean() ? Delivery::always
+                                         : Delivery::if_subscribed;
     watch->channel = row[4].text;
     watch->audit = row[5].boolean();
     watch->table = row[6].text.value_or("");

@@ -178,7 +178,7 @@ describe('a state topic sends its state first and again after each change', () =
         const client = await subscribe(use.cluster, 'planned-features');
         const first = await client.next();
         assert.equal(first.data.features.length, 200);
-        expectMessage(first, { ...envelope, source: 'sync', data: first.data } as any);
+        expectMessage(first, { ...envelope, source: 'sync', data: first.data });
         assert.deepEqual(first.data.stats, { total: 210, in_progress: 0, completed: 0 });
         await use.cluster.sql(`DELETE FROM planned_features`);
         await use.cluster.sql(
@@ -191,7 +191,7 @@ describe('a state topic sends its state first and again after each change', () =
                 features: [{ id: 9001, title: 'Undo', status: 'planned', priority: 0 }],
                 stats: { total: 1, in_progress: 0, completed: 0 },
             },
-        } as any);
+        });
     });
 
     test('pattern-review', async () => {
@@ -202,7 +202,7 @@ describe('a state topic sends its state first and again after each change', () =
             ...envelope,
             source: 'sync',
             data: { patterns: [], stats: { pending: 0, approved: 0, rejected: 0 } },
-        } as any);
+        });
         await use.cluster.sql(`INSERT INTO pattern_review SELECT 'p' || n, 'seen', 'pending' FROM generate_series(10, 34) n`);
         const { data } = await client.next();
         assert.equal(data.patterns.length, 20);
@@ -230,19 +230,19 @@ describe('a state topic sends its state first and again after each change', () =
         await use.cluster.sql(`DELETE FROM phase_queue`);
         const envelope = { type: 'queue_update', topic: 'queue', params: [] };
         const client = await subscribe(use.cluster, 'queue');
-        expectMessage(await client.next(), { ...envelope, kind: 'snapshot', source: 'sync', data: [] } as any);
+        expectMessage(await client.next(), { ...envelope, kind: 'snapshot', source: 'sync', data: [] });
         await use.cluster.sql(`INSERT INTO phase_queue VALUES ('i-1', 'plan', 'queued'), ('i-2', 'build', 'running')`);
         const rows = [
             { queue_id: 'i-1', phase: 'plan', status: 'queued' },
             { queue_id: 'i-2', phase: 'build', status: 'running' },
         ];
-        expectMessage(await client.next(), { ...envelope, kind: 'snapshot', source: 'event', data: rows } as any);
+        expectMessage(await client.next(), { ...envelope, kind: 'snapshot', source: 'event', data: rows });
         await use.cluster.sql(`SELECT rtd_broadcast('queue', '[{"queue_id": "direct"}]')`);
         expectMessage(await client.next(), {
             ...{ ...envelope, kind: 'event', source: 'event', data: [{ queue_id: 'direct' }] },
-        } as any);
+        });
         await use.cluster.sql(`DELETE FROM phase_queue`);
-        expectMessage(await client.next(), { ...envelope, kind: 'snapshot', source: 'event', data: [] } as any);
+        expectMessage(await client.next(), { ...envelope, kind: 'snapshot', source: 'event', data: [] });
     });
 
     test('context-analysis, one instance for each review', async () => {
@@ -252,7 +252,7 @@ describe('a state topic sends its state first and again after each change', () =
         expectMessage(await client.next(), {
             ...{ ...envelope, params: ['77'], source: 'sync' },
             data: { review_id: '77', status: 'pending', timestamp: '' },
-        } as any);
+        });
         await other.next();
         for (const status of ['analyzing', 'completed', 'failed']) {
             await use.cluster.sql(
@@ -263,7 +263,7 @@ describe('a state topic sends its state first and again after each change', () =
             expectMessage(await client.next(), {
                 ...{ ...envelope, params: ['77'], source: 'event' },
                 data: { review_id: '77', status, timestamp: '2026-01-02T03:04:05.678000+00:00' },
-            } as any);
+            });
         }
         await use.cluster.sql(`INSERT INTO context_analysis (id, status) VALUES (78, 'analyzing')`);
         assert.equal((await other.next()).data.status, 'analyzing');
@@ -273,7 +273,7 @@ describe('a state topic sends its state first and again after each change', () =
         expectMessage(await unknown.next(), {
             ...{ ...envelope, params: ['no such id'], source: 'sync' },
             data: { review_id: 'no such id', status: 'pending', timestamp: '' },
-        } as any);
+        });
     });
 
     test('generation-state, from four tables of which two do not know the project', async () => {
@@ -285,7 +285,7 @@ describe('a state topic sends its state first and again after each change', () =
             ({
                 ...{ type: 'generation_state_update', topic: 'generation-state', params: ['p-1', 's-1'] },
                 ...{ kind: 'snapshot', source, data: { project_id: 'p-1', session_id: 's-1', state } },
-            }) as any;
+            });
         expectMessage(await client.next(), expected('sync'));
         await other.next();
 

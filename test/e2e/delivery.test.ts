@@ -470,3 +470,27 @@ describe('what goes wrong in one place hurts nobody else', () => {
         assert.equal((await client.next()).data.length, 2);
     });
 });
+
+test('the log tells of every event, broadcast and client, at the level that was asked for', async () => {
+    const topic = await stateTopic('logged');
+    await use.cluster.reload({ 'rtd.event_log_level': 'log' });
+    await createTopic(use.cluster, 'unheard'); // retained, so its events reach the hub
+    await waitFor('the setting to be in force', async () => {
+        await use.cluster.sql(`SELECT rtd_broadcast('unheard', '1')`);
+        return /\[EVENT_BROADCAST\] Skipping unheard_update broadcast - no active connections/.test(use.cluster.log());
+    });
+    const position = use.cluster.logPosition();
+    const client = await subscribe(use.cluster, topic);
+    await client.next();
+    await use.cluster.sql(`INSERT INTO logged VALUES (41, 'x')`);
+    await client.next();
+    client.socket.close(1000, 'done');
+    await use.cluster.waitForLog(/\[WS\] Client connected: 127\.0\.0\.1:\d+ \(\d+ total\)/, position);
+    await use.cluster.waitForLog(/\[EVENT_DETECTION\] logged event received: .*"INSERT".*41/, position);
+    await use.cluster.waitForLog(
+        /\[EVENT_BROADCAST\] Broadcasted logged_update update to 1 clients \(operation=INSERT, id=41\)/,
+        position,
+    );
+    await use.cluster.waitForLog(/\[WS\] Client disconnected: 127\.0\.0\.1:\d+ \(\d+ remaining\), code 1000: done/, position);
+    await use.cluster.reload({ 'rtd.event_log_level': 'debug1' });
+});

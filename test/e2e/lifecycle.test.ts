@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { afterEach, describe, test } from 'node:test';
-import { Cluster, ClusterOptions, isAlive } from '../lib/cluster';
+import { Cluster, ClusterOptions, freePort, isAlive } from '../lib/cluster';
 import { createTopic, subscribe, warningsOf } from '../lib/harness';
-import { closeSubscribers } from '../lib/subscriber';
+import { closeSubscribers, Subscriber } from '../lib/subscriber';
 import { waitFor, within } from '../lib/wait';
 
 let cluster: Cluster | undefined;
@@ -134,9 +134,17 @@ describe('the server', () => {
         assert.deepEqual((await again.next()).data, []);
     });
 
-    test('changes of rtd.port take effect with a restart, and the log says where it listens', async () => {
+    test('says in its log where it serves, and moves with rtd.port when its settings are read again', async () => {
         const cluster = await start();
+        const client = await itemsTopic(cluster);
         assert.match(cluster.log(), new RegExp(`127\\.0\\.0\\.1:${cluster.rtdPort}`));
+        const port = await freePort();
+        await cluster.reload({ 'rtd.port': port });
+        await cluster.waitForLog(new RegExp(`127\\.0\\.0\\.1:${port}`));
+        const moved = await Subscriber.open(`ws://127.0.0.1:${port}/ws/items`);
+        assert.deepEqual((await moved.next()).data, []);
+        await cluster.reload({ 'rtd.port': cluster.rtdPort });
+        await client.close();
     });
 });
 

@@ -1,10 +1,20 @@
-// --name value on the command line, all of them numbers.
+// --name value on the command line; what the default is, number or string, the value is.
 
 import { parseArgs } from 'node:util';
 
-export function numberOptions<Name extends string>(defaults: Record<Name, number>): Record<Name, number> {
-    const names = Object.keys(defaults) as Name[];
-    const options = Object.fromEntries(names.map((name) => [name, { type: 'string' as const }]));
+type Widened<Value> = Value extends number ? number : string;
+
+export function commandOptions<Defaults extends Record<string, number | string>>(
+    defaults: Defaults,
+): { [Name in keyof Defaults]: Widened<Defaults[Name]> } {
+    const options = Object.fromEntries(Object.keys(defaults).map((name) => [name, { type: 'string' as const }]));
     const { values } = parseArgs({ options });
-    return Object.fromEntries(names.map((name) => [name, Number(values[name] ?? defaults[name])])) as Record<Name, number>;
+    const read = Object.entries(defaults).map(([name, value]) => {
+        const given = values[name] as string | undefined;
+        return [name, given === undefined ? value : typeof value === 'number' ? Number(given) : given];
+    });
+    return Object.fromEntries(read);
 }
+
+export const numberOptions = <Name extends string>(defaults: Record<Name, number>): Record<Name, number> =>
+    commandOptions(defaults);

@@ -31,6 +31,7 @@ class RecordingHost : public RouterHost {
             if (--interest[key] == 0)
                 interest.erase(key);
     }
+    void clear_changed(uint64_t instance, uint64_t topic) override { cleared = {instance, topic}; }
     std::optional<std::string> load_retained(const std::string &topic,
                                              const std::vector<std::string> &) override {
         auto found = stored.find(topic);
@@ -55,6 +56,7 @@ class RecordingHost : public RouterHost {
     std::map<uint64_t, int> interest;
     std::map<std::string, std::string> stored;
     std::vector<std::string> lines, warnings;
+    std::vector<uint64_t> cleared;
     bool full = false;
 };
 
@@ -164,6 +166,16 @@ TEST_F(RouterTest, interest_is_counted_before_the_first_query_and_given_back_at_
     EXPECT_EQ(jobs_due(), 1u);
     router.unsubscribe(1);
     EXPECT_TRUE(host.interest.empty());
+}
+
+TEST_F(RouterTest, changes_are_news_again_before_a_query_starts) {
+    add("status", TopicKind::state).parameters = {"id"};
+    apply();
+    subscribe(1, "status", {"7"});
+    EXPECT_TRUE(host.cleared.empty());
+    EXPECT_EQ(jobs_due(), 1u);
+    EXPECT_EQ(host.cleared,
+              (std::vector<uint64_t>{instance_key("status", {"7"}), topic_key("status")}));
 }
 
 TEST_F(RouterTest, without_a_subscriber_no_query_runs) {
@@ -278,6 +290,43 @@ TEST_F(RouterTest, an_event_topic_sends_each_event_to_its_instance_only) {
     auto messages = host.take_all<link::Message>();
     ASSERT_EQ(messages.size(), 1u);
     EXPECT_NE(messages[0].body.find(R"("params":["red"])"), std::string::npos);
+}
+
+TEST_F(RouterTest, lost_events_query_states_again_and_are_told_on_event_topics) {
+    add("list", TopicKind::state);
+    add("clicks", TopicKind::event);
+    add("other", TopicKind::event);
+    apply();
+    subscribe(1, "list");
+    subscribe(2, "clicks");
+    subscribe(3, "other");
+    jobs_due();
+    finish(jobs[0].instance, "1", 1);
+    host.take();
+    router.handle_loss(
+        [](uint64_t key) { return key == topic_key("list") || key == topic_key("clicks"); },
+        "the queue was full", now);
+    router.finish_turn(now);
+    EXPECT_EQ(jobs_due(), 1u);
+    auto messages = host.take_all<link::Message>();
+    ASSERT_EQ(messages.size(), 1u);
+    EXPECT_NE(messages[0].body.find(R"("type":"rtd_gap","data":{"reason": "the queue was full"})"),
+              std::string::npos);
+    EXPECT_NE(messages[0].body.find(R"("topic":"clicks")"), std::string::npos);
+}
+
+TEST_F(RouterTest, a_transaction_beyond_its_bound_is_one_gap_for_every_instance) {
+    add("chat", TopicKind::event).parameters = {"room"};
+    apply();
+    subscribe(1, "chat", {"red"});
+    subscribe(2, "chat", {"blue"});
+    host.take();
+    Event lost;
+    lost.kind = EventKind::lost;
+    lost.topic = "chat";
+    lost.payload = R"({"reason": "too many"})";
+    router.handle(lost, now);
+    EXPECT_EQ(host.take_all<link::Message>().size(), 2u);
 }
 
 TEST_F(RouterTest, a_retained_message_meets_later_subscribers_and_is_kept_until_stored) {

@@ -1,12 +1,21 @@
-// A WebSocket client that costs next to nothing: it finds where each message begins, reads the
-// number after "seq" in its first bytes, and skips the rest. A hundred of them run in one process
-// beside the writer, so they must not be what is measured.
+// A WebSocket client that costs next to nothing: it finds where each message begins, hands over its
+// first bytes, and skips the rest. A hundred of them run in one process beside the writer, so they
+// must not be what is measured.
 
 import * as crypto from 'node:crypto';
 import * as net from 'node:net';
 
-/** The sequence number must be within this many bytes of a message's start. */
+/** What of a message's start is handed over. */
 const headBytes = 256;
+
+export type OnMessage = (head: Buffer, at: bigint) => void;
+
+/** The number after "seq" in the start of a message. */
+export function sequenceIn(head: Buffer): number {
+    const start = head.indexOf('"seq":');
+    if (start < 0) throw new Error(`a message without a sequence: ${head}`);
+    return parseInt(head.toString('latin1', start + 6, start + 22), 10);
+}
 
 export class Receiver {
     private rest: Buffer | undefined;
@@ -14,15 +23,17 @@ export class Receiver {
     private upgraded = false;
     messages = 0;
     bytes = 0;
+    /** Why the server ended the connection, once it has. */
+    closeCode: number | undefined;
 
     private constructor(
         readonly socket: net.Socket,
-        private readonly onSequence: (sequence: number, at: bigint) => void,
+        private readonly onMessage: OnMessage,
     ) {}
 
-    static open(port: number, path: string, onSequence: (sequence: number, at: bigint) => void): Promise<Receiver> {
+    static open(port: number, path: string, onMessage: OnMessage): Promise<Receiver> {
         const socket = net.connect({ port, host: '127.0.0.1', noDelay: true });
-        const receiver = new Receiver(socket, onSequence);
+        const receiver = new Receiver(socket, onMessage);
         return new Promise((resolve, reject) => {
             socket.on('error', reject);
             socket.on('close', () => reject(new Error('the server closed the connection')));
@@ -65,16 +76,15 @@ export class Receiver {
                 return;
             }
             this.skip = frame.size + frame.payload;
-            if (frame.opcode === 1) this.message(data.subarray(frame.size, frame.size + headBytes), at);
+            if (frame.opcode === 1) this.message(data.subarray(frame.size, frame.size + Math.min(frame.payload, headBytes)), at);
+            else if (frame.opcode === 8) this.closeCode = frame.payload < 2 ? 1005 : data.readUInt16BE(frame.size);
             else if (frame.opcode === 9) this.pong(data.subarray(frame.size, this.skip));
         }
     }
 
     private message(head: Buffer, at: bigint) {
         this.messages++;
-        const start = head.indexOf('"seq":');
-        if (start < 0) throw new Error(`a message without a sequence: ${head}`);
-        this.onSequence(parseInt(head.toString('latin1', start + 6, start + 22), 10), at);
+        this.onMessage(head, at);
     }
 
     private pong(payload: Buffer) {
