@@ -67,7 +67,10 @@ export class Subscriber {
     private seen = 0;
     private broken?: Error;
 
-    private constructor(readonly socket: WebSocket) {
+    private constructor(
+        readonly socket: WebSocket,
+        private readonly onMessage?: (message: Envelope) => void,
+    ) {
         open.add(this);
         socket.on('message', (data, isBinary) => this.receive(data.toString(), isBinary));
         this.closed = new Promise((resolve) => {
@@ -79,9 +82,13 @@ export class Subscriber {
     }
 
     /** Resolves when the WebSocket is open; rejects with UpgradeRefused otherwise. */
-    static async open(url: string, options: ClientOptions = {}): Promise<Subscriber> {
+    static async open(
+        url: string,
+        options: ClientOptions = {},
+        onMessage?: (message: Envelope) => void,
+    ): Promise<Subscriber> {
         const socket = new WebSocket(url, { maxPayload: 64 << 20, ...options });
-        const subscriber = new Subscriber(socket);
+        const subscriber = new Subscriber(socket, onMessage);
         const opened = new Promise<void>((resolve, reject) => {
             socket.once('open', resolve);
             socket.once('unexpected-response', (_request, response: IncomingMessage) => {
@@ -111,6 +118,7 @@ export class Subscriber {
             }
             this.texts.push(text);
             this.messages.push(message);
+            this.onMessage?.(message);
         } catch (error) {
             this.broken ??= error as Error;
         }
