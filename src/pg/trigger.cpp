@@ -534,11 +534,14 @@ RTD_FUNCTION(rtd_trigger) {
 }
 
 // On the registry's own tables, so that the hub also notices rows that pg_restore or a superuser
-// writes.
+// writes, and backends what they keep of them (topic_cache.h).
 RTD_FUNCTION(rtd_catalog_trigger) {
-    (void)fcinfo;
-    return enter([]() -> Datum {
+    return enter([&]() -> Datum {
         note_catalog_change();
+        if (CALLED_AS_TRIGGER(fcinfo)) {
+            auto *data = reinterpret_cast<const TriggerData *>(fcinfo->context);
+            call([&] { CacheInvalidateRelcache(data->tg_relation); });
+        }
         return PointerGetDatum(nullptr);
     });
 }

@@ -148,6 +148,23 @@ describe('transactions', () => {
         assert.deepEqual([(await client.next()).data, (await client.next()).data], [1, 3]);
     });
 
+    test('a session that has published sees at once what another changes about the topic', async () => {
+        await use.cluster.sql('CREATE ROLE announcer');
+        await createTopic(use.cluster, 'kept-topic');
+        await use.cluster.sql(`SELECT rtd_grant('kept-topic', 'announcer', 'publish')`);
+        const session = await use.cluster.connect();
+        const broadcast = (params: string) => session.query(`SELECT rtd_broadcast('kept-topic', '1', '${params}')`);
+        await session.query('SET ROLE announcer');
+        await session.query('BEGIN ISOLATION LEVEL REPEATABLE READ');
+        await broadcast('{}');
+        await use.cluster.sql(`SELECT rtd_alter_topic('kept-topic', parameters => '{id}')`);
+        await broadcast('{1}');
+        await session.query('COMMIT');
+        await use.cluster.sql(`SELECT rtd_revoke('kept-topic', 'announcer', 'publish')`);
+        await assert.rejects(broadcast('{1}'), /permission denied to publish/);
+        await use.cluster.release(session);
+    });
+
     test('an update that changes nothing makes no event', async () => {
         const client = await watchedTable('unchanged');
         await use.cluster.sql(`INSERT INTO unchanged VALUES (1, 'same')`);
