@@ -21,6 +21,20 @@ SELECT rtd_broadcast('t7-events', '1', source => 'magic');
 SELECT rtd_broadcast('t7-events', '1', type => 'rtd_gap');
 SELECT rtd_broadcast('t7-events', 'not json');
 
+-- what a session keeps of a topic follows every change of it, also one that is taken back
+BEGIN;
+SELECT rtd_alter_topic('t7-events', parameters => '{id}');
+SELECT rtd_broadcast('t7-events', '1', '{1}');
+ROLLBACK;
+SELECT rtd_broadcast('t7-events', '1');
+BEGIN;
+SAVEPOINT before_drop;
+SELECT rtd_drop_topic('t7-events');
+SELECT rtd_broadcast('t7-events', '1');
+ROLLBACK TO before_drop;
+SELECT rtd_broadcast('t7-events', '1');
+COMMIT;
+
 SELECT rtd_refresh('t7-state', '{4}');
 SELECT rtd_refresh('t7-state', '{}');
 SELECT rtd_refresh('t7-events');

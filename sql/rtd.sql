@@ -213,7 +213,10 @@ SELECT w.relation, w.topic, w.columns, w.parameters, w.operations, w.condition, 
        t.trigger_exists, t.trigger_exists AND t.enabled AS enabled,
        nullif(concat_ws('; ', CASE WHEN c.oid IS NULL THEN 'the table was dropped'
                                    WHEN NOT t.trigger_exists THEN 'the trigger was dropped'
-                                   WHEN NOT t.enabled THEN 'the trigger is disabled' END,
+                                   WHEN NOT t.enabled THEN 'the trigger is disabled'
+                                   WHEN t.per_statement AND EXISTS (
+                                        SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = w.relation)
+                                   THEN 'the table became a partition or a child: writes through its parent are not seen' END,
                               CASE WHEN c.oid IS NOT NULL
                                    THEN rtd_watch_problem(w.relation, w.columns, w.parameters) END),
               '') AS problem
@@ -222,7 +225,8 @@ SELECT w.relation, w.topic, w.columns, w.parameters, w.operations, w.condition, 
  CROSS JOIN LATERAL (
        SELECT count(*) >= (w.operations && '{INSERT,UPDATE,DELETE}')::integer
                           + ('TRUNCATE' = ANY (w.operations))::integer AS trigger_exists,
-              coalesce(bool_and(g.tgenabled IN ('O', 'A')), false) AS enabled
+              coalesce(bool_and(g.tgenabled IN ('O', 'A')), false) AS enabled,
+              bool_or(g.tgtype & 1 = 0 AND g.tgtype & 28 <> 0) AS per_statement -- of INSERT, DELETE, UPDATE
          FROM pg_catalog.pg_trigger g
          JOIN pg_catalog.pg_proc p ON p.oid = g.tgfoid
         WHERE g.tgrelid = w.relation

@@ -3,7 +3,7 @@
 #include "pg/interest.h"
 #include "pg/pending_events.h"
 #include "pg/settings.h"
-#include "pg/topic.h"
+#include "pg/topic_cache.h"
 
 #include "pg/prelude.h"
 
@@ -42,11 +42,9 @@ std::string checked_source(const Arguments &arguments, int index) {
 
 int64 broadcast(const Arguments &arguments) {
     std::string name = arguments.needed_text(0, "the topic");
-    Registry registry(arguments.function());
-    Topic topic = needed_topic(registry, name);
-    check_publisher(registry, topic);
+    std::shared_ptr<const Topic> topic = topic_to_publish_to(arguments.function(), name);
     std::vector<std::string> instance =
-        checked_instance(topic, arguments.texts(2).value_or(TextList{}));
+        checked_instance(*topic, arguments.texts(2).value_or(TextList{}));
     Event event;
     event.kind = EventKind::broadcast;
     event.topic = name;
@@ -60,7 +58,7 @@ int64 broadcast(const Arguments &arguments) {
     if (!hub_is_reachable())
         return 0;
     Delivery delivery =
-        !topic.is_state && topic.retain ? Delivery::always : Delivery::if_subscribed;
+        !topic->is_state && topic->retain ? Delivery::always : Delivery::if_subscribed;
     if (arguments.boolean(5, true))
         add_pending(event, delivery);
     else
@@ -70,10 +68,8 @@ int64 broadcast(const Arguments &arguments) {
 
 void refresh(const Arguments &arguments) {
     std::string name = arguments.needed_text(0, "the topic");
-    Registry registry(arguments.function());
-    Topic topic = needed_topic(registry, name);
-    check_publisher(registry, topic);
-    if (!topic.is_state)
+    std::shared_ptr<const Topic> topic = topic_to_publish_to(arguments.function(), name);
+    if (!topic->is_state)
         throw Error(ERRCODE_WRONG_OBJECT_TYPE, "topic \"" + name + "\" has no query to refresh", {},
                     "Send an event topic's messages with rtd_broadcast().");
     Event event;
@@ -82,7 +78,7 @@ void refresh(const Arguments &arguments) {
     event.origin = "rtd_refresh";
     std::vector<std::string> marked = {"refresh"};
     if (std::optional<TextList> params = arguments.texts(1)) {
-        std::vector<std::string> instance = checked_instance(topic, *params);
+        std::vector<std::string> instance = checked_instance(*topic, *params);
         event.params.assign(instance.begin(), instance.end());
         marked.insert(marked.end(), instance.begin(), instance.end());
     }

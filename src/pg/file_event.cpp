@@ -5,7 +5,7 @@
 #include "core/event.h"
 #include "pg/json_time.h"
 #include "pg/pending_events.h"
-#include "pg/topic.h"
+#include "pg/topic_cache.h"
 
 #include "pg/prelude.h"
 
@@ -48,9 +48,7 @@ void file_event(const Arguments &arguments) {
         throw Error(ERRCODE_NULL_VALUE_NOT_ALLOWED, "a file event needs a topic",
                     "No directory is watched from which the topic could follow.",
                     "Name it: rtd_file_event(path, topic => 'workflows').");
-    Registry registry(arguments.function());
-    Topic topic = needed_topic(registry, *name);
-    check_publisher(registry, topic);
+    std::shared_ptr<const Topic> topic = topic_to_publish_to(arguments.function(), *name);
     if (!hub_is_reachable())
         return;
     Event event;
@@ -60,10 +58,10 @@ void file_event(const Arguments &arguments) {
     event.source = "event";
     event.payload = to_utf8(file_payload(path, what));
     // A state topic is queried once, however many files changed.
-    if (topic.is_state && collapse_pending(instance_key(*name, {"file"})))
+    if (topic->is_state && collapse_pending(instance_key(*name, {"file"})))
         return;
     add_pending(event,
-                !topic.is_state && topic.retain ? Delivery::always : Delivery::if_subscribed);
+                !topic->is_state && topic->retain ? Delivery::always : Delivery::if_subscribed);
 }
 
 } // namespace

@@ -356,9 +356,10 @@ void drop_topic(const Registry &registry, const std::string &name, bool if_exist
 } // namespace
 
 std::optional<Topic> find_topic(const Registry &registry, const std::string &name) {
-    Rows found = registry.run("SELECT kind = 'state', owner::oid, query, search_path, parameters,"
-                              " retain FROM @.rtd_topic WHERE name = $1",
-                              {text_value(name)});
+    Rows found =
+        registry.run_fresh("SELECT kind = 'state', owner::oid, query, search_path, parameters,"
+                           " retain FROM @.rtd_topic WHERE name = $1",
+                           {text_value(name)});
     if (found.rows.empty())
         return std::nullopt;
     const Row &row = found.rows[0];
@@ -386,22 +387,6 @@ void check_owner(const Topic &topic) {
     if (!call([&] { return has_privs_of_role(GetUserId(), topic.owner); }))
         throw Error(ERRCODE_INSUFFICIENT_PRIVILEGE,
                     "must be owner of topic \"" + topic.name + "\"");
-}
-
-void check_publisher(const Registry &registry, const Topic &topic) {
-    if (call([&] { return has_privs_of_role(GetUserId(), topic.owner); }))
-        return;
-    Rows grants = registry.run("SELECT role::oid FROM @.rtd_topic_grant"
-                               " WHERE topic = $1 AND privilege = 'publish'",
-                               {text_value(topic.name)});
-    for (const Row &row : grants.rows) {
-        Oid role = row[0].oid();
-        if (call([&] { return has_privs_of_role(GetUserId(), role); }))
-            return;
-    }
-    throw Error(ERRCODE_INSUFFICIENT_PRIVILEGE,
-                "permission denied to publish to topic \"" + topic.name + "\"", {},
-                "Its owner can allow it: rtd_grant('" + topic.name + "', role, 'publish').");
 }
 
 std::vector<std::string> checked_instance(const Topic &topic, const TextList &params) {

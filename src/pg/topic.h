@@ -22,14 +22,13 @@ struct Topic {
     bool retain = false;
 };
 
+// As it is committed by now, also in a repeatable read transaction.
 std::optional<Topic> find_topic(const Registry &registry, const std::string &name);
 // Throws if there is none.
 Topic needed_topic(const Registry &registry, const std::string &name);
 
 // The caller must be the owner, a member of the owner's role, or a superuser.
 void check_owner(const Topic &topic);
-// ... or have been granted publish.
-void check_publisher(const Registry &registry, const Topic &topic);
 
 // The parameters of one instance: as many as the topic has, none of them NULL.
 std::vector<std::string> checked_instance(const Topic &topic, const TextList &params);

@@ -5,7 +5,8 @@
 //           resolved to attributes of this very table. A relcache invalidation (DDL on the table,
 //           or rtd_alter_topic()) makes the next firing read it again.
 //   decide  An UPDATE that changes nothing makes no event. One that changes the key or a parameter
-//           makes two: for the old row and for the new one.
+//           makes two: for the old row and for the new one. A trigger FOR EACH STATEMENT, which a
+//           state topic has that needs no row (see watch.cpp), makes one if a row was written.
 //   deliver To rtd (unless an equal event of a state topic is pending: then the payload is not even
 //           built), to the NOTIFY channel, to the audit log.
 //
@@ -30,10 +31,12 @@
 extern "C" {
 #include "access/htup_details.h"
 #include "catalog/partition.h"
+#include "catalog/pg_am.h"
 #include "commands/async.h"
 #include "commands/trigger.h"
 #include "lib/stringinfo.h"
 #include "nodes/makefuncs.h"
+#include "pgstat.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
@@ -409,7 +412,7 @@ uint64_t collapse_key(const Watch &watch, const std::vector<std::optional<std::s
 
 struct Change {
     const char *operation;
-    HeapTuple row; // null for TRUNCATE
+    HeapTuple row; // null for a statement
     TupleDesc description;
 };
 
@@ -496,20 +499,43 @@ void on_update(const TriggerData *data, const Watch &watch, TupleDesc descriptio
     deliver(data, watch, {"UPDATE", after, description});
 }
 
+// False if this transaction has surely not written a row of the table yet. The server counts them
+// for its statistics; where it does not, a row may have been written.
+bool may_have_written(Relation relation) {
+    if (!pgstat_track_counts || relation->pgstat_info == nullptr ||
+        relation->rd_rel->relam != HEAP_TABLE_AM_OID)
+        return true;
+    for (const PgStat_TableXactStatus *level = relation->pgstat_info->trans; level != nullptr;
+         level = level->upper)
+        if (level->tuples_inserted + level->tuples_updated + level->tuples_deleted > 0)
+            return true;
+    return false;
+}
+
+const char *operation_of(TriggerEvent event) {
+    return TRIGGER_FIRED_BY_TRUNCATE(event) ? "TRUNCATE"
+           : TRIGGER_FIRED_BY_UPDATE(event) ? "UPDATE"
+           : TRIGGER_FIRED_BY_INSERT(event) ? "INSERT"
+                                            : "DELETE";
+}
+
+void on_statement(const TriggerData *data, const Watch &watch, TupleDesc description) {
+    if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event) || may_have_written(data->tg_relation))
+        deliver(data, watch, {operation_of(data->tg_event), nullptr, description});
+}
+
 void fire(const TriggerData *data) {
     WatchPointer watch = find_watch(data);
     if (!watch->registered)
         return;
     TupleDesc description = RelationGetDescr(data->tg_relation);
     TriggerEvent event = data->tg_event;
-    if (TRIGGER_FIRED_BY_TRUNCATE(event))
-        deliver(data, *watch, {"TRUNCATE", nullptr, description});
+    if (TRIGGER_FIRED_FOR_STATEMENT(event))
+        on_statement(data, *watch, description);
     else if (TRIGGER_FIRED_BY_UPDATE(event))
         on_update(data, *watch, description);
-    else if (TRIGGER_FIRED_BY_INSERT(event))
-        deliver(data, *watch, {"INSERT", data->tg_trigtuple, description});
     else
-        deliver(data, *watch, {"DELETE", data->tg_trigtuple, description});
+        deliver(data, *watch, {operation_of(event), data->tg_trigtuple, description});
 }
 
 } // namespace
@@ -524,22 +550,23 @@ RTD_FUNCTION(rtd_trigger) {
             throw Error(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
                         "rtd_trigger() was not called by a trigger");
         auto *data = reinterpret_cast<const TriggerData *>(fcinfo->context);
-        bool row_trigger = TRIGGER_FIRED_FOR_ROW(data->tg_event);
-        if (!TRIGGER_FIRED_AFTER(data->tg_event) ||
-            row_trigger == static_cast<bool>(TRIGGER_FIRED_BY_TRUNCATE(data->tg_event)))
+        if (!TRIGGER_FIRED_AFTER(data->tg_event))
             throw Error(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
-                        "rtd_trigger() must be fired AFTER .. FOR EACH ROW, or AFTER TRUNCATE");
+                        "rtd_trigger() must be fired AFTER");
         fire(data);
         return PointerGetDatum(nullptr);
     });
 }
 
 // On the registry's own tables, so that the hub also notices rows that pg_restore or a superuser
-// writes.
+// writes, and backends what they keep of them (topic_cache.h).
 RTD_FUNCTION(rtd_catalog_trigger) {
-    (void)fcinfo;
-    return enter([]() -> Datum {
+    return enter([&]() -> Datum {
         note_catalog_change();
+        if (CALLED_AS_TRIGGER(fcinfo)) {
+            auto *data = reinterpret_cast<const TriggerData *>(fcinfo->context);
+            call([&] { CacheInvalidateRelcache(data->tg_relation); });
+        }
         return PointerGetDatum(nullptr);
     });
 }

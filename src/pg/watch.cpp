@@ -330,11 +330,11 @@ void create_trigger(const Registry &registry, const LockedTable &table, const st
 }
 
 // What the condition of a watch is refused with, and what to do about it.
-void create_row_trigger(const Registry &registry, const LockedTable &table,
-                        const std::string &topic, int16 events,
-                        const std::optional<std::string> &condition) {
+void create_write_trigger(const Registry &registry, const LockedTable &table,
+                          const std::string &topic, int16 events, bool per_row,
+                          const std::optional<std::string> &condition) {
     try {
-        create_trigger(registry, table, topic, trigger_name(topic, ""), events, true, condition);
+        create_trigger(registry, table, topic, trigger_name(topic, ""), events, per_row, condition);
     } catch (const Error &error) {
         if (error.sqlstate() != ERRCODE_INVALID_OBJECT_DEFINITION || !condition)
             throw;
@@ -343,6 +343,13 @@ void create_row_trigger(const Registry &registry, const LockedTable &table,
             "Say which operations it is for: operations => '{INSERT,UPDATE}' for a condition "
             "on NEW, '{UPDATE,DELETE}' on OLD, '{UPDATE}' on both.");
     }
+}
+
+// A statement fires the statement triggers of the table it names, not those of the partitions and
+// children that it writes to; row triggers are fired where the row is.
+bool has_relatives(const LockedTable &table) {
+    return table.get()->rd_rel->relkind != RELKIND_RELATION ||
+           call([&] { return has_superclass(table.oid()); });
 }
 
 // The triggers are found by what they do, not by their names, which may have been changed.
@@ -423,10 +430,15 @@ void watch_table(const Registry &registry, const Arguments &arguments) {
         throw Error(ERRCODE_INVALID_PARAMETER_VALUE, "a condition needs an operation on rows",
                     "TRUNCATE has no rows to which it could apply.");
 
+    bool audit = arguments.boolean(7, false);
+    // "It changed" can be said without looking at a row, and a trigger on rows costs each of them.
+    bool per_row = !topic.is_state || !parameters.empty() || condition || channel || audit ||
+                   has_relatives(table);
+
     purge_dropped_tables(registry);
     drop_triggers(registry, oid, topic.name);
     if (row_events != 0)
-        create_row_trigger(registry, table, topic.name, row_events, condition);
+        create_write_trigger(registry, table, topic.name, row_events, per_row, condition);
     if (truncate)
         create_trigger(registry, table, topic.name, trigger_name(topic.name, "_truncate"),
                        TRIGGER_TYPE_TRUNCATE, false, std::nullopt);
@@ -439,7 +451,7 @@ void watch_table(const Registry &registry, const Arguments &arguments) {
                  " audit = excluded.audit",
                  {oid_value(oid, REGCLASSOID), text_value(topic.name), texts_value(columns),
                   texts_value(parameters), texts_value(operation_names), text_value(condition),
-                  text_value(channel), boolean_value(arguments.boolean(7, false))});
+                  text_value(channel), boolean_value(audit)});
     forget_watches_on(oid);
     note_catalog_change();
 }

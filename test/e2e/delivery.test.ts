@@ -148,6 +148,23 @@ describe('transactions', () => {
         assert.deepEqual([(await client.next()).data, (await client.next()).data], [1, 3]);
     });
 
+    test('a session that has published sees at once what another changes about the topic', async () => {
+        await use.cluster.sql('CREATE ROLE announcer');
+        await createTopic(use.cluster, 'kept-topic');
+        await use.cluster.sql(`SELECT rtd_grant('kept-topic', 'announcer', 'publish')`);
+        const session = await use.cluster.connect();
+        const broadcast = (params: string) => session.query(`SELECT rtd_broadcast('kept-topic', '1', '${params}')`);
+        await session.query('SET ROLE announcer');
+        await session.query('BEGIN ISOLATION LEVEL REPEATABLE READ');
+        await broadcast('{}');
+        await use.cluster.sql(`SELECT rtd_alter_topic('kept-topic', parameters => '{id}')`);
+        await broadcast('{1}');
+        await session.query('COMMIT');
+        await use.cluster.sql(`SELECT rtd_revoke('kept-topic', 'announcer', 'publish')`);
+        await assert.rejects(broadcast('{1}'), /permission denied to publish/);
+        await use.cluster.release(session);
+    });
+
     test('an update that changes nothing makes no event', async () => {
         const client = await watchedTable('unchanged');
         await use.cluster.sql(`INSERT INTO unchanged VALUES (1, 'same')`);
@@ -207,6 +224,69 @@ describe('queries', () => {
             assert.equal(client.messages.length, 2);
         });
     }
+
+    test('a statement that writes no row makes no query', async () => {
+        const client = await subscribe(use.cluster, await stateTopic('no_row', `throttle => '0'`));
+        await client.next();
+        await use.cluster.sql('INSERT INTO no_row VALUES (1)');
+        await client.next();
+        const position = await queriesRun('no_row');
+        await use.cluster.sql('UPDATE no_row SET id = 2 WHERE id = 3');
+        await use.cluster.query('BEGIN; DELETE FROM no_row WHERE id = 3; INSERT INTO no_row SELECT WHERE false; COMMIT');
+        await use.cluster.sql('DELETE FROM no_row');
+        assert.deepEqual((await client.next()).data, []);
+        assert.equal((await queriesRun('no_row')) - position, 1);
+    });
+
+    const writes = {
+        'INSERT .. ON CONFLICT DO UPDATE': `INSERT INTO # VALUES (1) ON CONFLICT (id) DO UPDATE SET note = 'new'`,
+        MERGE: `MERGE INTO # USING (SELECT 1 AS n) AS s ON id = n WHEN MATCHED THEN UPDATE SET note = 'new'`,
+        'a writing WITH': `WITH w AS (UPDATE # SET note = 'new' RETURNING 1) SELECT * FROM w`,
+        'ON DELETE CASCADE': 'DELETE FROM #_parent',
+        TRUNCATE: 'TRUNCATE #',
+    };
+    for (const [index, [name, write]] of Object.entries(writes).entries())
+        test(`${name} is seen by a state topic`, async () => {
+            const table = `written_${index}`;
+            const client = await subscribe(use.cluster, await stateTopic(table));
+            await use.cluster.sql(`
+                CREATE TABLE ${table}_parent (id int PRIMARY KEY);
+                ALTER TABLE ${table} ADD FOREIGN KEY (id) REFERENCES ${table}_parent ON DELETE CASCADE;
+                INSERT INTO ${table}_parent VALUES (1);
+                INSERT INTO ${table} VALUES (1, 'old')`);
+            await client.next(({ data }) => data.length === 1);
+            await use.cluster.sql(write.replace('#', table));
+            const { data } = await client.next();
+            assert.ok(data.length === 0 || data[0].note === 'new', JSON.stringify(data));
+        });
+
+    test('rows written through a parent are seen, and a watched table that gets a parent is reported', async () => {
+        await use.cluster.sql(`
+            CREATE TABLE family (id int PRIMARY KEY) PARTITION BY RANGE (id);
+            CREATE TABLE family_1 PARTITION OF family FOR VALUES FROM (0) TO (10);
+            CREATE TABLE family_2 (id int PRIMARY KEY)`);
+        for (const [topic, table] of [['family-all', 'family'], ['family-first', 'family_1'], ['family-later', 'family_2']]) {
+            await createTopic(use.cluster, topic, `query => 'SELECT count(*)::int AS n FROM ${table}', throttle => '0'`);
+            await use.cluster.sql(`SELECT rtd_watch_table('${table}', '${topic}')`);
+        }
+        const [all, first, later] = [
+            await subscribe(use.cluster, 'family-all'),
+            await subscribe(use.cluster, 'family-first'),
+            await subscribe(use.cluster, 'family-later'),
+        ];
+        const problem = () => use.cluster.value(`SELECT problem FROM rtd_watched_tables WHERE topic = 'family-later'`);
+        await use.cluster.sql('INSERT INTO family VALUES (1)');
+        await all.next(({ data }) => data[0].n === 1);
+        await first.next(({ data }) => data[0].n === 1);
+        assert.equal(await problem(), null);
+        await use.cluster.sql('ALTER TABLE family ATTACH PARTITION family_2 FOR VALUES FROM (10) TO (20)');
+        assert.match(await problem(), /became a partition/);
+        await use.cluster.sql(`SELECT rtd_watch_table('family_2', 'family-later')`);
+        assert.equal(await problem(), null);
+        await use.cluster.sql('INSERT INTO family VALUES (10)');
+        await later.next(({ data }) => data[0].n === 1);
+        await all.next(({ data }) => data[0].n === 2);
+    });
 
     test('clients of one instance share one query and one message', async () => {
         const topic = await stateTopic('shared_state');
