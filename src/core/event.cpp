@@ -4,8 +4,17 @@
 
 namespace rtd {
 
+namespace {
+
+// The kind and the counts before strings and parameters.
+constexpr size_t kFixedBytes = sizeof(EventKind) + 6 * sizeof(uint32_t);
+
+} // namespace
+
 std::string encode(const Event &event) {
     ByteWriter out;
+    out.reserve(kFixedBytes + event.topic.size() + event.origin.size() + event.type.size() +
+                event.source.size() + event.payload.size());
     out.put(event.kind);
     out.put(event.topic);
     out.put(event.params);
