@@ -8,11 +8,14 @@
 // only, so it checks a million events as well as a thousand.
 //
 // Commits overlap because synchronous_commit is on for some and off for others, because commit_delay
-// collects those that wait into one flush, and because that flush then wakes them all at once.
+// collects those that wait into one flush, and because that flush then wakes them all at once. The
+// hub is stopped now and then, so that it finds more in the queue than it takes in one turn.
 
 import { Cluster, ClusterOptions } from './cluster';
 import { createTopic, subscriberCount } from './harness';
+import { pauseHubUntil } from './hub_pauses';
 import { startPgbench } from './pgbench';
+import { Random } from './random';
 import { Stream } from './stream';
 import { Envelope } from './subscriber';
 import { waitFor, within } from './wait';
@@ -165,7 +168,9 @@ export async function measureOrder(
     `;
     const start = Date.now();
     const load = startPgbench(cluster, [script], { clients: sessions, transactions: each, seed });
-    const status = await within('pgbench', load.done, deadlineMs);
+    const done = within('pgbench', load.done, deadlineMs);
+    await pauseHubUntil(cluster, done, new Random(seed), 400);
+    const status = await done;
     if (status !== 0) throw new Error(`pgbench exited with status ${status}: ${load.output()}`);
 
     const cells = await cluster.sql<{ cell: number; n: string }>('SELECT cell, n FROM cell');

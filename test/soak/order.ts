@@ -3,10 +3,10 @@
 import { Cluster } from '../lib/cluster';
 import { numberOptions } from '../lib/options';
 import { measureOrder, orderCluster, orderMistakes } from '../lib/order_load';
+import { newSeed } from '../lib/random';
 
 async function main() {
-    const random = Math.floor(Math.random() * 2 ** 31);
-    const options = numberOptions({ events: 1_000_000, sessions: 24, seed: random });
+    const options = numberOptions({ events: 1_000_000, sessions: 24, seed: newSeed() });
     console.log(`seed ${options.seed}`);
     const cluster = await Cluster.create(orderCluster);
     try {
