@@ -63,6 +63,12 @@ void Router::set_topics(Topics topics) {
     }
 }
 
+void Router::set_resync_interval(int64_t interval_ms) {
+    resync_interval_ms_ = interval_ms;
+    for (auto &[id, instance] : instances_)
+        reschedule(*instance);
+}
+
 // ---- subscriptions ----
 
 std::optional<link::Ended> Router::why_refused(const link::Subscribe &request) {

@@ -27,8 +27,8 @@ struct Ring {
     alignas(8) char bytes[FLEXIBLE_ARRAY_MEMBER];
 };
 
-// One drain copies at most this much, so that the lock is not held for long.
-constexpr uint64_t kMaxDrainBytes = 1 << 16;
+// One piece of a drain, so that the lock is not held for long.
+constexpr uint64_t kBlockBytes = 1 << 16;
 
 Ring *ring = nullptr;
 
@@ -97,55 +97,65 @@ void unlock_event_queue() {
     LWLockRelease(shared->queue_lock);
 }
 
+namespace {
+
+// Copies whole records out as one block under the lock; they are taken apart after it, because
+// allocation may fail and must not do so while the lock is held. Returns the bytes used. 0 with
+// `wanted` set: the next record needs a larger block.
+uint64_t copy_block(std::string &block, uint64_t *wanted, LostEvents *lost, bool *more) {
+    uint64_t used = 0;
+    *wanted = 0;
+    LWLockAcquire(shared->queue_lock, LW_EXCLUSIVE);
+    while (ring->head < ring->tail) {
+        uint64_t start = ring->head;
+        RecordHeader header;
+        copy_out(&header, sizeof header);
+        uint64_t size = sizeof header + header.size;
+        ring->head = start;
+        if (used + size > block.size()) {
+            if (used == 0)
+                *wanted = size;
+            break;
+        }
+        copy_out(block.data() + used, size);
+        used += size;
+    }
+    *more = ring->head < ring->tail;
+    if (!*more) {
+        // Losses are younger than everything that found room.
+        *lost = ring->lost;
+        ring->lost = {};
+        ring->head = ring->tail = 0;
+        pg_atomic_write_u32(&ring->waiting, 0);
+    }
+    LWLockRelease(shared->queue_lock);
+    return used;
+}
+
+} // namespace
+
 DrainedEvents drain_events(std::string &block, bool *more) {
-    // Copied out as one block under the lock, taken apart after it: allocation may fail, and must
-    // not do so while the lock is held.
     DrainedEvents drained;
-    if (block.size() != kMaxDrainBytes) {
-        block.resize(kMaxDrainBytes);
+    if (block.size() != kBlockBytes) {
+        block.resize(kBlockBytes);
         block.shrink_to_fit(); // after a record that was larger
     }
-    uint64_t used = 0;
-    uint64_t wanted = 0; // size of a record that is larger than the block
-
-    do {
-        if (wanted > block.size())
+    // What was there at the beginning is at most a whole ring.
+    *more = true;
+    for (uint64_t taken = 0; *more && taken < ring->capacity;) {
+        uint64_t wanted = 0;
+        uint64_t used = copy_block(block, &wanted, &drained.lost, more);
+        if (wanted > 0)
             block.resize(wanted);
-        wanted = 0;
-        LWLockAcquire(shared->queue_lock, LW_EXCLUSIVE);
-        while (ring->head < ring->tail) {
-            uint64_t start = ring->head;
+        taken += used;
+        for (uint64_t at = 0; at < used;) {
             RecordHeader header;
-            copy_out(&header, sizeof header);
-            uint64_t size = sizeof header + header.size;
-            ring->head = start;
-            if (used + size > block.size()) {
-                if (used == 0)
-                    wanted = size;
-                break;
-            }
-            copy_out(block.data() + used, size);
-            used += size;
+            memcpy(&header, block.data() + at, sizeof header);
+            at += sizeof header;
+            drained.events.push_back({{header.commit_lsn, header.has_commit_record != 0},
+                                      block.substr(at, header.size)});
+            at += header.size;
         }
-        if (wanted == 0) {
-            drained.lost = ring->lost;
-            ring->lost = {};
-        }
-        *more = ring->head < ring->tail;
-        if (!*more) {
-            ring->head = ring->tail = 0;
-            pg_atomic_write_u32(&ring->waiting, 0);
-        }
-        LWLockRelease(shared->queue_lock);
-    } while (wanted > 0);
-
-    for (uint64_t at = 0; at < used;) {
-        RecordHeader header;
-        memcpy(&header, block.data() + at, sizeof header);
-        at += sizeof header;
-        drained.events.push_back(
-            {{header.commit_lsn, header.has_commit_record != 0}, block.substr(at, header.size)});
-        at += header.size;
     }
     return drained;
 }

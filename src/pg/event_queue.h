@@ -50,8 +50,9 @@ void lock_event_queue();
 void append_event(std::string_view bytes, uint64_t topic_key, CommitPosition position);
 void unlock_event_queue();
 
-// Hub: takes what is there, up to a bound in bytes; `more` says if something was left. `buffer` is
-// working space that the caller keeps between calls.
+// Hub: takes everything that was there when the call began, in pieces, so that the lock is never
+// held for long; commit order rests on nothing being left behind. `more` says if something has come
+// since. `buffer` is working space that the caller keeps between calls.
 DrainedEvents drain_events(std::string &buffer, bool *more);
 bool event_queue_is_empty();
 

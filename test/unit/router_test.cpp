@@ -438,6 +438,19 @@ TEST_F(RouterTest, a_topic_without_events_is_synced_after_the_interval) {
     EXPECT_TRUE(host.take_all<link::Message>().empty()) << "compared, and equal";
 }
 
+// A reload used to reach only topics that were subscribed after it.
+TEST_F(RouterTest, a_shorter_resync_interval_holds_for_those_already_subscribed) {
+    add("quiet", TopicKind::state);
+    apply();
+    router.set_resync_interval(300'000);
+    subscribe(1, "quiet");
+    jobs_due();
+    finish(jobs[0].instance, "1", 1);
+    router.set_resync_interval(1000);
+    pass(1000);
+    EXPECT_EQ(jobs_due(), 1u);
+}
+
 TEST_F(RouterTest, dropping_or_altering_a_topic_tells_its_subscribers) {
     add("one", TopicKind::state);
     add("two", TopicKind::state);
