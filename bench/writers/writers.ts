@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { bindir, Cluster } from '../../test/lib/cluster';
+import { bindir, Cluster, processStat } from '../../test/lib/cluster';
 import { waitFor } from '../../test/lib/wait';
 import { commandOptions } from '../../test/lib/options';
 import { Receiver } from '../receiver';
@@ -136,25 +136,29 @@ const median = (values: number[]) => {
 /** One variant's figures of all rounds, to be compared round by round with another's. */
 class Series {
     readonly figures: number[] = [];
+    /** CPU time of the writers' backends: microseconds a transaction, or a row. */
+    readonly cpu: number[] = [];
     readonly remarks: string[] = [];
 
     constructor(readonly name: string) {}
 
-    ratioTo(base: Series) {
-        return median(this.figures.map((figure, round) => figure / base.figures[round]));
+    ratioTo(base: Series, of: 'figures' | 'cpu' = 'figures') {
+        return median(this[of].map((figure, round) => figure / base[of][round]));
     }
 
     print(base: Series, digits: number) {
         const [low, high] = [Math.min(...this.figures), Math.max(...this.figures)];
-        const figures = [median(this.figures), low, high].map((figure) => figure.toFixed(digits).padStart(10));
-        const remarks = [...new Set(this.remarks.filter(Boolean))].join('; ');
-        console.log(`  ${this.name.padEnd(26)}${figures.join('')}${this.ratioTo(base).toFixed(2).padStart(9)}  ${remarks}`);
+        const cells = [median(this.figures), low, high].map((figure) => figure.toFixed(digits));
+        cells.push(this.ratioTo(base).toFixed(2), median(this.cpu).toFixed(2), this.ratioTo(base, 'cpu').toFixed(2));
+        console.log(`  ${this.name.padEnd(27)}${row(cells)}  ${this.remarks.filter(Boolean).join('; ')}`);
     }
 }
 
-function heading(title: string, unit: string) {
+const row = (cells: string[]) => cells.map((cell) => cell.padStart(9)).join('');
+
+function heading(title: string, unit: string, per: string) {
     console.log(`\n${title}`);
-    console.log(`${''.padEnd(28)}${[unit, 'lowest', 'highest'].map((word) => word.padStart(10)).join('')}    ratio`);
+    console.log(`${''.padEnd(29)}${row([unit, 'lowest', 'highest', 'ratio'])}  CPU us/${per}   ratio`);
 }
 
 // ---- measuring ----
@@ -162,6 +166,20 @@ function heading(title: string, unit: string) {
 interface Load {
     tps: number;
     transactions: number;
+    cpu: number;
+}
+
+/** CPU time of the server's processes that have ended, in microseconds. */
+function endedCpu(cluster: Cluster): number {
+    const stat = fs.readFileSync(`/proc/${cluster.postmasterPid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return (Number(fields[13]) + Number(fields[14])) * 10_000; // USER_HZ is 100 on Linux
+}
+
+/** Until pgbench's backends, which outlive it by a moment, have ended. */
+async function backendsEnded(cluster: Cluster) {
+    const left = `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgbench'`;
+    await waitFor(`the end of pgbench's sessions`, async () => Number(await cluster.value(left)) === 0);
 }
 
 /** Runs a pgbench script; the SQL is sent prepared. */
@@ -171,6 +189,7 @@ async function pgbench(cluster: Cluster, script: string, clients: number, second
     const threads = Math.min(clients, 2);
     const args = ['--no-vacuum', '--protocol=prepared', `--client=${clients}`, `--jobs=${threads}`, `--time=${seconds}`];
     const place = ['--host', cluster.dir, '--port', '5432', '--username', 'postgres', cluster.database];
+    const cpuBefore = endedCpu(cluster);
     const child = spawn(path.join(bindir, 'pgbench'), [...args, '--file', file, ...place]);
     let output = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
@@ -178,7 +197,9 @@ async function pgbench(cluster: Cluster, script: string, clients: number, second
     const tps = output.match(/^tps = ([\d.]+)/m);
     const transactions = output.match(/actually processed: (\d+)/);
     if (status !== 0 || !tps || !transactions) throw new Error(`pgbench ended with ${status}:\n${output}`);
-    return { tps: Number(tps[1]), transactions: Number(transactions[1]) };
+    await backendsEnded(cluster);
+    const cpu = (endedCpu(cluster) - cpuBefore) / Number(transactions[1]);
+    return { tps: Number(tps[1]), transactions: Number(transactions[1]), cpu };
 }
 
 /** What the audience got, once no more comes. */
@@ -203,12 +224,13 @@ async function settle(audience: Audience, expected?: number): Promise<string> {
 async function measure(
     cluster: Cluster,
     listening: ((cluster: Cluster) => Promise<Audience>) | undefined,
-    load: () => Promise<{ figure: number; messages?: number }>,
+    load: () => Promise<{ figure: number; cpu: number; messages?: number }>,
     series: Series,
 ) {
     const audience = await listening?.(cluster);
-    const { figure, messages } = await load();
+    const { figure, cpu, messages } = await load();
     series.figures.push(figure);
+    series.cpu.push(cpu);
     if (audience) series.remarks.push(await settle(audience, messages));
     await audience?.close();
 }
@@ -224,12 +246,12 @@ async function measureUpdates(cluster: Cluster) {
         for (let round = 0; round < options.rounds; round++)
             for (const [i, { table, listen, messages }] of variants.entries()) {
                 const load = async () => {
-                    const { tps, transactions } = await pgbench(cluster, script(table), clients, options.seconds);
-                    return { figure: tps, messages: messages === 'every row' ? transactions : undefined };
+                    const { tps, transactions, cpu } = await pgbench(cluster, script(table), clients, options.seconds);
+                    return { figure: tps, cpu, messages: messages === 'every row' ? transactions : undefined };
                 };
                 await measure(cluster, listen && (() => listen(cluster, `update${table}`)), load, all[i]);
             }
-        heading(`UPDATE of one row by primary key, ${clients} clients`, 'tps');
+        heading(`UPDATE of one row by primary key, ${clients} clients`, 'tps', 'tx');
         for (const series of all) series.print(all[0], 0);
         console.log(`  rtd state, 1 subscriber / pg_notify: ${all[2].ratioTo(all[4]).toFixed(2)}`);
     }
@@ -238,21 +260,24 @@ async function measureUpdates(cluster: Cluster) {
 async function measureBulk(cluster: Cluster) {
     await createTables(cluster, 'bulk', options.rows);
     const writer = await cluster.connect();
+    const pid = (writer as any).processID as number;
     const all = variants.map((variant) => new Series(variant.name));
     for (let round = 0; round < options.rounds; round++)
         for (const [i, { table, listen, messages }] of variants.entries()) {
             await writer.query(`VACUUM bulk${table}`);
             await writer.query('CHECKPOINT');
             const load = async () => {
+                const cpuBefore = processStat(pid)!.cpuMs;
                 const begin = process.hrtime.bigint();
                 await writer.query(`UPDATE bulk${table} SET n = n + 1`);
                 const figure = Number(process.hrtime.bigint() - begin) / 1e9;
-                return { figure, messages: messages === 'every row' ? options.rows : undefined };
+                const cpu = ((processStat(pid)!.cpuMs - cpuBefore) * 1000) / options.rows;
+                return { figure, cpu, messages: messages === 'every row' ? options.rows : undefined };
             };
             await measure(cluster, listen && (() => listen(cluster, `bulk${table}`)), load, all[i]);
         }
     await cluster.release(writer);
-    heading(`UPDATE of ${options.rows} rows in one statement`, 'seconds');
+    heading(`UPDATE of ${options.rows} rows in one statement`, 'seconds', 'row');
     for (const series of all) series.print(all[0], 2);
 }
 
@@ -270,12 +295,12 @@ async function measureBroadcasts(cluster: Cluster) {
     for (let round = 0; round < options.rounds; round++)
         for (const [i, { sql, listening }] of contenders.entries()) {
             const load = async () => {
-                const { tps, transactions } = await pgbench(cluster, `${sql};\n`, 8, options.seconds);
-                return { figure: tps, messages: transactions };
+                const { tps, transactions, cpu } = await pgbench(cluster, `${sql};\n`, 8, options.seconds);
+                return { figure: tps, cpu, messages: transactions };
             };
             await measure(cluster, listening, load, all[i]);
         }
-    heading('One message a transaction, 8 clients', 'tps');
+    heading('One message a transaction, 8 clients', 'tps', 'tx');
     for (const series of all) series.print(all[0], 0);
     console.log(`  rtd_broadcast / pg_notify: ${all[1].ratioTo(all[2]).toFixed(2)}`);
 }

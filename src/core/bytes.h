@@ -17,9 +17,14 @@ namespace rtd {
 
 class ByteWriter {
   public:
+    // Room for this many bytes, for a writer that is used often: one allocation instead of several.
+    void reserve(size_t size) { bytes_.reserve(size); }
+
     template <std::unsigned_integral T> void put(T value) {
+        char raw[sizeof(T)];
         for (size_t i = 0; i < sizeof(T); i++)
-            bytes_.push_back(static_cast<char>(static_cast<uint64_t>(value) >> (8 * i)));
+            raw[i] = static_cast<char>(static_cast<uint64_t>(value) >> (8 * i));
+        bytes_.append(raw, sizeof raw);
     }
     void put(int64_t value) { put(static_cast<uint64_t>(value)); }
     void put(bool value) { put(static_cast<uint8_t>(value)); }

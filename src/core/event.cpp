@@ -4,6 +4,13 @@
 
 namespace rtd {
 
+namespace {
+
+// The kind and the counts before strings and parameters.
+constexpr size_t kFixedBytes = sizeof(EventKind) + 6 * sizeof(uint32_t);
+
+} // namespace
+
 template <class IO> void fields(IO &io, Event &event) {
     io.choice(event.kind, EventKind::probe);
     io(event.topic);
@@ -15,7 +22,8 @@ template <class IO> void fields(IO &io, Event &event) {
 }
 
 std::string encode(const Event &event) {
-    return encode_fields(event);
+    return encode_fields(event, kFixedBytes + event.topic.size() + event.origin.size() +
+                                    event.type.size() + event.source.size() + event.payload.size());
 }
 
 Result<Event> decode_event(std::string_view bytes) {

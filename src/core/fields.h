@@ -16,6 +16,8 @@ namespace rtd {
 
 class FieldWriter {
   public:
+    explicit FieldWriter(size_t expected_bytes = 0) { out_.reserve(expected_bytes); }
+
     template <class T> void operator()(T &value) { out_.put(value); }
     template <class E> void choice(E &value, E) { out_.put(value); }
     template <class T> void list(std::vector<T> &values) {
@@ -53,8 +55,9 @@ template <class T> void write(FieldWriter &writer, const T &value) {
     fields(writer, const_cast<T &>(value)); // a writer only reads it
 }
 
-template <class T> std::string encode_fields(const T &value) {
-    FieldWriter writer;
+// `expected_bytes` spares the result from growing piece by piece.
+template <class T> std::string encode_fields(const T &value, size_t expected_bytes = 0) {
+    FieldWriter writer(expected_bytes);
     write(writer, value);
     return writer.take();
 }

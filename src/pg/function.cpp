@@ -143,9 +143,11 @@ std::string converted_to_utf8(std::string text, int encoding) {
 std::string to_utf8(const char *text) {
     int encoding = GetDatabaseEncoding();
     std::string copy = text;
+    if (encoding == PG_UTF8)
+        return copy;
     bool ascii = std::all_of(copy.begin(), copy.end(),
                              [](char c) { return static_cast<unsigned char>(c) < 0x80; });
-    if (encoding == PG_UTF8 || ascii)
+    if (ascii)
         return copy;
     return encoding == PG_SQL_ASCII ? without_invalid_utf8(copy)
                                     : converted_to_utf8(std::move(copy), encoding);

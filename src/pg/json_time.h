@@ -11,14 +11,28 @@ extern "C" {
 
 namespace rtd::pg {
 
+// Digits by hand: a payload is built for every row, and snprintf() was a tenth of its cost.
+inline void append_digits(StringInfo json, char before, int number, int width) {
+    char text[8];
+    for (int i = width; i > 0; i--, number /= 10)
+        text[i] = static_cast<char>('0' + number % 10);
+    text[0] = before;
+    appendBinaryStringInfo(json, text, width + 1);
+}
+
 inline void append_json_timestamp(StringInfo json, TimestampTz now) {
     pg_tm time;
     fsec_t microseconds;
     if (timestamp2tm(now, nullptr, &time, &microseconds, nullptr, nullptr) != 0)
         elog(ERROR, "timestamp out of range");
-    appendStringInfo(json, "\"%04d-%02d-%02dT%02d:%02d:%02d.%06d+00:00\"", time.tm_year,
-                     time.tm_mon, time.tm_mday, time.tm_hour, time.tm_min, time.tm_sec,
-                     static_cast<int>(microseconds));
+    append_digits(json, '"', time.tm_year, 4);
+    append_digits(json, '-', time.tm_mon, 2);
+    append_digits(json, '-', time.tm_mday, 2);
+    append_digits(json, 'T', time.tm_hour, 2);
+    append_digits(json, ':', time.tm_min, 2);
+    append_digits(json, ':', time.tm_sec, 2);
+    append_digits(json, '.', microseconds, 6);
+    appendStringInfoString(json, "+00:00\"");
 }
 
 } // namespace rtd::pg

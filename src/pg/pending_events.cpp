@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/json_text.h"
 #include "pg/announcements.h"
 #include "pg/boundary.h"
 #include "pg/event_queue.h"
@@ -24,11 +25,12 @@ namespace {
 
 struct Pending {
     int level; // nesting level of the subtransaction that made it
-    Delivery delivery;
-    uint64_t interest_key;
-    uint64_t topic_key;
-    bool may_be_known; // a state change that the mark of its interest key covers
-    std::string bytes; // encoded event; empty: the catalog changed
+    Delivery delivery = Delivery::always;
+    uint64_t interest_key = 0;
+    uint64_t topic_key = 0;
+    bool says_lost = false;    // stands for events that are not kept
+    bool may_be_known = false; // a state change that the mark of its interest key covers
+    std::string bytes = {};    // encoded event; empty: the catalog changed
 };
 
 // How much of one topic the transaction holds back.
@@ -43,6 +45,7 @@ struct Transaction {
     std::vector<Pending> events;                 // levels never fall from front to back
     std::unordered_map<uint64_t, int> collapsed; // key of collapse_pending() to its level
     std::unordered_map<uint64_t, Tally> tallies; // by topic
+    bool has_collapsed = false;                  // some topic has, though perhaps rolled back
 };
 
 Transaction *transaction = nullptr;
@@ -96,18 +99,31 @@ bool covers_interest(const Event &event) {
     return known == 0 || known == std::ssize(event.params);
 }
 
-void push(const Event &event, Delivery delivery, uint64_t topic) {
+void push(const Event &event, Delivery delivery, uint64_t topic, std::string bytes) {
     Transaction &pending = current();
-    pending.events.push_back({GetCurrentTransactionNestLevel(), delivery, interest_key(event),
-                              topic, delivery == Delivery::state_change && covers_interest(event),
-                              encode(event)});
+    pending.events.push_back(
+        {.level = GetCurrentTransactionNestLevel(),
+         .delivery = delivery,
+         .interest_key = interest_key(event),
+         .topic_key = topic,
+         .says_lost = event.kind == EventKind::lost,
+         .may_be_known = delivery == Delivery::state_change && covers_interest(event),
+         .bytes = std::move(bytes)});
     Tally &tally = pending.tallies[topic];
     tally.events++;
     tally.bytes += pending.events.back().bytes.size();
 }
 
+void push_lost(const std::string &topic_name, uint64_t topic, const char *reason) {
+    Event lost;
+    lost.kind = EventKind::lost;
+    lost.topic = topic_name;
+    lost.payload = "{\"reason\": " + json_quote(reason) + "}";
+    push(lost, Delivery::if_subscribed, topic, encode(lost));
+}
+
 // The topic's events of this subtransaction give way to one that says that they are lost. Those of
-// its parents stay, and are as many as the bound at most.
+// its parents, as many as the bound at most, are kept for the case that this one is rolled back.
 void collapse_topic(const std::string &name, uint64_t topic) {
     int level = GetCurrentTransactionNestLevel();
     std::erase_if(transaction->events, [=](const Pending &event) {
@@ -116,13 +132,17 @@ void collapse_topic(const std::string &name, uint64_t topic) {
             untally(event);
         return goes;
     });
-    Event lost;
-    lost.kind = EventKind::lost;
-    lost.topic = name;
-    lost.payload =
-        R"({"reason": "a transaction made more events than rtd.max_transaction_events"})";
-    push(lost, Delivery::if_subscribed, topic);
+    push_lost(name, topic, "a transaction made more events than rtd.max_transaction_events");
     transaction->tallies[topic].collapsed_level = level;
+    transaction->has_collapsed = true;
+}
+
+// Its topic collapsed after it was made.
+bool is_superseded(const Pending &event) {
+    if (!transaction->has_collapsed || event.says_lost)
+        return false;
+    auto tally = transaction->tallies.find(event.topic_key);
+    return tally != transaction->tallies.end() && tally->second.collapsed_level > 0;
 }
 
 bool is_wanted(const Pending &event) {
@@ -159,7 +179,7 @@ void publish() {
         if (event.bytes.empty()) {
             catalog_changed = true;
             pg_atomic_fetch_add_u64(&shared->catalog_generation, 1);
-        } else if (is_wanted(event)) {
+        } else if (!is_superseded(event) && is_wanted(event)) {
             if (!locked) {
                 lock_event_queue();
                 position = commit_position();
@@ -270,10 +290,14 @@ void add_pending(const Event &event, Delivery delivery) {
         return;
     // More bytes than the queue has room for would be lost anyway, only later.
     uint64_t most_bytes = static_cast<uint64_t>(queue_kilobytes) * 1024;
-    if (tally.events >= static_cast<uint64_t>(max_transaction_events) || tally.bytes > most_bytes)
+    std::string bytes = encode(event);
+    if (bytes.size() > most_bytes)
+        push_lost(event.topic, topic, "an event was larger than rtd.queue_size");
+    else if (tally.events >= static_cast<uint64_t>(max_transaction_events) ||
+             tally.bytes > most_bytes)
         collapse_topic(event.topic, topic);
     else
-        push(event, delivery, topic);
+        push(event, delivery, topic, std::move(bytes));
 }
 
 bool collapse_pending(uint64_t key) {
@@ -292,8 +316,7 @@ void publish_now(const Event &event, Delivery delivery) {
 
 void note_catalog_change() {
     if (shared != nullptr)
-        current().events.push_back(
-            {GetCurrentTransactionNestLevel(), Delivery::always, 0, 0, false, {}});
+        current().events.push_back({.level = GetCurrentTransactionNestLevel()});
 }
 
 } // namespace rtd::pg

@@ -355,7 +355,9 @@ const char *build_payload(const Watch &watch, const char *operation, HeapTuple r
     return call([&] {
         StringInfoData json;
         initStringInfo(&json);
-        appendStringInfo(&json, "{\"operation\": \"%s\"", operation);
+        appendStringInfoString(&json, "{\"operation\": \"");
+        appendStringInfoString(&json, operation);
+        appendStringInfoChar(&json, '"');
         if (content != Content::operation)
             append_columns(&json, watch, row, description, content == Content::key);
         appendStringInfoString(&json, ", \"timestamp\": ");

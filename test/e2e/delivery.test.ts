@@ -553,6 +553,8 @@ describe('what goes wrong in one place hurts nobody else', () => {
 
 test('the log tells of every event, broadcast and client, at the level that was asked for', async () => {
     const topic = await stateTopic('logged');
+    // Without a channel a plain state topic is watched by the statement, which knows no key.
+    await use.cluster.sql(`SELECT rtd_watch_table('logged', channel => 'logged_changed')`);
     await use.cluster.reload({ 'rtd.event_log_level': 'log' });
     await createTopic(use.cluster, 'unheard'); // retained, so its events reach the hub
     await waitFor('the setting to be in force', async () => {
