@@ -234,20 +234,19 @@ describe('a transaction with more events of a topic than rtd.max_transaction_eve
             SAVEPOINT a; ${fill('brought_back', 1001, 3000)}; ROLLBACK TO a;
             INSERT INTO brought_back VALUES (501); COMMIT`);
         assert.deepEqual(ids(await messagesUntilNow(roomy, client, 'brought-back')), range(1, 501));
-        // And collapses when it exceeds the bound again, in a savepoint that stays. What was made outside
-        // of it, and so could have come back once more, comes before the gap.
+        // And collapses when it exceeds the bound again, in a savepoint that stays.
         await roomy.query(`
             BEGIN; ${fill('brought_back', 10_001, 10_500)};
             SAVEPOINT a; ${fill('brought_back', 11_001, 13_000)}; ROLLBACK TO a;
             SAVEPOINT b; ${fill('brought_back', 11_001, 11_501)}; RELEASE b; COMMIT`);
-        assert.deepEqual(ids(await messagesUntilNow(roomy, client, 'brought-back')), [...range(10_001, 10_500), 'gap']);
+        assert.deepEqual(ids(await messagesUntilNow(roomy, client, 'brought-back')), ['gap']);
     });
 
     test('counts what released savepoints made, each below the bound', async () => {
         const client = await watchedTable(roomy, 'summed_up');
         await roomy.query(`
             BEGIN; SAVEPOINT a; ${fill('summed_up', 1, 600)}; RELEASE a; SAVEPOINT b; ${fill('summed_up', 601, 1200)}; RELEASE b; COMMIT`);
-        assert.deepEqual(ids(await messagesUntilNow(roomy, client, 'summed-up')), [...range(1, 600), 'gap']);
+        assert.deepEqual(ids(await messagesUntilNow(roomy, client, 'summed-up')), ['gap']);
         // The second one goes: the first is below the bound again.
         await roomy.query(`
             BEGIN; SAVEPOINT a; ${fill('summed_up', 2001, 2600)}; RELEASE a;

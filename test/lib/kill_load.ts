@@ -204,6 +204,7 @@ export async function runKills(
             await waitFor('some commits', () => load.every((writer) => writer.commits > 2));
             await pause(random.between(0, 300)); // not for a condition: anywhere in the load
 
+            say(`${round}: ${name}`);
             const start = Date.now();
             await kinds[name](cluster, random);
             await cluster.ready(60_000);
@@ -219,7 +220,7 @@ export async function runKills(
                 figures.commits += writer.commits;
                 figures.writesFailed += writer.failures;
             }
-            say(`${round}: ${name}: ready after ${readyMs} ms, all clients current ${currentMs} ms after the last write`);
+            say(`    ready after ${readyMs} ms, all clients current ${currentMs} ms after the last write`);
         }
         figures.messages = [...states.map((client) => client.messages), ...copies.map((copy) => copy.events)].reduce((a, b) => a + b);
         figures.reconnects = [...states, ...copies].reduce((sum, client) => sum + client.connects - 1, 0);

@@ -52,6 +52,11 @@ export class Stream {
         if (this.broken) throw this.broken;
     }
 
+    /** Reads nothing more. */
+    pause() {
+        this.socket.pause();
+    }
+
     close() {
         this.socket.terminate();
     }
