@@ -277,8 +277,7 @@ void HubLoop::drain_queue(Now now) {
     DrainedEvents drained = drain_events(drain_buffer_, &more_events_);
     for (QueuedEvent &queued : drained.events)
         order_.add(queued.position, std::move(queued.bytes));
-    // What is left in the queue may belong before what was taken, so it is taken first.
-    while (std::optional<std::string> bytes = more_events_ ? std::nullopt : order_.next(bound)) {
+    while (std::optional<std::string> bytes = order_.next(bound)) {
         Result<Event> event = decode_event(*bytes);
         if (!event)
             throw Error(ERRCODE_INTERNAL_ERROR, event.error());
