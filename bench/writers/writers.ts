@@ -183,10 +183,9 @@ function endedCpu(cluster: Cluster): number {
     return (Number(fields[13]) + Number(fields[14])) * 10_000; // USER_HZ is 100 on Linux
 }
 
-/** Until pgbench's backends, which outlive it by a moment, have ended. */
-async function backendsEnded(cluster: Cluster) {
-    const left = `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgbench'`;
-    await waitFor(`the end of pgbench's sessions`, async () => Number(await cluster.value(left)) === 0);
+/** The server's processes, those included that have ended and wait to be reaped: only then they count. */
+function serverProcesses({ postmasterPid }: Cluster): string[] {
+    return fs.readFileSync(`/proc/${postmasterPid}/task/${postmasterPid}/children`, 'utf8').split(' ').filter(Boolean);
 }
 
 /** Runs a pgbench script; the SQL is sent prepared. */
@@ -196,6 +195,7 @@ async function pgbench(cluster: Cluster, script: string, clients: number, second
     const threads = Math.min(clients, 2);
     const args = ['--no-vacuum', '--protocol=prepared', `--client=${clients}`, `--jobs=${threads}`, `--time=${seconds}`];
     const place = ['--host', cluster.dir, '--port', '5432', '--username', 'postgres', cluster.database];
+    const others = new Set(serverProcesses(cluster));
     const cpuBefore = endedCpu(cluster);
     const child = spawn(path.join(bindir, 'pgbench'), [...args, '--file', file, ...place]);
     let output = '';
@@ -204,7 +204,7 @@ async function pgbench(cluster: Cluster, script: string, clients: number, second
     const tps = output.match(/^tps = ([\d.]+)/m);
     const transactions = output.match(/actually processed: (\d+)/);
     if (status !== 0 || !tps || !transactions) throw new Error(`pgbench ended with ${status}:\n${output}`);
-    await backendsEnded(cluster);
+    await waitFor('the end of its backends', () => serverProcesses(cluster).every((pid) => others.has(pid)));
     const cpu = (endedCpu(cluster) - cpuBefore) / Number(transactions[1]);
     return { tps: Number(tps[1]), transactions: Number(transactions[1]), cpu };
 }
