@@ -111,9 +111,9 @@ void HubLoop::turn() {
     }
     Now now = read_clock();
     reload_catalog_if_changed(now);
+    drain_notifications(now); // one may still come when nothing is LISTENed to any more
     if (serving()) {
         drain_queue(now);
-        drain_notifications(now);
         tend_gateway(now);
         tend_queries(now);
         tend_retained(now);
@@ -263,6 +263,8 @@ void HubLoop::stop_serving() {
     router_.forget_subscriptions();
     pool_.stop();
     storing_.reset();
+    order_ = {};
+    more_events_ = false;
     listener_.listen({});
     catalog_ = {};
 }
