@@ -8,7 +8,9 @@ namespace rtd::net {
 
 namespace {
 
-constexpr int kFramesPerWakeUp = 4; // then let the other sessions have their turn
+// Then the other sessions have their turn. In bytes: many small frames wait behind one read of the
+// link, and a client that gets only a few of them each turn falls behind for good.
+constexpr size_t kBytesPerWakeUp = 256 * 1024;
 constexpr int kCloseTimeoutSeconds = 5;
 
 // What a client says goes to the server's log, where it must not make lines of its own.
@@ -46,9 +48,10 @@ bool Session::deliver(const SendQueue::MessagePtr &message, uint64_t max_waiting
 }
 
 void Session::on_writable() {
-    for (int i = 0; i < kFramesPerWakeUp && !queue_.empty(); i++) {
+    for (size_t written = 0; written < kBytesPerWakeUp && !queue_.empty();) {
         if (!can_write() || lws_partial_buffered(wsi_))
             break;
+        written += queue_.front().size();
         if (!write(queue_.front()))
             return; // and the queue is gone
         queue_.pop();
