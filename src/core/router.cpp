@@ -232,6 +232,9 @@ void Router::change(Instance &instance, const Event &event, Now now) {
     if (host_.logs_events())
         instance.last_payload = event.payload;
     instance.coalescer.changed(now.steady_ms, Cause::event);
+    // Quiet can only be told by hearing of every change.
+    if (instance.topic->debounce_ms > 0)
+        host_.clear_changed(instance.key, topic_key(instance.topic->name));
     reschedule(instance);
 }
 

@@ -64,7 +64,8 @@ class RouterHost {
     // Counts a subscriber of instance and topic where backends see it. False: no room.
     virtual bool add_interest(uint64_t instance_key, uint64_t topic_key) = 0;
     virtual void remove_interest(uint64_t instance_key, uint64_t topic_key) = 0;
-    // A query of the instance is about to start: changes from here on are news again.
+    // Changes from here on are news again: a query of the instance is about to start, or every
+    // change matters.
     virtual void clear_changed(uint64_t instance_key, uint64_t topic_key) = 0;
     // The stored message of an instance of a retained topic, or nullopt.
     virtual std::optional<std::string> load_retained(const std::string &topic,

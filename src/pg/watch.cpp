@@ -182,7 +182,8 @@ TextList checked_columns(const LockedTable &table, const Topic &topic,
         if (entries.empty() && !topic.is_state)
             throw Error(ERRCODE_INVALID_TABLE_DEFINITION,
                         "table " + quoted(table.name()) + " has no primary key",
-                        "An event carries the primary key unless columns says what it carries.",
+                        "An event carries the primary key unless columns says what it carries; a "
+                        "deferrable one does not count.",
                         "Name the columns: columns => '{...}'. The first one is the key.");
     }
     std::vector<ColumnEntry> columns;

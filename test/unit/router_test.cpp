@@ -178,6 +178,19 @@ TEST_F(RouterTest, changes_are_news_again_before_a_query_starts) {
               (std::vector<uint64_t>{instance_key("status", {"7"}), topic_key("status")}));
 }
 
+// Otherwise the first change of a burst would be the last one that a debounced topic hears of.
+TEST_F(RouterTest, a_debounced_topic_wants_to_hear_of_every_change) {
+    add("typed", TopicKind::state).debounce_ms = 50;
+    apply();
+    subscribe(1, "typed");
+    pass(50);
+    jobs_due();
+    finish(jobs[0].instance, "1", 1);
+    host.cleared.clear();
+    change("typed");
+    EXPECT_FALSE(host.cleared.empty());
+}
+
 TEST_F(RouterTest, without_a_subscriber_no_query_runs) {
     add("list", TopicKind::state);
     apply();
