@@ -13,8 +13,9 @@ const options = numberOptions({ seconds: 20, clients: 100, rate: 100, rounds: 2,
 
 // With --awake 1 the clients never sleep. Those of a browser are on other machines; here the server's
 // send() also wakes their process, once a message, and on few cores that is most of what it costs.
-const stayAwake = () => void setImmediate(stayAwake);
-if (options.awake) stayAwake();
+let measuring = options.awake !== 0;
+const stayAwake = () => void (measuring && setImmediate(stayAwake));
+stayAwake();
 const warmupSeconds = 2;
 const rows = 40;
 
@@ -216,6 +217,7 @@ async function main() {
         console.log(`bytes a message: rtd ${mine.messageBytes.toFixed(0)}, node ${other.messageBytes.toFixed(0)}; ` +
             `commits/s reached: rtd ${mine.achievedRate.toFixed(1)}, node ${other.achievedRate.toFixed(1)}`);
     } finally {
+        measuring = false;
         peerProcess?.kill();
         await cluster.destroy();
     }
