@@ -298,9 +298,9 @@ bool row_changed(HeapTuple before, HeapTuple after, TupleDesc description) {
                reinterpret_cast<char *>(new_header) + SizeofHeapTupleHeader,
                before->t_len - SizeofHeapTupleHeader) == 0)
         return false;
-    for (AttrNumber number = 1; number <= description->natts; number++)
-        if (!TupleDescAttr(description, number - 1)->attisdropped &&
-            attribute_changed(number, before, after, description))
+    for (int i = 0; i < description->natts; i++)
+        if (!TupleDescAttr(description, i)->attisdropped &&
+            attribute_changed(static_cast<AttrNumber>(i + 1), before, after, description))
             return true;
     return false;
 }
