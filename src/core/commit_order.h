@@ -49,7 +49,6 @@ class CommitOrder {
     }
 
     bool empty() const { return held_.empty(); }
-    size_t size() const { return held_.size(); }
     // Position of the first one that waits. Only if not empty().
     uint64_t first_lsn() const { return held_.top().position.lsn; }
 

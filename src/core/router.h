@@ -83,7 +83,6 @@ class Router {
     // Replaces the topics. Subscriptions to topics that are gone, altered or no longer granted end.
     void set_topics(Topics topics);
     void set_resync_interval(int64_t interval_ms);
-    const Topics &topics() const { return topics_; }
 
     void subscribe(const link::Subscribe &request, Now now);
     void unsubscribe(uint64_t subscription);

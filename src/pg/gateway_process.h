@@ -21,7 +21,6 @@ class GatewayProcess {
     ~GatewayProcess() { kill_and_reap(); }
 
     bool is_running() const { return pid_ > 0; }
-    pid_t pid() const { return pid_; }
     int socket() const { return socket_; } // -1 while not running
     bool wants_write() const { return sent_ < outgoing_.size(); }
     // Rises with every start, so that the hub knows when `socket` is another one.

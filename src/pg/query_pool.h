@@ -25,7 +25,6 @@ class QueryPool {
     explicit QueryPool(int size) : workers_(static_cast<size_t>(size)) {}
     ~QueryPool() { stop(); }
 
-    size_t size() const { return workers_.size(); }
     // How many jobs of one topic may run at a time, so that a slow one leaves room for others.
     size_t most_per_topic() const { return std::max<size_t>(1, workers_.size() - 1); }
 
