@@ -7,17 +7,21 @@
 
 CREATE TABLE rtd_topic (
     name text PRIMARY KEY,
-    kind text NOT NULL CHECK (kind IN ('event', 'state')),
+    kind text NOT NULL CHECK (kind IN ('event', 'state', 'keyed')),
     owner regrole NOT NULL,
     query text CHECK ((query IS NULL) = (kind = 'event')),
+    key text[] CHECK ((key IS NULL) = (kind <> 'keyed')),
     search_path text NOT NULL,
     parameters text[] NOT NULL DEFAULT '{}',
     type text NOT NULL,
+    security text NOT NULL DEFAULT 'definer' CHECK (security IN ('definer', 'invoker')),
     throttle interval NOT NULL,
     debounce interval NOT NULL,
     refresh interval,
+    significant regprocedure,
     retain boolean NOT NULL,
     history integer NOT NULL,
+    durable boolean NOT NULL DEFAULT false,
     version bigint NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT now()
 );

@@ -66,11 +66,15 @@ std::string to_json(const Envelope &envelope) {
         out += json_quote((*envelope.params)[i]);
     }
     out += "],\"id\":\"";
-    out += std::to_string(envelope.epoch) + '-' + std::to_string(envelope.sequence);
+    out += envelope.id;
     out += "\",\"kind\":";
     out += json_quote(envelope.kind);
     out += '}';
     return out;
+}
+
+std::string message_id(uint64_t epoch, uint64_t sequence) {
+    return std::to_string(epoch) + '-' + std::to_string(sequence);
 }
 
 std::string json_member(std::string_view object, const char *name) {

@@ -16,12 +16,13 @@ struct Envelope {
     std::string_view source = {};
     std::string_view topic = {};
     const std::vector<std::string> *params = nullptr;
-    uint64_t epoch = 0;
-    uint64_t sequence = 0;
+    std::string_view id = {};
     std::string_view kind = {};
 };
 
 std::string to_json(const Envelope &envelope);
+
+std::string message_id(uint64_t epoch, uint64_t sequence);
 
 // 2026-11-21T05:14:40.123456+00:00
 std::string iso_timestamp(int64_t wall_us);

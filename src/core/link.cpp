@@ -24,8 +24,9 @@ template <class IO> void fields(IO &io, Settings &f) {
 template <class IO> void fields(IO &io, Subscribed &f) {
     io(f.subscription);
     io(f.instance);
-    io.choice(f.kind, TopicKind::state);
+    io.choice(f.kind, TopicKind::keyed);
     io(f.awaits_first);
+    io(f.recovered);
 }
 template <class IO> void fields(IO &io, Ended &f) {
     io(f.subscription);
@@ -36,6 +37,12 @@ template <class IO> void fields(IO &io, Message &f) {
     io(f.instance);
     io.choice(f.audience, Audience::live);
     io(f.body);
+    io(f.id);
+}
+template <class IO> void fields(IO &io, Replayed &f) {
+    io(f.subscription);
+    io(f.body);
+    io(f.id);
 }
 template <class IO> void fields(IO &io, Probed &f) {
     io(f.probe);
@@ -73,6 +80,7 @@ template <class IO> void fields(IO &io, Subscribe &f) {
     io(f.client);
     io(f.topic);
     io(f.params);
+    io(f.since);
 }
 template <class IO> void fields(IO &io, Unsubscribe &f) {
     io(f.subscription);

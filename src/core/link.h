@@ -7,6 +7,8 @@
 //
 // First messages: a subscription whose Subscribed says `awaits_first` gets nothing until a Message
 // for the audience `waiting` of its instance comes; from then on it belongs to the audience `live`.
+// A subscription that resumes is live at once, and gets what it missed in Replayed frames, which
+// come before the next Message.
 #pragma once
 #include "core/close_code.h"
 #include "core/fence.h"
@@ -21,11 +23,11 @@
 
 namespace rtd::link {
 
-inline constexpr uint32_t kVersion = 1;
+inline constexpr uint32_t kVersion = 2;
 // Largest frame: the largest message plus its envelope and frame fields, with room to spare.
 inline constexpr uint32_t kMaxFrameBytes = 1u << 30;
 
-enum class TopicKind : uint8_t { event, state };
+enum class TopicKind : uint8_t { event, state, keyed };
 enum class Audience : uint8_t { waiting, live };
 
 // ---- hub to gateway ----
@@ -47,6 +49,7 @@ struct Subscribed { // answers Subscribe
     uint64_t instance = 0;
     TopicKind kind = TopicKind::event;
     bool awaits_first = false;
+    bool recovered = false; // it resumes: everything since the id it named follows
 };
 
 struct Ended { // refuses a Subscribe, or ends a subscription later
@@ -59,6 +62,13 @@ struct Message {
     uint64_t instance = 0;
     Audience audience = Audience::live;
     std::string body; // the whole envelope as JSON text
+    std::string id;   // the one in the body
+};
+
+struct Replayed { // a message that one subscription missed
+    uint64_t subscription = 0;
+    std::string body;
+    std::string id;
 };
 
 struct Probed { // answers Probe: an event really travelled through queue, LISTEN and link
@@ -106,6 +116,7 @@ struct Subscribe {
     uint64_t client = 0;
     std::string topic;
     std::vector<std::string> params;
+    std::string since; // id of the last message the client has; empty: none
 };
 
 struct Unsubscribe {
@@ -124,7 +135,8 @@ struct Note { // a line for the server's log that has no frame of its own
     std::string text;
 };
 
-using HubFrame = std::variant<Settings, Subscribed, Ended, Message, Probed, Ping, Shutdown>;
+using HubFrame =
+    std::variant<Settings, Subscribed, Ended, Message, Replayed, Probed, Ping, Shutdown>;
 using GatewayFrame = std::variant<Listening, ListenFailed, ClientConnected, ClientDisconnected,
                                   Subscribe, Unsubscribe, Probe, Pong, Note>;
 

@@ -27,6 +27,10 @@ std::string_view source_name(Cause cause) {
     return "";
 }
 
+Sent restored(const std::optional<std::string> &body) {
+    return body ? Sent{json_member(*body, "id"), *body} : Sent{};
+}
+
 bool matches(const std::vector<std::optional<std::string>> &pattern,
              const std::vector<std::string> &params) {
     if (pattern.size() != params.size())
@@ -103,17 +107,18 @@ void Router::subscribe(const link::Subscribe &request, Now now) {
     if (instance == nullptr) {
         instance = &make_instance(topic, request.params, now);
         if (topic->kind == TopicKind::event && topic->retain)
-            instance->last_message = host_.load_retained(topic->name, request.params).value_or("");
+            instance->last_message = restored(host_.load_retained(topic->name, request.params));
     }
     bool is_state = topic->kind == TopicKind::state;
-    bool awaits_first = is_state || !instance->last_message.empty();
+    bool awaits_first = is_state || !instance->last_message.body.empty();
     subscriptions_[request.subscription] = instance;
     instance->subscriptions.insert(request.subscription);
-    host_.send(link::Subscribed{request.subscription, instance->id, topic->kind, awaits_first});
+    host_.send(
+        link::Subscribed{request.subscription, instance->id, topic->kind, awaits_first, false});
     if (!awaits_first)
         return;
     instance->waiting.insert(request.subscription);
-    if (!instance->last_message.empty()) {
+    if (!instance->last_message.body.empty()) {
         greetings_.push_back(instance->id);
     } else if (!instance->coalescer.running() && !instance->coalescer.dirty()) {
         instance->coalescer.changed(now.steady_ms, Cause::sync);
@@ -241,7 +246,7 @@ void Router::change(Instance &instance, const Event &event, Now now) {
 void Router::publish(Instance &instance, const Event &event, Now now) {
     std::string_view type = event.type.empty() ? instance.topic->type : event.type;
     std::string_view source = event.source.empty() ? "event" : std::string_view(event.source);
-    std::string message = next_message(instance, event.payload, type, source, "event", now);
+    Sent message = next_message(instance, event.payload, type, source, "event", now);
     if (instance.topic->kind == TopicKind::state) {
         // What clients show is no longer the state: the next result is sent even if it is equal.
         instance.last_sent_is_state = false;
@@ -269,28 +274,29 @@ void Router::handle_loss(const std::function<bool(uint64_t topic_key)> &concerns
 void Router::tell_gap(Instance &instance, const std::string &payload, Now now) {
     if (instance.subscriptions.size() == instance.waiting.size())
         return; // nobody who could have missed something
-    host_.send(link::Message{instance.id, link::Audience::live,
-                             next_message(instance, payload, kGapType, "event", "gap", now)});
+    Sent gap = next_message(instance, payload, kGapType, "event", "gap", now);
+    host_.send(link::Message{instance.id, link::Audience::live, gap.body, gap.id});
 }
 
-std::string Router::next_message(Instance &instance, std::string_view data, std::string_view type,
-                                 std::string_view source, std::string_view kind, Now now) {
-    return to_json({.type = type,
-                    .data = data,
-                    .timestamp_us = now.wall_us,
-                    .source = source,
-                    .topic = instance.topic->name,
-                    .params = &instance.params,
-                    .epoch = instance.epoch,
-                    .sequence = ++instance.sequence,
-                    .kind = kind});
+Sent Router::next_message(Instance &instance, std::string_view data, std::string_view type,
+                          std::string_view source, std::string_view kind, Now now) {
+    Sent message{message_id(instance.epoch, ++instance.sequence), {}};
+    message.body = to_json({.type = type,
+                            .data = data,
+                            .timestamp_us = now.wall_us,
+                            .source = source,
+                            .topic = instance.topic->name,
+                            .params = &instance.params,
+                            .id = message.id,
+                            .kind = kind});
+    return message;
 }
 
-void Router::deliver(Instance &instance, const std::string &body, std::string_view type,
+void Router::deliver(Instance &instance, const Sent &message, std::string_view type,
                      std::string_view payload) {
     size_t live = instance.subscriptions.size() - instance.waiting.size();
     if (live > 0)
-        host_.send(link::Message{instance.id, link::Audience::live, body});
+        host_.send(link::Message{instance.id, link::Audience::live, message.body, message.id});
     if (!instance.waiting.empty())
         greetings_.push_back(instance.id);
     if (!host_.logs_events())
@@ -306,9 +312,10 @@ void Router::deliver(Instance &instance, const std::string &body, std::string_vi
 }
 
 void Router::greet(Instance &instance) {
-    if (instance.waiting.empty() || instance.last_message.empty())
+    if (instance.waiting.empty() || instance.last_message.body.empty())
         return;
-    host_.send(link::Message{instance.id, link::Audience::waiting, instance.last_message});
+    host_.send(link::Message{instance.id, link::Audience::waiting, instance.last_message.body,
+                             instance.last_message.id});
     instance.waiting.clear();
 }
 
@@ -362,7 +369,7 @@ void Router::finish_job(uint64_t id, const QueryOutcome &outcome, Now now) {
     }
     case QueryOutcome::Status::ok: {
         instance.coalescer.succeeded();
-        bool equal = !instance.last_message.empty() && instance.last_hash == outcome.hash;
+        bool equal = !instance.last_message.body.empty() && instance.last_hash == outcome.hash;
         if (!equal || !instance.last_sent_is_state) {
             instance.last_hash = outcome.hash;
             instance.last_message = next_message(instance, outcome.text, instance.topic->type,
@@ -439,8 +446,8 @@ std::vector<RetainedMessage> Router::unstored_messages() const {
     std::vector<RetainedMessage> messages;
     for (uint64_t id : unstored_) {
         const Instance &instance = *instances_.at(id);
-        messages.push_back(
-            {id, instance.sequence, instance.topic->name, instance.params, instance.last_message});
+        messages.push_back({id, instance.sequence, instance.topic->name, instance.params,
+                            instance.last_message.body});
     }
     return messages;
 }

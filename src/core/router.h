@@ -44,6 +44,12 @@ struct QueryOutcome {
     int64_t elapsed_us = 0;
 };
 
+// A message as clients get it.
+struct Sent {
+    std::string id;
+    std::string body; // empty: none
+};
+
 // The newest message of an instance of a retained event topic, to be stored.
 struct RetainedMessage {
     uint64_t instance = 0;
@@ -123,7 +129,7 @@ class Router {
         uint64_t sequence = 0;
         std::unordered_set<uint64_t> subscriptions;
         std::unordered_set<uint64_t> waiting; // those without a first message yet
-        std::string last_message;             // newest state, or retained message; empty: none
+        Sent last_message;                    // newest state, or retained message
         uint64_t last_hash = 0;               // of the newest state
         bool last_sent_is_state = false;      // the newest state is also what clients saw last
         Coalescer coalescer{0, 0};
@@ -145,9 +151,9 @@ class Router {
     void change(Instance &instance, const Event &event, Now now);
     void tell_gap(Instance &instance, const std::string &payload, Now now);
     void publish(Instance &instance, const Event &event, Now now);
-    std::string next_message(Instance &instance, std::string_view data, std::string_view type,
-                             std::string_view source, std::string_view kind, Now now);
-    void deliver(Instance &instance, const std::string &body, std::string_view type,
+    Sent next_message(Instance &instance, std::string_view data, std::string_view type,
+                      std::string_view source, std::string_view kind, Now now);
+    void deliver(Instance &instance, const Sent &message, std::string_view type,
                  std::string_view payload);
     void greet(Instance &instance);
     void reschedule(Instance &instance);

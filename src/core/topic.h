@@ -17,12 +17,17 @@ struct Topic {
     uint32_t owner = 0; // role OID: the query runs as this role
     std::string query;
     std::string search_path;
+    std::vector<std::string> key; // columns of the query that tell its rows apart; of a keyed topic
     std::vector<std::string> parameters;
     std::string type;
     int64_t throttle_ms = 0;
     int64_t debounce_ms = 0;
-    int64_t refresh_ms = 0; // 0: no timer
+    int64_t refresh_ms = 0;   // 0: no timer
+    bool is_invoker = false;  // the query runs as the subscriber's role, not the owner's
+    uint32_t significant = 0; // OID of (old jsonb, new jsonb) returns boolean; 0: none
     bool retain = false;
+    int64_t history = 0; // how many messages an instance keeps for those who resume
+    bool is_durable = false;
     uint64_t version = 0;    // rises with every rtd_alter_topic()
     uint64_t generation = 0; // differs between a dropped topic and its namesake
 

@@ -213,8 +213,8 @@ void Server::open_session(Connection &connection) {
     subscriptions_.emplace(session.subscription, &session);
     hub_.send(link::ClientConnected{session.client, session.address,
                                     static_cast<uint32_t>(sessions_.size())});
-    hub_.send(link::Subscribe{session.subscription, session.client, session.topic.topic,
-                              session.topic.params});
+    hub_.send(link::Subscribe{
+        session.subscription, session.client, session.topic.topic, session.topic.params, {}});
 }
 
 void Server::close_session(Connection &connection) {
@@ -323,6 +323,12 @@ void Server::handle(const link::Message &message) {
         instance.live.add(session);
         deliver(session, framed);
     });
+}
+
+void Server::handle(const link::Replayed &replayed) {
+    auto found = subscriptions_.find(replayed.subscription);
+    if (found != subscriptions_.end())
+        deliver(*found->second, std::make_shared<const WsMessage>(replayed.body));
 }
 
 void Server::deliver(Session &session, const SendQueue::MessagePtr &message) {

@@ -38,6 +38,7 @@ class Server {
     void handle(const link::Subscribed &subscribed);
     void handle(const link::Ended &ended);
     void handle(const link::Message &message);
+    void handle(const link::Replayed &replayed);
     void handle(const link::Probed &probed) { readiness_.answered(probed); }
 
     // Accepts nobody any more and closes every client; `done` is called once all are gone, or after

@@ -29,24 +29,40 @@ std::string milliseconds(const std::string &column) {
     return sql.replace(sql.find('%'), 1, column);
 }
 
+// The elements of a text[] column of rtd_topic, by topic.
+std::map<std::string, std::vector<std::string>> load_lists(const Catalog &catalog,
+                                                           const std::string &column) {
+    std::map<std::string, std::vector<std::string>> lists;
+    for (const Row &row :
+         run_sql("SELECT name, element FROM " + catalog.schema + ".rtd_topic, unnest(" + column +
+                     ") WITH ORDINALITY AS e (element, position) "
+                     "ORDER BY name, position",
+                 {}, true))
+        lists[value(row, 0)].push_back(value(row, 1));
+    return lists;
+}
+
+link::TopicKind kind_of(const std::string &name) {
+    return name == "keyed"   ? link::TopicKind::keyed
+           : name == "state" ? link::TopicKind::state
+                             : link::TopicKind::event;
+}
+
 void load_topics(Catalog &catalog) {
-    std::map<std::string, std::vector<std::string>> parameters;
-    for (const Row &row : run_sql("SELECT name, parameter FROM " + catalog.schema +
-                                      ".rtd_topic, unnest(parameters) WITH ORDINALITY "
-                                      "AS p (parameter, position) ORDER BY name, position",
-                                  {}, true))
-        parameters[value(row, 0)].push_back(value(row, 1));
+    auto parameters = load_lists(catalog, "parameters");
+    auto keys = load_lists(catalog, "key");
     // A topic and a namesake that was dropped before it differ in created_at.
     std::string sql = "SELECT name, kind, owner::oid, query, search_path, type, " +
                       milliseconds("throttle") + ", " + milliseconds("debounce") + ", " +
                       milliseconds("coalesce(refresh, '0')") +
-                      ", retain::int, version, (extract(epoch FROM created_at) * 1000000)::bigint "
-                      "FROM " +
+                      ", retain::int, version, (extract(epoch FROM created_at) * 1000000)::bigint,"
+                      " (security = 'invoker')::int, coalesce(significant::oid, 0), history,"
+                      " durable::int FROM " +
                       catalog.schema + ".rtd_topic";
     for (const Row &row : run_sql(sql, {}, true)) {
         auto topic = std::make_shared<Topic>();
         topic->name = value(row, 0);
-        topic->kind = value(row, 1) == "state" ? link::TopicKind::state : link::TopicKind::event;
+        topic->kind = kind_of(value(row, 1));
         topic->owner = static_cast<uint32_t>(number(row, 2));
         topic->query = row.at(3).value_or("");
         topic->search_path = value(row, 4);
@@ -57,7 +73,12 @@ void load_topics(Catalog &catalog) {
         topic->retain = number(row, 9) != 0;
         topic->version = static_cast<uint64_t>(number(row, 10));
         topic->generation = static_cast<uint64_t>(number(row, 11));
+        topic->is_invoker = number(row, 12) != 0;
+        topic->significant = static_cast<uint32_t>(number(row, 13));
+        topic->history = number(row, 14);
+        topic->is_durable = number(row, 15) != 0;
         topic->parameters = std::move(parameters[topic->name]);
+        topic->key = std::move(keys[topic->name]);
         catalog.topics[topic->name] = topic;
     }
 }

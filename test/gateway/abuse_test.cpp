@@ -47,7 +47,7 @@ class Abuse {
             }
         }
         if (chance(50))
-            gateway_.send(Message{static_cast<uint64_t>(below(5)), audience(), body()});
+            gateway_.send(Message{static_cast<uint64_t>(below(5)), audience(), body(), "1-1"});
     }
 
     void everybody_leaves() {
@@ -72,7 +72,8 @@ class Abuse {
             gateway_.send(Ended{subscribe.subscription, CloseCode::unknown_topic, "no"});
         else
             gateway_.send(Subscribed{subscribe.subscription, static_cast<uint64_t>(below(5)),
-                                     chance(50) ? TopicKind::state : TopicKind::event, chance(50)});
+                                     chance(50) ? TopicKind::state : TopicKind::event, chance(50),
+                                     false});
     }
 
     std::string request() {

@@ -18,7 +18,7 @@ struct Subscriber {
         EXPECT_EQ(client.upgrade("/ws/queue"), 101);
         gateway.expect<ClientConnected>();
         subscription = gateway.expect<Subscribe>().subscription;
-        gateway.send(Subscribed{subscription, instance, kind, awaits_first});
+        gateway.send(Subscribed{subscription, instance, kind, awaits_first, false});
     }
 };
 
@@ -42,7 +42,7 @@ TEST(Delivery, messages_arrive_in_order) {
     GatewayProcess gateway(local_settings());
     Subscriber subscriber(gateway, 1, TopicKind::event, false);
     for (int i = 0; i < 1000; i++)
-        gateway.send(Message{1, Audience::live, numbered(i, 1 + i % 300)});
+        gateway.send(Message{1, Audience::live, numbered(i, 1 + i % 300), "1-1"});
     for (int i = 0; i < 1000; i++)
         ASSERT_EQ(subscriber.client.read_text(), numbered(i, 1 + i % 300));
 }
@@ -51,15 +51,15 @@ TEST(Delivery, the_first_message_comes_before_all_others) {
     GatewayProcess gateway(local_settings());
     Subscriber early(gateway, 1, TopicKind::state, false);
     Subscriber late(gateway, 1, TopicKind::state, true);
-    gateway.send(Message{1, Audience::live, "change 1"});
-    gateway.send(Message{1, Audience::waiting, "snapshot"});
-    gateway.send(Message{1, Audience::live, "change 2"});
-    gateway.send(Message{1, Audience::waiting, "nobody waits any more"});
+    gateway.send(Message{1, Audience::live, "change 1", "1-1"});
+    gateway.send(Message{1, Audience::waiting, "snapshot", "1-1"});
+    gateway.send(Message{1, Audience::live, "change 2", "1-1"});
+    gateway.send(Message{1, Audience::waiting, "nobody waits any more", "1-1"});
     EXPECT_EQ(late.client.read_text(), "snapshot");
     EXPECT_EQ(late.client.read_text(), "change 2");
     EXPECT_EQ(early.client.read_text(), "change 1");
     EXPECT_EQ(early.client.read_text(), "change 2");
-    gateway.send(Message{1, Audience::live, "end"});
+    gateway.send(Message{1, Audience::live, "end", "1-1"});
     EXPECT_EQ(late.client.read_text(), "end");
     EXPECT_EQ(early.client.read_text(), "end");
 }
@@ -67,9 +67,9 @@ TEST(Delivery, the_first_message_comes_before_all_others) {
 TEST(Delivery, a_message_reaches_the_subscribers_of_its_instance_alone) {
     GatewayProcess gateway(local_settings());
     Subscriber one(gateway, 1, TopicKind::event, false), two(gateway, 2, TopicKind::event, false);
-    gateway.send(Message{1, Audience::live, "for 1"});
-    gateway.send(Message{3, Audience::live, "for nobody"});
-    gateway.send(Message{2, Audience::live, "for 2"});
+    gateway.send(Message{1, Audience::live, "for 1", "1-1"});
+    gateway.send(Message{3, Audience::live, "for nobody", "1-1"});
+    gateway.send(Message{2, Audience::live, "for 2", "1-1"});
     EXPECT_EQ(one.client.read_text(), "for 1");
     EXPECT_EQ(two.client.read_text(), "for 2");
 }
@@ -80,9 +80,9 @@ TEST(Delivery, nothing_arrives_before_the_hub_has_accepted) {
     ASSERT_EQ(client.upgrade("/ws/queue"), 101);
     gateway.expect<ClientConnected>();
     uint64_t subscription = gateway.expect<Subscribe>().subscription;
-    gateway.send(Message{1, Audience::live, "too early"});
-    gateway.send(Subscribed{subscription, 1, TopicKind::event, false});
-    gateway.send(Message{1, Audience::live, "in time"});
+    gateway.send(Message{1, Audience::live, "too early", "1-1"});
+    gateway.send(Subscribed{subscription, 1, TopicKind::event, false, false});
+    gateway.send(Message{1, Audience::live, "in time", "1-1"});
     EXPECT_EQ(client.read_text(), "in time");
 }
 
@@ -95,9 +95,9 @@ TEST(Delivery, an_answer_for_a_client_that_left_is_ignored) {
     client.vanish();
     EXPECT_EQ(gateway.expect<Unsubscribe>().subscription, subscription);
     gateway.expect<ClientDisconnected>();
-    gateway.send(Subscribed{subscription, 1, TopicKind::event, true});
+    gateway.send(Subscribed{subscription, 1, TopicKind::event, true, false});
     gateway.send(Ended{subscription, CloseCode::topic_dropped, ""});
-    gateway.send(Message{1, Audience::waiting, "nobody"});
+    gateway.send(Message{1, Audience::waiting, "nobody", "1-1"});
     settle(gateway);
 }
 
@@ -107,7 +107,7 @@ TEST(Delivery, clients_that_leave_in_any_order_do_not_disturb_the_others) {
     for (int i = 0; i < 100; i++)
         subscribers.push_back(
             std::make_unique<Subscriber>(gateway, 1, TopicKind::event, i % 2 == 0));
-    gateway.send(Message{1, Audience::waiting, "first"});
+    gateway.send(Message{1, Audience::waiting, "first", "1-1"});
     for (int i = 0; i < 100; i += 2)
         EXPECT_EQ(subscribers[i]->client.read_text(), "first");
     for (int i = 0; i < 100; i += 3) {
@@ -115,7 +115,7 @@ TEST(Delivery, clients_that_leave_in_any_order_do_not_disturb_the_others) {
         gateway.expect<Unsubscribe>();
         gateway.expect<ClientDisconnected>();
     }
-    gateway.send(Message{1, Audience::live, "later"});
+    gateway.send(Message{1, Audience::live, "later", "1-1"});
     for (int i = 0; i < 100; i++) {
         bool has_left = i % 3 == 0;
         EXPECT_EQ(has_left ? "later" : subscribers[i]->client.read_text(), "later");
@@ -128,8 +128,8 @@ TEST(Delivery, a_message_of_16_MB_arrives_whole_and_pings_are_answered_meanwhile
     std::string large(16 << 20, ' ');
     for (size_t i = 0; i < large.size(); i++)
         large[i] = static_cast<char>('a' + i * 7919 % 26);
-    gateway.send(Message{1, Audience::live, large});
-    gateway.send(Message{1, Audience::live, "small"});
+    gateway.send(Message{1, Audience::live, large, "1-1"});
+    gateway.send(Message{1, Audience::live, "small", "1-1"});
     settle(gateway); // by now some of it waits in the gateway
     subscriber.client.send_frame(kPing, "x");
     EXPECT_TRUE(subscriber.client.read_text() == large);
@@ -146,7 +146,7 @@ TEST(SlowClient, of_a_state_gets_the_newest_and_skips_what_it_was_too_slow_for) 
     constexpr int kMessages = 400;
     constexpr size_t kBytes = 50000;
     for (int i = 0; i < kMessages; i++) {
-        gateway.send(Message{1, Audience::live, numbered(i, kBytes)});
+        gateway.send(Message{1, Audience::live, numbered(i, kBytes), "1-1"});
         ASSERT_EQ(number_of(fast.client.read_text()), i);
     }
     settle(gateway);
@@ -159,7 +159,7 @@ TEST(SlowClient, of_a_state_gets_the_newest_and_skips_what_it_was_too_slow_for) 
         received++;
     }
     EXPECT_LT(received, kMessages / 2);
-    gateway.send(Message{1, Audience::live, "and on"});
+    gateway.send(Message{1, Audience::live, "and on", "1-1"});
     EXPECT_EQ(slow.client.read_text(), "and on");
     slow.client.vanish();
     gateway.expect<Unsubscribe>();
@@ -175,7 +175,7 @@ TEST(SlowClient, of_events_is_closed_with_4501_after_what_it_was_sent) {
     Subscriber fast(gateway, 1, TopicKind::event, false);
     int sent = 0;
     for (; sent < 400; sent++) {
-        gateway.send(Message{1, Audience::live, numbered(sent, 50000)});
+        gateway.send(Message{1, Audience::live, numbered(sent, 50000), "1-1"});
         ASSERT_EQ(number_of(fast.client.read_text()), sent);
     }
     EXPECT_EQ(gateway.expect<Unsubscribe>().subscription, slow.subscription);
@@ -197,14 +197,14 @@ TEST(SlowClient, that_resets_its_connection_while_messages_are_written_hurts_nob
     std::string large = numbered(0, 4 << 20);
     for (int i = 0; i < 100; i++) {
         Subscriber resetting(gateway, 1, TopicKind::state, false);
-        gateway.send(Message{1, Audience::live, large});
+        gateway.send(Message{1, Audience::live, large, "1-1"});
         for (int frames = 0; frames < i % 20; frames++)
             resetting.client.read_frame();
         resetting.client.reset();
         gateway.expect<Unsubscribe>();
         gateway.expect<ClientDisconnected>();
     }
-    gateway.send(Message{2, Audience::live, "still here"});
+    gateway.send(Message{2, Audience::live, "still here", "1-1"});
     EXPECT_EQ(other.client.read_text(), "still here");
 }
 
@@ -224,7 +224,7 @@ TEST(SlowClient, memory_is_bounded_when_many_do_not_read_a_large_message) {
             std::make_unique<Subscriber>(gateway, 1, TopicKind::state, false, 4096));
     size_t before = resident_bytes(gateway.pid());
     for (int i = 0; i < 5; i++)
-        gateway.send(Message{1, Audience::live, numbered(i, 8 << 20)});
+        gateway.send(Message{1, Audience::live, numbered(i, 8 << 20), "1-1"});
     settle(gateway);
     // The message begun, the newest, the link's buffer, and a fragment for each client.
     EXPECT_LT(resident_bytes(gateway.pid()) - before, size_t(80) << 20);

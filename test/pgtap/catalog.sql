@@ -77,7 +77,8 @@ SELECT set_eq(
     'pg_dump keeps the rows of every table, and the position of every sequence');
 
 SELECT columns_are('rtd_topic', ARRAY['name', 'kind', 'owner', 'query', 'search_path', 'parameters',
-    'type', 'throttle', 'debounce', 'refresh', 'retain', 'history', 'version', 'created_at']);
+    'type', 'throttle', 'debounce', 'refresh', 'retain', 'history', 'version', 'created_at',
+    'key', 'security', 'significant', 'durable']);
 SELECT columns_are('rtd_topic_grant', ARRAY['topic', 'role', 'privilege']);
 SELECT columns_are('rtd_channel', ARRAY['channel', 'topic', 'parameters']);
 SELECT columns_are('rtd_retained', ARRAY['topic', 'params', 'message']);

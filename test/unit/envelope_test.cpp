@@ -13,8 +13,7 @@ TEST(Envelope, has_every_member_in_the_documented_order) {
                        .source = "event",
                        .topic = "queue",
                        .params = &params,
-                       .epoch = 7,
-                       .sequence = 9,
+                       .id = message_id(7, 9),
                        .kind = "snapshot"}),
               R"({"type":"queue_update","data":{"cost":1.5000},)"
               R"("timestamp":"2026-09-21T14:13:20.000001+00:00","source":"event",)"

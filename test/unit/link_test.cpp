@@ -16,9 +16,10 @@ std::vector<HubFrame> hub_frames() {
     settings.ping_interval_ms = 30000;
     settings.allowed_origins = {"https://a.example", "*"};
     return {settings,
-            Subscribed{1, 2, TopicKind::state, true},
+            Subscribed{1, 2, TopicKind::keyed, true, true},
             Ended{3, CloseCode::unknown_topic, "there is no topic \"x\""},
-            Message{2, Audience::waiting, "{\"type\":\"queue_update\"}"},
+            Message{2, Audience::waiting, "{\"type\":\"queue_update\"}", "1-2"},
+            Replayed{1, "{\"type\":\"queue_update\"}", "1-3"},
             Probed{4, true, "ready"},
             Ping{5},
             Shutdown{CloseCode::going_away, "bye"}};
@@ -29,7 +30,7 @@ std::vector<GatewayFrame> gateway_frames() {
             ListenFailed{"127.0.0.1:80", "Permission denied"},
             ClientConnected{1, "127.0.0.1:5", 1},
             ClientDisconnected{1, "127.0.0.1:5", 1006, "", 0},
-            Subscribe{1, 1, "queue", {"a", ""}},
+            Subscribe{1, 1, "queue", {"a", ""}, "1-2"},
             Unsubscribe{1},
             Probe{2},
             Pong{3},

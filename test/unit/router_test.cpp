@@ -77,7 +77,7 @@ class RouterTest : public testing::Test {
     void apply() { router.set_topics(topics); }
     void subscribe(uint64_t subscription, const std::string &topic,
                    std::vector<std::string> params = {}) {
-        router.subscribe({subscription, subscription, topic, std::move(params)}, now);
+        router.subscribe({subscription, subscription, topic, std::move(params), {}}, now);
         router.finish_turn(now);
     }
     void change(const std::string &topic, std::vector<std::optional<std::string>> params = {}) {
@@ -204,7 +204,7 @@ TEST_F(RouterTest, many_subscribers_cost_one_query_and_one_first_message) {
     add("list", TopicKind::state);
     apply();
     for (uint64_t subscription = 1; subscription <= 1000; subscription++)
-        router.subscribe({subscription, subscription, "list", {}}, now);
+        router.subscribe({subscription, subscription, "list", {}, {}}, now);
     router.finish_turn(now);
     EXPECT_EQ(jobs_due(), 1u);
     host.take();
