@@ -446,7 +446,8 @@ void HubLoop::tend_queries(Now now) {
         const Topic &topic = *job->topic;
         pool_.submit(RunQuery{job->instance, topic.name, topic.generation, topic.version,
                               topic.owner, topic.search_path, topic.query,
-                              static_cast<uint32_t>(topic.parameters.size()), job->params});
+                              static_cast<uint32_t>(topic.parameters.size()), job->params,
+                              topic.significant, job->last_message});
     }
 }
 

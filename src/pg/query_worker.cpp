@@ -7,6 +7,7 @@
 #include "pg/query_job.h"
 #include "pg/retained.h"
 #include "pg/settings.h"
+#include "pg/significant.h"
 #include "pg/topic_query.h"
 #include "pg/worker_transaction.h"
 
@@ -140,8 +141,10 @@ WorkerReply QueryWorker::handle(const RunQuery &job) {
     } catch (const Error &error) {
         char state[6];
         strlcpy(state, unpack_sql_state(error.sqlstate()), sizeof state);
-        done.outcome.status = QueryOutcome::Status::failed;
-        done.outcome.text = error.message() + " (SQLSTATE " + state + ")";
+        // With a result at hand it was `significant` that failed: the state is sent.
+        bool has_result = done.outcome.status == QueryOutcome::Status::ok;
+        std::string &text = has_result ? done.outcome.warning : done.outcome.text;
+        text = error.message() + " (SQLSTATE " + state + ")";
     }
     disable_timeout(STATEMENT_TIMEOUT, false);
     QueryCancelPending = false; // a timeout that fired when the query was already over
@@ -230,6 +233,7 @@ void QueryWorker::run_as_owner(const RunQuery &job, QueryOutcome &outcome) {
         const char *text;
         size_t size;
         uint64_t hash;
+        Datum state; // jsonb
     };
     // An abort gives the role back, a commit does not; search_path ends with the transaction.
     Oid worker_role = InvalidOid;
@@ -268,11 +272,13 @@ void QueryWorker::run_as_owner(const RunQuery &job, QueryOutcome &outcome) {
                      errmsg("the result of %d bytes is larger than rtd.max_message_size", size)));
         uint64_t hash =
             DatumGetUInt64(DirectFunctionCall2(jsonb_hash_extended, state, Int64GetDatum(0)));
-        return Answer{text.data, static_cast<size_t>(size), hash};
+        return Answer{text.data, static_cast<size_t>(size), hash, state};
     });
     outcome.status = QueryOutcome::Status::ok;
     outcome.text.assign(answer.text, answer.size);
     outcome.hash = answer.hash;
+    if (!job.last_message.empty())
+        outcome.is_significant = is_significant(job.significant, job.last_message, answer.state);
     SetUserIdAndSecContext(worker_role, worker_context);
 }
 

@@ -1,6 +1,8 @@
 // The router alone, with a host that records: no clock, no socket, no server.
 #include "core/router.h"
 
+#include "core/envelope.h"
+
 #include <gtest/gtest.h>
 
 #include <map>
@@ -247,6 +249,116 @@ TEST_F(RouterTest, an_equal_state_is_not_sent_again) {
     jobs_due();
     finish(jobs[2].instance, "[2]", 12);
     EXPECT_EQ(host.take_all<link::Message>().at(0).audience, Audience::live);
+}
+
+// ---- significant ----
+
+class SignificantTest : public RouterTest {
+  protected:
+    SignificantTest() {
+        add("measured", TopicKind::state).significant = 4711;
+        apply();
+        subscribe(1, "measured");
+        jobs_due();
+        finish(jobs[0].instance, "100", 100);
+        host.take();
+    }
+    // A change, and what its query finds.
+    void run(const std::string &text, bool is_significant, const std::string &warning = {}) {
+        change("measured");
+        ASSERT_EQ(jobs_due(), 1u);
+        router.finish_job(jobs.back().instance,
+                          {.status = QueryOutcome::Status::ok,
+                           .text = text,
+                           .hash = std::hash<std::string>{}(text),
+                           .is_significant = is_significant,
+                           .warning = warning},
+                          now);
+        router.finish_turn(now);
+    }
+};
+
+TEST_F(SignificantTest, every_query_after_the_first_is_given_the_last_state_sent) {
+    EXPECT_EQ(jobs[0].last_message, "");
+    run("105", false);
+    EXPECT_EQ(json_member(jobs.back().last_message, "data"), "100");
+    run("120", true);
+    EXPECT_EQ(json_member(jobs.back().last_message, "data"), "100");
+    run("121", false);
+    EXPECT_EQ(json_member(jobs.back().last_message, "data"), "120");
+    auto sent = host.take_all<link::Message>();
+    ASSERT_EQ(sent.size(), 1u);
+    EXPECT_EQ(json_member(sent[0].body, "data"), "120");
+}
+
+TEST_F(SignificantTest, a_topic_without_the_function_carries_no_state_along) {
+    add("plain", TopicKind::state);
+    apply();
+    subscribe(2, "plain");
+    jobs_due();
+    finish(jobs.back().instance, "1", 1);
+    change("plain");
+    ASSERT_EQ(jobs_due(), 1u);
+    EXPECT_EQ(jobs.back().last_message, "");
+}
+
+TEST_F(SignificantTest, a_new_subscriber_makes_everybody_get_what_was_held_back) {
+    run("105", false);
+    EXPECT_TRUE(host.take_all<link::Message>().empty());
+    subscribe(2, "measured");
+    auto sent = host.take_all<link::Message>();
+    ASSERT_EQ(sent.size(), 2u);
+    EXPECT_EQ(sent[0].audience, Audience::live);
+    EXPECT_EQ(sent[1].audience, Audience::waiting);
+    EXPECT_EQ(sent[0].body, sent[1].body);
+    EXPECT_EQ(json_member(sent[0].body, "data"), "105");
+    subscribe(3, "measured");
+    EXPECT_EQ(host.take_all<link::Message>().size(), 1u) << "nothing is held back any more";
+}
+
+TEST_F(SignificantTest, a_state_that_returns_to_the_last_one_sent_holds_nothing_back) {
+    run("105", false);
+    change("measured");
+    jobs_due();
+    finish(jobs.back().instance, "100", 100);
+    subscribe(2, "measured");
+    auto sent = host.take_all<link::Message>();
+    ASSERT_EQ(sent.size(), 1u);
+    EXPECT_EQ(json_member(sent[0].body, "data"), "100");
+}
+
+TEST_F(SignificantTest, a_result_compared_with_what_is_no_longer_the_last_sent_is_sent) {
+    run("105", false);
+    change("measured");
+    ASSERT_EQ(jobs_due(), 1u);
+    subscribe(2, "measured"); // 105 is sent while the query compares with 100
+    host.take();
+    router.finish_job(
+        jobs.back().instance,
+        {.status = QueryOutcome::Status::ok, .text = "95", .hash = 95, .is_significant = false},
+        now);
+    auto sent = host.take_all<link::Message>();
+    ASSERT_EQ(sent.size(), 1u);
+    EXPECT_EQ(json_member(sent[0].body, "data"), "95");
+}
+
+TEST_F(SignificantTest, after_a_broadcast_nothing_is_compared) {
+    broadcast("measured", "0");
+    change("measured");
+    ASSERT_EQ(jobs_due(), 1u);
+    EXPECT_EQ(jobs.back().last_message, "");
+}
+
+TEST_F(SignificantTest, a_function_that_fails_is_logged_when_it_begins_to) {
+    run("1", true, "division by zero");
+    run("2", true, "division by zero");
+    ASSERT_EQ(host.warnings.size(), 1u);
+    EXPECT_NE(host.warnings[0].find("topic \"measured\" failed: division by zero"),
+              std::string::npos);
+    run("3", false);
+    run("4", true, "division by zero");
+    EXPECT_EQ(host.warnings.size(), 2u);
+    EXPECT_EQ(host.take_all<link::Message>().size(), 3u);
 }
 
 TEST_F(RouterTest, a_change_while_the_query_runs_makes_it_run_again) {
