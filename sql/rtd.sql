@@ -138,7 +138,7 @@ CREATE FUNCTION rtd_alter_topic(
     history integer = NULL, durable boolean = NULL) RETURNS void
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION rtd_alter_topic(text, text, text[], text[], text, text, interval, interval, interval, regprocedure, boolean, integer, boolean) IS
-    'changes a topic of the caller. An argument that is NULL keeps the value. To reset: throttle, debounce and refresh => ''0'', significant => ''-'', type => '''' for the default, parameters => ''{}''. A query takes the present search_path along; it makes a state topic of an event topic, but cannot be taken away';
+    'changes a topic of the caller. Subscribers stay and get the new state, unless kind, parameters or security change. An argument that is NULL keeps the value. To reset: throttle, debounce and refresh => ''0'', significant => ''-'', type => '''' for the default, parameters => ''{}''. A query takes the present search_path along; it makes a state topic of an event topic, but cannot be taken away';
 
 CREATE FUNCTION rtd_drop_topic(name text, if_exists boolean = false) RETURNS void
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;

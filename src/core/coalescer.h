@@ -68,6 +68,14 @@ class Coalescer {
         return *due_ms() - now_ms;
     }
 
+    // From now on. A run that is already owed follows the new ones too.
+    void set_intervals(int64_t throttle_ms, int64_t debounce_ms) {
+        throttle_ms_ = throttle_ms;
+        debounce_ms_ = debounce_ms;
+    }
+    // There is reason to hope: the next run does not wait for the backoff of the last failure.
+    void skip_backoff() { not_before_ms_ = 0; }
+
     bool running() const { return running_; }
     bool dirty() const { return dirty_; }
 

@@ -25,6 +25,12 @@ QueryJob StateInstance::start_query(Now now) {
     return job;
 }
 
+void StateInstance::forget_result() {
+    state_ = {};
+    last_sent_is_state_ = false;
+    held_back_.reset();
+}
+
 void StateInstance::apply(const QueryOutcome &outcome, Now now) {
     held_back_.reset();
     if (!outcome.warning.empty() && !significant_failed_)

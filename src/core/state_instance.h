@@ -17,6 +17,7 @@ class StateInstance final : public QueryInstance {
   protected:
     const Sent *first_message() override { return state_.body.empty() ? nullptr : &state_; }
     void publish(const Event &event, Now now) override;
+    void forget_result() override;
     void apply(const QueryOutcome &outcome, Now now) override;
 
   private:

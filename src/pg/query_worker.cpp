@@ -34,7 +34,7 @@ namespace rtd::pg {
 
 namespace {
 
-// A prepared query, kept for the life of the worker or until its topic is altered.
+// A prepared query, kept until its topic, or what it reads, is altered.
 struct Prepared {
     SPIPlanPtr plan = nullptr;
     std::vector<Oid> types;
@@ -55,6 +55,7 @@ class QueryWorker {
     bool send(const WorkerReply &reply);
     WorkerReply handle(const RunQuery &job);
     WorkerReply handle(const StoreRetained &job);
+    QueryDone run(const RunQuery &job);
     void run_as_owner(const RunQuery &job, QueryOutcome &outcome);
     const Prepared &prepare(const RunQuery &job);
     bool convert(const RunQuery &job, const Prepared &prepared, std::vector<Datum> &values,
@@ -132,7 +133,19 @@ WorkerReply QueryWorker::handle(const StoreRetained &job) {
     return StoreDone{true, {}};
 }
 
+// DDL may commit while the query waits for its lock: the plan, and the types of its parameters,
+// then turn out to be outdated on the way.
 WorkerReply QueryWorker::handle(const RunQuery &job) {
+    QueryDone done = run(job);
+    auto found = prepared_.find(job.topic);
+    bool is_outdated = found != prepared_.end() && found->second.plan != nullptr &&
+                       !call([&] { return SPI_plan_is_valid(found->second.plan); });
+    if (done.outcome.status != QueryOutcome::Status::ok && is_outdated)
+        done = run(job);
+    return done;
+}
+
+QueryDone QueryWorker::run(const RunQuery &job) {
     QueryDone done{job.instance, {}};
     TimestampTz start = GetCurrentTimestamp();
     pgstat_report_activity(STATE_RUNNING, job.query.c_str());
@@ -156,8 +169,10 @@ WorkerReply QueryWorker::handle(const RunQuery &job) {
 
 const Prepared &QueryWorker::prepare(const RunQuery &job) {
     Prepared &prepared = prepared_[job.topic];
+    // DDL may have given the parameters other types: a plan that it invalidated is made anew.
     if (prepared.plan != nullptr && prepared.generation == job.topic_generation &&
-        prepared.version == job.topic_version)
+        prepared.version == job.topic_version &&
+        call([&] { return SPI_plan_is_valid(prepared.plan); }))
         return prepared;
     if (prepared.plan != nullptr)
         SPI_freeplan(prepared.plan);
