@@ -67,6 +67,10 @@ link::Settings gateway_settings() {
     return settings;
 }
 
+RouterSettings router_settings() {
+    return {.resync_interval_ms = int64_t{resync_interval_s} * 1000};
+}
+
 void report(int level, const std::string &message, const std::string &hint = {}) {
     call([&] {
         ereport(level,
@@ -81,7 +85,7 @@ HubLoop::HubLoop()
     : router_(*this, static_cast<uint64_t>(read_clock().wall_us)), pool_(query_workers),
       turn_context_(
           AllocSetContextCreate(TopMemoryContext, "rtd hub turn", ALLOCSET_DEFAULT_SIZES)) {
-    router_.set_resync_interval(int64_t{resync_interval_s} * 1000);
+    router_.set_settings(router_settings());
     clear_interest();
 }
 
@@ -204,7 +208,7 @@ void HubLoop::sleep() {
 
 void HubLoop::reload_settings() {
     call([] { ProcessConfigFile(PGC_SIGHUP); });
-    router_.set_resync_interval(int64_t{resync_interval_s} * 1000);
+    router_.set_settings(router_settings());
     seen_generation_ = 0; // rtd.anonymous_role may be another one: grants are asked again
     if (!gateway_.is_running())
         return;

@@ -438,7 +438,7 @@ TEST_F(RouterTest, the_refresh_timer_polls_only_while_somebody_subscribes) {
 TEST_F(RouterTest, a_topic_without_events_is_synced_after_the_interval) {
     add("quiet", TopicKind::state);
     apply();
-    router.set_resync_interval(300'000);
+    router.set_settings({.resync_interval_ms = 300'000});
     subscribe(1, "quiet");
     jobs_due();
     finish(jobs[0].instance, "1", 1);
@@ -455,11 +455,11 @@ TEST_F(RouterTest, a_topic_without_events_is_synced_after_the_interval) {
 TEST_F(RouterTest, a_shorter_resync_interval_holds_for_those_already_subscribed) {
     add("quiet", TopicKind::state);
     apply();
-    router.set_resync_interval(300'000);
+    router.set_settings({.resync_interval_ms = 300'000});
     subscribe(1, "quiet");
     jobs_due();
     finish(jobs[0].instance, "1", 1);
-    router.set_resync_interval(1000);
+    router.set_settings({.resync_interval_ms = 1000});
     pass(1000);
     EXPECT_EQ(jobs_due(), 1u);
 }
