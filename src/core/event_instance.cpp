@@ -25,6 +25,14 @@ void EventInstance::load_retained() {
         retained_ = {json_member(*body, "id"), *body};
 }
 
+void EventInstance::redefine(std::shared_ptr<const Topic> topic, Now now) {
+    Instance::redefine(std::move(topic), now);
+    if (topic_->retain)
+        return;
+    retained_ = {};
+    loaded_ = unstored_ = false;
+}
+
 void EventInstance::handle(const Event &event, Now now) {
     switch (event.kind) {
     case EventKind::lost:

@@ -13,6 +13,7 @@ class EventInstance final : public Instance {
     void subscribe(const link::Subscribe &request, Now now) override;
     void handle(const Event &event, Now now) override;
     void handle_loss(const std::string &reason, Now now) override;
+    void redefine(std::shared_ptr<const Topic> topic, Now now) override;
     std::optional<RetainedMessage> unstored_message() const override;
     bool is_unstored() const override { return unstored_; }
     void mark_stored(uint64_t sequence) override;

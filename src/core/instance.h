@@ -72,12 +72,17 @@ class Instance {
     // Events were lost; `reason` is a sentence.
     virtual void handle_loss(const std::string &reason, Now now) = 0;
 
+    // The topic was altered, but its subscribers may go on: see Topic::same_instances().
+    virtual void redefine(std::shared_ptr<const Topic> topic, Now) { topic_ = std::move(topic); }
+
     // When tick() must be called at the latest; nullopt: only something new can cause work.
     virtual std::optional<int64_t> next_deadline_ms() const { return std::nullopt; }
     // True if its query became due: start_query() must follow, as soon as a query worker is free.
     virtual bool tick(Now) { return false; }
     virtual QueryJob start_query(Now now);
     virtual void finish_query(const QueryOutcome &outcome, Now now);
+    // Instead: the query that ran is no longer the topic's.
+    virtual void discard_query(Now now);
 
     // The retained message, if it is not stored yet.
     virtual std::optional<RetainedMessage> unstored_message() const { return std::nullopt; }

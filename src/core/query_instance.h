@@ -23,12 +23,17 @@ class QueryInstance : public Instance {
     bool tick(Now now) override;
     QueryJob start_query(Now now) override;
     void finish_query(const QueryOutcome &outcome, Now now) override;
+    void discard_query(Now now) override;
+    void redefine(std::shared_ptr<const Topic> topic, Now now) override;
 
   protected:
     // A broadcast, which is delivered as it is.
     virtual void publish(const Event &event, Now now);
     // The query may have another result. `event` says why, nullptr: anything may have changed.
     virtual void changed(const Event *event, Cause cause, Now now);
+    // What was sent comes from another query, or has another type: it is nobody's first message
+    // any more, and the next result is sent even if it is equal.
+    virtual void forget_result() {}
     // A query that started after the last change has this result.
     virtual void apply(const QueryOutcome &outcome, Now now) = 0;
 
