@@ -30,7 +30,7 @@ namespace {
 constexpr int kShutdownMs = 2000;          // what clients get to take their close frame
 constexpr int64_t kStoreIntervalMs = 1000; // retained messages are written at most this often
 constexpr int64_t kRetryMs = 1000;
-constexpr int64_t kNapMs = 1; // the shortest that WaitEventSetWait() knows
+constexpr int64_t kNapMs = 1;                // the shortest that WaitEventSetWait() knows
 constexpr int64_t kUsageIntervalMs = 10'000; // between looks at the notification queue
 constexpr double kHighUsage = 0.25;          // of a queue that is 8 GB by default
 
