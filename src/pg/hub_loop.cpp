@@ -30,6 +30,7 @@ namespace {
 constexpr int kShutdownMs = 2000;          // what clients get to take their close frame
 constexpr int64_t kStoreIntervalMs = 1000; // retained messages are written at most this often
 constexpr int64_t kRetryMs = 1000;
+constexpr int64_t kNapMs = 1;                // the shortest that WaitEventSetWait() knows
 constexpr int64_t kUsageIntervalMs = 10'000; // between looks at the notification queue
 constexpr double kHighUsage = 0.25;          // of a queue that is 8 GB by default
 
@@ -183,17 +184,22 @@ void HubLoop::sleep() {
     }
     if (next_reload_ms_ > 0)
         consider(next_reload_ms_);
+    int64_t now_ms = read_clock().steady_ms;
+    // Under load a nap, of which backends are not told: they would wake the hub for every commit.
+    bool naps = load_.is_busy(now_ms);
+    if (naps)
+        consider(now_ms + kNapMs);
     long timeout_ms = -1;
     if (deadline)
-        timeout_ms = static_cast<long>(std::max<int64_t>(0, *deadline - read_clock().steady_ms));
+        timeout_ms = static_cast<long>(std::max<int64_t>(0, *deadline - now_ms));
 
     // Announce the sleep, then look once more: a backend does it the other way round.
     pg_atomic_write_u32(&shared->hub_holds, order_.empty() ? 0 : 1);
-    pg_atomic_exchange_u32(&shared->hub_sleeps, 1);
+    pg_atomic_exchange_u32(&shared->hub_sleeps, naps ? 0 : 1);
     bool catalog_changed =
         pg_atomic_read_u64(&shared->catalog_generation) != seen_generation_ && next_reload_ms_ == 0;
     if (more_events_ || catalog_changed || Listener::is_pending() ||
-        (serving() && (!event_queue_is_empty() || may_release())))
+        (serving() && !naps && (!event_queue_is_empty() || may_release())))
         timeout_ms = 0;
     call([&] {
         constexpr int kGatewayEvent = 2;
@@ -298,6 +304,7 @@ void HubLoop::drain_queue(Now now) {
         return;
     uint64_t bound = published_up_to(); // before the drain: see core/commit_order.h
     DrainedEvents drained = drain_events(drain_buffer_, &more_events_);
+    load_.count(now.steady_ms, drained.events.size());
     reload_catalog_if_changed(now); // what was revoked before an event must not see it
     if (!serving())
         return;
