@@ -43,7 +43,8 @@ void StateInstance::apply(const QueryOutcome &outcome, Now now) {
     if (equal && last_sent_is_state_)
         return;
     // Unless something else was sent since: then nobody has compared the result with that.
-    if (!outcome.is_significant && compared_with_ == sequence_ && !is_owed)
+    bool is_awaited = is_owed || has_waiting();
+    if (!outcome.is_significant && compared_with_ == sequence_ && !is_awaited)
         held_back_ = {outcome.text, outcome.hash, std::string(run_source())};
     else
         send_state(outcome.text, outcome.hash, run_source(), now);
