@@ -32,6 +32,9 @@ class Coalescer {
         cause_ = std::max(cause_, cause);
     }
 
+    // The next run has another reason than the changes so far.
+    void relabel(Cause cause) { cause_ = cause; }
+
     // When the next run is due; nullopt while clean or running.
     std::optional<int64_t> due_ms() const {
         if (!dirty_ || running_)

@@ -27,6 +27,9 @@ void QueryInstance::subscribe(const link::Subscribe &request, Now now) {
     if (subscriptions().empty()) {
         run_timers(now);
         is_outdated_ = coalescer_.dirty() || coalescer_.running();
+        // The next result is for this subscriber, whatever happened before.
+        coalescer_.relabel(Cause::sync);
+        run_cause_ = Cause::sync;
     }
     // One that resumes is where those are who stayed: it has the newest message, and a query that
     // is due will tell whether there is a newer one.

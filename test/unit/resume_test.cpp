@@ -290,6 +290,15 @@ TEST_F(ResumeTest, a_state_from_before_a_change_is_not_shown_to_who_comes_next) 
     finish(jobs.back().instance, "1", 1);
     EXPECT_EQ(host.take_all<link::Message>().at(0).audience, Audience::waiting)
         << "an equal result, but its first message";
+    router.unsubscribe(2, now);
+    change("list");
+    subscribe(3, "list");
+    pass(100);
+    jobs_due();
+    finish(jobs.back().instance, "2", 2);
+    EXPECT_NE(host.take_all<link::Message>().at(0).body.find(R"("source":"sync")"),
+              std::string::npos)
+        << "queried for the first subscriber";
 }
 
 TEST_F(ResumeTest, a_kept_state_without_a_change_costs_no_query) {
