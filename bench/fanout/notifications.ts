@@ -1,0 +1,25 @@
+// What the peers on Node and Bun have in common: messages come as notifications of a channel; one that
+// is too long for that is named by its id and read from a table.
+
+import { Connection } from '../../test/lib/cluster';
+
+export const channel = 'fanout';
+const isId = /^\d+$/;
+
+/** Calls `take` with each message, in order. Resolves to the pid of the backend that LISTENs. */
+export async function listen(host: string, database: string, take: (message: string) => void): Promise<number> {
+    const connect = async () => {
+        const connection = new Connection({ host, database, port: 5432, user: 'postgres' });
+        await connection.connect();
+        return connection;
+    };
+    const [listener, reader] = [await connect(), await connect()];
+    const read = { name: 'read', text: 'SELECT body FROM fanout_message WHERE id = $1' };
+    listener.on('notification', async ({ payload }) => {
+        if (!isId.test(payload!)) return take(payload!);
+        const { rows } = await reader.query({ ...read, values: [payload] }); // one connection keeps the order
+        take(rows[0].body);
+    });
+    await listener.query(`LISTEN ${channel}`);
+    return (listener as any).processID;
+}
