@@ -45,9 +45,12 @@ const warmupSeconds = 1;
 const drainDeadlineMs = 60_000;
 /** A burst never has more than this under way to a client, nor this many deliveries to all of them. */
 const windowBytes = 512 << 10;
-const windowDeliveries = 2_000_000;
-/** Slow clients have this much before them when measuring begins: more than the kernel's buffers hold. */
-const fillBytes = 3 << 20;
+const windowDeliveries = 400_000;
+/**
+ * Slow clients have this much before them when measuring begins: more than the kernel's buffers and
+ * rtd.client_buffer hold. In large messages, so that it does not take long.
+ */
+const fill = { bytes: 6 << 20, messageBytes: 50 << 10 };
 const settledBytes = 256 << 10;
 
 /** Numbers messages and sends them: one connection, so that they commit in their order. */
@@ -86,7 +89,7 @@ export class Publisher {
     /** Keeps a window of messages under way until the time is over, or so many bytes have gone to each client. */
     async burst(system: System, load: Load, { messageBytes, clients }: Cell, seconds: number, bytes = Infinity) {
         const window = Math.max(8, Math.floor(Math.min(windowBytes / messageBytes, windowDeliveries / clients)));
-        const batch = Math.max(1, Math.min(100, Math.floor(window / 8)));
+        const batch = Math.max(1, Math.min(100, Math.floor(window / 4)));
         const first = this.number;
         const end = Date.now() + seconds * 1000;
         while (Date.now() < end && (this.number - first) * messageBytes < bytes) {
@@ -95,7 +98,7 @@ export class Publisher {
         }
     }
 
-    /** So that peers, too, have a table of the size of a cell. */
+    /** Forgets the messages that peers read from a table. */
     async clear() {
         await this.cluster.sql('TRUNCATE fanout_message');
     }
@@ -106,12 +109,12 @@ export class Publisher {
 const pidsOf = (processes: Processes) => Object.values(processes).flat();
 const cpuOf = (pids: number[]) => pids.reduce((sum, pid) => sum + (processStat(pid)?.cpuMs ?? 0), 0);
 const memoryOf = (system: System) => pidsOf(system.server()).reduce((sum, pid) => sum + residentBytes(pid), 0);
-const cpuOfMachine = () => os.cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0);
+const idleOfMachine = () => os.cpus().reduce((sum, { times }) => sum + times.idle, 0);
 
 class Usage {
     private readonly begin = process.hrtime.bigint();
     private readonly before: Record<string, number>;
-    private readonly machine = cpuOfMachine();
+    private readonly idle = idleOfMachine();
 
     constructor(private readonly processes: Processes) {
         this.before = this.read();
@@ -132,7 +135,8 @@ class Usage {
         const names = Object.keys(this.processes);
         const shares = Object.fromEntries(names.map((name) => [name, this.cpu([name]) / elapsedMs]));
         const own = names.reduce((sum, name) => sum + shares[name], 0);
-        return { shares, own, otherShare: Math.max(0, (cpuOfMachine() - this.machine) / elapsedMs - own) };
+        const busy = os.cpus().length - (idleOfMachine() - this.idle) / elapsedMs;
+        return { shares, busy, otherShare: Math.max(0, busy - own) };
     }
 }
 
@@ -179,7 +183,7 @@ async function sendAll(system: System, publisher: Publisher, load: Load, cell: C
 async function warmUp(system: System, publisher: Publisher, load: Load, cell: Cell) {
     await sendAll(system, publisher, load, cell, warmupSeconds);
     if (cell.mode !== 'slow') return;
-    await publisher.burst(system, load, cell, drainDeadlineMs / 1000, fillBytes);
+    await publisher.burst(system, load, { ...cell, messageBytes: fill.messageBytes }, drainDeadlineMs / 1000, fill.bytes);
     await load.delivered(publisher.number, drainDeadlineMs);
 }
 
@@ -202,7 +206,7 @@ export async function runCell(system: System, publisher: Publisher, cell: Cell):
         if (measures) await sendAll(system, publisher, load, cell, cell.seconds);
         const sentPerSecond = ((publisher.number - numberBefore) * 1000) / Math.max(1, Date.now() - begin);
         const cpu = usage.cpu(serverNames);
-        const { shares, own, otherShare } = usage.shares();
+        const { shares, busy, otherShare } = usage.shares();
         const residentGrowth = memoryOf(system) - memoryBefore;
         const result = await load.stop();
         return {
@@ -210,7 +214,7 @@ export async function runCell(system: System, publisher: Publisher, cell: Cell):
             deliveriesPerSecond: result.deliveries / result.seconds,
             cpuPerDelivery: (cpu * 1000) / result.deliveries,
             bytesPerConnection: (atRest - memoryBefore) / cell.clients,
-            bottleneck: findBottleneck(shares, own + otherShare),
+            bottleneck: findBottleneck(shares, busy),
         };
     } finally {
         await load.kill();

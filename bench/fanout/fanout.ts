@@ -131,6 +131,8 @@ function sum(rounds: Figures[], of: (figures: Figures) => number) {
     return rounds.reduce((total, figures) => total + of(figures), 0);
 }
 
+const unclosed: { [code: string]: string } = { '-1': 'reset', '0': 'ended without a close code' };
+
 /** What a reader of the table must not overlook. */
 function remarks(rounds: Figures[]): string[] {
     const faults = {
@@ -138,10 +140,10 @@ function remarks(rounds: Figures[]): string[] {
         'out of order': sum(rounds, ({ result }) => result.repeated),
         'clients lost': sum(rounds, ({ result }) => result.lost),
     };
-    const odd = rounds.flatMap(({ result }) => Object.entries(result.ends)).filter(([code]) => code !== '1000' && code !== '0');
+    const odd = rounds.flatMap(({ result }) => Object.entries(result.ends)).filter(([code]) => code !== '1000');
     return [
         ...Object.entries(faults).flatMap(([name, count]) => (count ? [`${count} ${name}`] : [])),
-        ...odd.map(([code, count]) => `${count} closed with ${code}`),
+        ...odd.map(([code, count]) => `${count} ${unclosed[code] ?? `closed with ${code}`}`),
     ];
 }
 
@@ -205,9 +207,8 @@ function save(records: Measurement[]) {
     fs.writeFileSync(options.json, JSON.stringify({ machine, options, records }, undefined, 1));
 }
 
-async function measure(cluster: Cluster): Promise<Measurement[]> {
+async function measure(cluster: Cluster, systems: System[]): Promise<Measurement[]> {
     await createTables(cluster);
-    const systems = findSystems(options.systems.split(','), cluster);
     const cells = grid();
     const publisher = await Publisher.connect(cluster);
     const records: Measurement[] = [];
@@ -233,10 +234,12 @@ async function main() {
     process.env.TMPDIR = '/dev/shm'; // where Cluster makes its directory: a flush is not what is measured
     const interrupted = interruption();
     const cluster = await Cluster.create({ settings: { fsync: 'on', shared_buffers: '256MB', max_wal_size: '4GB' } });
+    const systems = findSystems(options.systems.split(','), cluster);
     try {
-        const records = await Promise.race([measure(cluster), interrupted]);
+        const records = await Promise.race([measure(cluster, systems), interrupted]);
         if (records.some(({ error }) => error)) process.exitCode = 1;
     } finally {
+        for (const system of systems) await system.stop();
         await cluster.destroy();
     }
 }

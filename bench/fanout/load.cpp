@@ -39,7 +39,8 @@ constexpr size_t kHeaderBytes = 10;      // of a frame, at most: a server does n
 constexpr size_t kHeadBytes = 128;       // of a payload that are looked at; control frames fit
 constexpr size_t kReadBytes = 256 << 10; // the buffer of all reads
 constexpr size_t kMaxResponseBytes = 16 << 10;
-constexpr uint64_t kGoodbyeMs = 10'000; // servers that have not closed by then are left
+constexpr int kSlowBufferBytes = 16 << 10; // of a client that never reads: it is full soon
+constexpr uint64_t kGoodbyeMs = 10'000;    // servers that have not closed by then are left
 
 [[noreturn]] __attribute__((format(printf, 1, 2))) void fail(const char *format, ...) {
     va_list arguments;
@@ -145,7 +146,7 @@ struct Load {
     uint64_t bytes = 0;                 // of the counted messages
     uint64_t missing = 0, repeated = 0;
     size_t lost = 0;                 // reading clients that ended too early
-    std::map<int, size_t> end_codes; // how connections ended: close code, 0: without
+    std::map<int, size_t> end_codes; // connections by close code; 0: without one, -1: reset
     Histogram latency, first_message;
 };
 
@@ -421,7 +422,7 @@ void receive_response(Client &client, string_view data, uint64_t now) {
 void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *) {
     auto &client = *static_cast<Client *>(stream->data);
     if (size < 0)
-        return end(client, 0);
+        return end(client, size == UV_EOF ? 0 : -1);
     uint64_t now = uv_hrtime();
     if (client.state == State::upgrading)
         receive_response(client, {load.buffer.get(), static_cast<size_t>(size)}, now);
@@ -474,6 +475,8 @@ void connect_next() {
     uv_fileno(reinterpret_cast<uv_handle_t *>(&client.socket), &fd);
     int on = 1; // the port is chosen when both ends are known
     setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    if (!client.reads)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &kSlowBufferBytes, sizeof kSlowBufferBytes);
     sockaddr_in source = source_address(index), server{};
     check(uv_tcp_bind(&client.socket, reinterpret_cast<sockaddr *>(&source), 0),
           "a source address");

@@ -37,7 +37,7 @@ export interface Result {
     repeated: number;
     /** Reading clients whose connection the server ended. */
     lost: number;
-    /** How many connections ended with which close code, 0: without one. */
+    /** How many connections ended with which close code; 0: without one, -1: by a reset. */
     ends: Record<string, number>;
 }
 

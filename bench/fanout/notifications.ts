@@ -14,11 +14,21 @@ export async function listen(host: string, database: string, take: (message: str
         return connection;
     };
     const [listener, reader] = [await connect(), await connect()];
-    const read = { name: 'read', text: 'SELECT body FROM fanout_message WHERE id = $1' };
-    listener.on('notification', async ({ payload }) => {
-        if (!isId.test(payload!)) return take(payload!);
-        const { rows } = await reader.query({ ...read, values: [payload] }); // one connection keeps the order
-        take(rows[0].body);
+    const read = async (id: string): Promise<string> => {
+        const query = { name: 'read', text: 'SELECT body FROM fanout_message WHERE id = $1', values: [id] };
+        return (await reader.query(query)).rows[0].body;
+    };
+
+    const waiting: string[] = []; // while an earlier one is read: the order stays
+    let reading = false;
+    const takeAll = async () => {
+        reading = true;
+        for (let next; (next = waiting.shift()) !== undefined; ) take(isId.test(next) ? await read(next) : next);
+        reading = false;
+    };
+    listener.on('notification', ({ payload }) => {
+        waiting.push(payload!);
+        if (!reading) void takeAll();
     });
     await listener.query(`LISTEN ${channel}`);
     return (listener as any).processID;
