@@ -189,7 +189,7 @@ async function warmUp(system: System, publisher: Publisher, load: Load, cell: Ce
 
 export async function runCell(system: System, publisher: Publisher, cell: Cell): Promise<Figures> {
     await startFresh(system, publisher, cell.messageBytes);
-    const memoryBefore = await settledMemory(system);
+    const memoryBefore = cell.mode === 'connect' ? await settledMemory(system) : memoryOf(system);
     const serverNames = Object.keys(system.server());
     const connecting = new Usage(system.server());
     const [load, ready] = await Load.start(system, cell);
