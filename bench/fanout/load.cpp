@@ -142,11 +142,11 @@ struct Load {
     size_t arrived = 0;   // readers that have the awaited message
 
     uint64_t measured_from = UINT64_MAX;
-    uint64_t first_at = 0, last_at = 0; // when the first and the last counted message came
+    uint64_t first_at = 0, last_at = 0; // the first was sent, the last came
     uint64_t bytes = 0;                 // of the counted messages
     uint64_t missing = 0, repeated = 0;
     size_t lost = 0;                 // reading clients that ended too early
-    std::map<int, size_t> end_codes; // connections by close code; 0: without one, -1: reset
+    std::map<int, size_t> end_codes; // of those that end early or never read; 0: none, -1: reset
     Histogram latency, first_message;
 };
 
@@ -220,7 +220,8 @@ void end(Client &client, int code) {
         load.arrived -= load.awaited != 0 && client.last >= load.awaited;
     }
     client.state = State::ended;
-    load.end_codes[code]++;
+    if (!client.reads || !load.stopping)
+        load.end_codes[code]++;
     uv_close(reinterpret_cast<uv_handle_t *>(&client.socket), nullptr);
     answer_awaited();
     if (++load.ended == load.options.clients && load.stopping)
@@ -291,7 +292,7 @@ void take(Client &client, uint64_t size, uint64_t now) {
         load.bytes += size;
         load.last_at = now;
         if (load.first_at == 0)
-            load.first_at = now;
+            load.first_at = client.sent;
     }
     if (arrives) {
         load.arrived++;

@@ -26,7 +26,7 @@ export interface Ready {
 
 export interface Result {
     deliveries: number;
-    /** From the first counted message at the first client to the last at the last one. */
+    /** From the first counted message's time to the last one at the last client. */
     seconds: number;
     messageBytes: number;
     p50: number;
@@ -37,7 +37,7 @@ export interface Result {
     repeated: number;
     /** Reading clients whose connection the server ended. */
     lost: number;
-    /** How many connections ended with which close code; 0: without one, -1: by a reset. */
+    /** Connections that the server ended, and those that never read, by close code; 0: without one, -1: by a reset. */
     ends: Record<string, number>;
 }
 
