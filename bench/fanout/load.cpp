@@ -29,6 +29,7 @@
 #include <string_view>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <utility>
 #include <uv.h>
 
 namespace {
@@ -112,13 +113,15 @@ struct Client {
     uv_shutdown_t shutdown;
     State state = State::connecting;
     bool reads = true;
-    std::string response; // the answer to the upgrade, until it is whole
-    uint64_t begun = 0;   // when connecting began
-    uint64_t last = 0;    // number of the newest message
-    uint64_t rest = 0;    // bytes of the current frame still to come
-    uint64_t number = 0;  // of the current message; 0: the frame is none
-    uint64_t sent = 0;    // its time
-    size_t kept = 0;      // bytes of a frame's start that an earlier read ended with
+    std::string response;   // the answer to the upgrade, until it is whole
+    uint64_t begun = 0;     // when connecting began
+    uint64_t last = 0;      // number of the newest message
+    uint64_t rest = 0;      // bytes of the current frame still to come
+    uint64_t number = 0;    // of the current message
+    uint64_t sent = 0;      // its time
+    uint64_t size = 0;      // its bytes, with the headers of its frames
+    bool completes = false; // the current frame is its last
+    size_t kept = 0;        // bytes of a frame's start that an earlier read ended with
     char start[kHeaderBytes + kHeadBytes];
 };
 
@@ -276,7 +279,7 @@ void take_first(Client &client, uint64_t now) {
         answer_ready(now);
 }
 
-void take(Client &client, uint64_t size, uint64_t now) {
+void take(Client &client, uint64_t now) {
     if (client.state == State::waiting)
         return take_first(client, now);
     if (!client.reads)
@@ -289,7 +292,7 @@ void take(Client &client, uint64_t size, uint64_t now) {
     client.last = client.number;
     if (client.number >= load.measured_from) {
         load.latency.add(now - std::min(now, client.sent));
-        load.bytes += size;
+        load.bytes += client.size;
         load.last_at = now;
         if (load.first_at == 0)
             load.first_at = client.sent;
@@ -303,6 +306,7 @@ void take(Client &client, uint64_t size, uint64_t now) {
 // ---- frames ----
 
 struct Header {
+    bool is_final;
     int opcode;
     size_t size;
     uint64_t payload;
@@ -313,6 +317,7 @@ bool read_header(const char *data, size_t size, Header &header) {
     auto byte = [&](size_t i) { return static_cast<uint8_t>(data[i]); };
     if (size < 2)
         return false;
+    header.is_final = byte(0) & 0x80;
     header.opcode = byte(0) & 15;
     header.payload = byte(1) & 127;
     header.size = header.payload < 126 ? 2 : header.payload == 126 ? 4 : kHeaderBytes;
@@ -344,10 +349,15 @@ uint64_t begin_frame(Client &client, const char *data, size_t size) {
     if (size < header.size + head)
         return 0;
     const char *payload = data + header.size;
-    client.number = 0;
+    uint64_t frame_bytes = header.size + header.payload;
+    client.completes = header.is_final && header.opcode <= 1;
     switch (header.opcode) {
+    case 0: // a large message is cut into several frames
+        client.size += frame_bytes;
+        break;
     case 1:
         read_numbers(client, payload, head);
+        client.size = frame_bytes;
         break;
     case 8:
         end(client, head < 2
@@ -362,15 +372,14 @@ uint64_t begin_frame(Client &client, const char *data, size_t size) {
     default:
         fail("an unexpected frame, opcode %d", header.opcode);
     }
-    return header.size + header.payload;
+    return frame_bytes;
 }
 
 void receive(Client &client, const char *data, size_t size, uint64_t now) {
-    uint64_t frame_bytes = client.rest;
     if (client.kept > 0) {
         size_t taken = std::min(size, sizeof client.start - client.kept);
         std::memcpy(client.start + client.kept, data, taken);
-        frame_bytes = begin_frame(client, client.start, client.kept + taken);
+        uint64_t frame_bytes = begin_frame(client, client.start, client.kept + taken);
         if (frame_bytes == 0) {
             client.kept += taken;
             return;
@@ -386,18 +395,16 @@ void receive(Client &client, const char *data, size_t size, uint64_t now) {
         data += client.rest;
         size -= client.rest;
         client.rest = 0;
-        if (client.number != 0)
-            take(client, frame_bytes, now);
-        client.number = 0;
+        if (std::exchange(client.completes, false))
+            take(client, now);
         if (size == 0)
             return;
-        frame_bytes = begin_frame(client, data, size);
-        if (frame_bytes == 0) {
+        client.rest = begin_frame(client, data, size);
+        if (client.rest == 0) {
             std::memcpy(client.start, data, size);
             client.kept = size;
             return;
         }
-        client.rest = frame_bytes;
     }
 }
 
