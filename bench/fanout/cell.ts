@@ -21,6 +21,8 @@ export interface Cell {
     messageBytes: number;
     /** Messages a second, where the mode has a schedule. */
     rate: number;
+    /** Messages a transaction of a burst, at most. */
+    batch: number;
     seconds: number;
 }
 
@@ -87,9 +89,9 @@ export class Publisher {
     }
 
     /** Keeps a window of messages under way until the time is over, or so many bytes have gone to each client. */
-    async burst(system: System, load: Load, { messageBytes, clients }: Cell, seconds: number, bytes = Infinity) {
-        const window = Math.max(8, Math.floor(Math.min(windowBytes / messageBytes, windowDeliveries / clients)));
-        const batch = Math.max(1, Math.min(100, Math.floor(window / 4)));
+    async burst(system: System, load: Load, { messageBytes, clients, batch: most }: Cell, seconds: number, bytes = Infinity) {
+        const window = Math.max(2, Math.floor(Math.min(windowBytes / messageBytes, windowDeliveries / clients)));
+        const batch = Math.max(1, Math.min(most, Math.floor(window / 4)));
         const first = this.number;
         const end = Date.now() + seconds * 1000;
         while (Date.now() < end && (this.number - first) * messageBytes < bytes) {
@@ -209,6 +211,7 @@ export async function runCell(system: System, publisher: Publisher, cell: Cell):
         const { shares, busy, otherShare } = usage.shares();
         const residentGrowth = memoryOf(system) - memoryBefore;
         const result = await load.stop();
+        if (measures && result.deliveries === 0) throw new Error(`nothing arrived: ${JSON.stringify(result.ends)} by close code`);
         return {
             ...{ result, ready, sentPerSecond, cpuPerConnection, residentGrowth, shares, otherShare },
             deliveriesPerSecond: result.deliveries / result.seconds,

@@ -10,7 +10,7 @@ import { System, createTables, findSystems, smallestMessage } from './systems';
 
 const options = commandOptions({
     ...{ systems: 'rtd,bun,node,fastapi', clients: '100,1000,8000', sizes: '200,2048,51200' },
-    ...{ modes: 'paced,burst,connect,slow', rounds: 3, seconds: 5, rate: 100, json: '' },
+    ...{ modes: 'paced,burst,connect,slow', rounds: 3, seconds: 5, rate: 100, batch: 100, json: '' },
 });
 const numbers = (list: string) => list.split(',').map(Number);
 const base = 'bun'; // what the others are compared with
@@ -29,7 +29,7 @@ function pacedRate(clients: number, messageBytes: number): number {
 
 function cellsOf(mode: Mode, clients: number, sizes: number[]): Cell[] {
     const cell = (messageBytes: number, readers = clients, neverRead = 0): Cell => ({
-        ...{ mode, clients: readers + neverRead, neverRead, messageBytes, seconds: options.seconds },
+        ...{ mode, clients: readers + neverRead, neverRead, messageBytes, batch: options.batch, seconds: options.seconds },
         rate: mode === 'burst' || mode === 'connect' ? 0 : pacedRate(readers, messageBytes),
     });
     switch (mode) {
