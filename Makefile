@@ -97,11 +97,11 @@ bench:
 	./bench/idle
 
 # The load generator of bench/fanout.
-$(BUILD)/bench/fanout-load: bench/fanout/load.cpp
+$(BUILD)/bench/fanout-load: bench/fanout/load.cpp bench/fanout/histogram.h
 	@mkdir -p $(@D)
 	$(CXX) $(PLAIN_FLAGS) -o $@ $< -luv
 
-SOURCES = $(wildcard src/*.cpp src/*/*.cpp src/*/*.h test/unit/*.cpp test/gateway/*.cpp test/gateway/*.h bench/*/*.cpp)
+SOURCES = $(wildcard src/*.cpp src/*/*.cpp src/*/*.h test/unit/*.cpp test/gateway/*.cpp test/gateway/*.h bench/*/*.cpp bench/*/*.h)
 
 format:
 	clang-format -i $(SOURCES)
