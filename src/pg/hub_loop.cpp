@@ -3,6 +3,7 @@
 #include <ctime>
 #include <set>
 #include <sstream>
+#include <utility>
 
 #include "pg/announcements.h"
 #include "pg/boundary.h"
@@ -18,6 +19,8 @@
 extern "C" {
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
+#include "utils/inval.h"
+#include "utils/syscache.h"
 }
 
 namespace rtd::pg {
@@ -27,7 +30,7 @@ namespace {
 constexpr int kShutdownMs = 2000;          // what clients get to take their close frame
 constexpr int64_t kStoreIntervalMs = 1000; // retained messages are written at most this often
 constexpr int64_t kRetryMs = 1000;
-constexpr int64_t kNapMs = 1; // the shortest that WaitEventSetWait() knows
+constexpr int64_t kNapMs = 1;                // the shortest that WaitEventSetWait() knows
 constexpr int64_t kUsageIntervalMs = 10'000; // between looks at the notification queue
 constexpr double kHighUsage = 0.25;          // of a queue that is 8 GB by default
 
@@ -67,6 +70,17 @@ link::Settings gateway_settings() {
     return settings;
 }
 
+RouterSettings router_settings() {
+    return {.resync_interval_ms = int64_t{resync_interval_s} * 1000};
+}
+
+// Set by the server while it takes in invalidations.
+bool roles_changed = false;
+
+void on_role_change(Datum, int, uint32) {
+    roles_changed = true;
+}
+
 void report(int level, const std::string &message, const std::string &hint = {}) {
     call([&] {
         ereport(level,
@@ -81,8 +95,12 @@ HubLoop::HubLoop()
     : router_(*this, static_cast<uint64_t>(read_clock().wall_us)), pool_(query_workers),
       turn_context_(
           AllocSetContextCreate(TopMemoryContext, "rtd hub turn", ALLOCSET_DEFAULT_SIZES)) {
-    router_.set_resync_interval(int64_t{resync_interval_s} * 1000);
+    router_.set_settings(router_settings());
     clear_interest();
+    call([] {
+        CacheRegisterSyscacheCallback(AUTHOID, on_role_change, 0);
+        CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, on_role_change, 0);
+    });
 }
 
 HubLoop::~HubLoop() {
@@ -204,7 +222,7 @@ void HubLoop::sleep() {
 
 void HubLoop::reload_settings() {
     call([] { ProcessConfigFile(PGC_SIGHUP); });
-    router_.set_resync_interval(int64_t{resync_interval_s} * 1000);
+    router_.set_settings(router_settings());
     seen_generation_ = 0; // rtd.anonymous_role may be another one: grants are asked again
     if (!gateway_.is_running())
         return;
@@ -218,6 +236,9 @@ void HubLoop::reload_settings() {
 }
 
 void HubLoop::reload_catalog_if_changed(Now now) {
+    call([] { AcceptInvalidationMessages(); });
+    if (std::exchange(roles_changed, false))
+        seen_generation_ = 0; // memberships decide about grants
     uint64_t generation = pg_atomic_read_u64(&shared->catalog_generation);
     if (generation == seen_generation_ || now.steady_ms < next_reload_ms_)
         return;
@@ -252,7 +273,7 @@ void HubLoop::start_serving(Catalog catalog) {
     for (const Channel &channel : catalog_.channels)
         channels.insert(channel.name);
     listener_.listen(channels);
-    router_.set_topics(catalog_.topics);
+    router_.set_topics(catalog_.topics, read_clock());
     if (was_serving)
         return;
     shared->hub_database = MyDatabaseId;
@@ -262,7 +283,7 @@ void HubLoop::start_serving(Catalog catalog) {
 
 void HubLoop::stop_serving() {
     shared->hub_database = InvalidOid;
-    router_.set_topics({}); // ends all subscriptions: their topics are dropped
+    router_.set_topics({}, read_clock()); // ends all subscriptions: their topics are dropped
     gateway_.shut_down(CloseCode::topic_dropped, "the extension was dropped", kShutdownMs);
     gateway_listens_ = false;
     readiness_.forget_gateway();
@@ -284,6 +305,9 @@ void HubLoop::drain_queue(Now now) {
     uint64_t bound = published_up_to(); // before the drain: see core/commit_order.h
     DrainedEvents drained = drain_events(drain_buffer_, &more_events_);
     load_.count(now.steady_ms, drained.events.size());
+    reload_catalog_if_changed(now); // what was revoked before an event must not see it
+    if (!serving())
+        return;
     for (QueuedEvent &queued : drained.events)
         order_.add(queued.position, std::move(queued.bytes));
     while (std::optional<std::string> bytes = order_.next(bound)) {
@@ -416,7 +440,12 @@ void HubLoop::handle(const link::ClientDisconnected &frame, Now) {
 void HubLoop::handle(const link::Subscribe &frame, Now now) {
     // A client that connects right after a topic was committed must find it.
     reload_catalog_if_changed(now);
-    router_.subscribe(frame, now);
+    std::variant<Identity, link::Ended> client = access_.identify();
+    if (link::Ended *refusal = std::get_if<link::Ended>(&client)) {
+        refusal->subscription = frame.subscription;
+        return gateway_.send(*refusal);
+    }
+    router_.subscribe(frame, std::get<Identity>(client), now);
 }
 
 void HubLoop::handle(const link::Unsubscribe &frame, Now) {
@@ -448,8 +477,10 @@ void HubLoop::tend_queries(Now now) {
             break;
         const Topic &topic = *job->topic;
         pool_.submit(RunQuery{job->instance, topic.name, topic.generation, topic.version,
-                              topic.owner, topic.search_path, topic.query,
-                              static_cast<uint32_t>(topic.parameters.size()), job->params});
+                              topic.is_invoker ? job->identity.role : topic.owner, topic.is_invoker,
+                              job->identity.claims, topic.search_path, topic.query,
+                              static_cast<uint32_t>(topic.parameters.size()), job->params,
+                              topic.significant, job->last_message});
     }
 }
 
@@ -505,8 +536,8 @@ void HubLoop::shut_down() {
 
 // ---- what the router asks ----
 
-std::optional<link::Ended> HubLoop::refuse(const Topic *topic) {
-    return access_.refuse(catalog_, topic);
+std::optional<link::Ended> HubLoop::refuse(const Identity &identity, const Topic *topic) {
+    return access_.refuse(catalog_, identity, topic);
 }
 
 bool HubLoop::add_interest(uint64_t instance_key, uint64_t topic_key) {

@@ -19,11 +19,15 @@ template <class IO> void fields(IO &io, RunQuery &run) {
     io(run.topic);
     io(run.topic_generation);
     io(run.topic_version);
-    io(run.owner);
+    io(run.role);
+    io(run.is_invoker);
+    io(run.claims);
     io(run.search_path);
     io(run.query);
     io(run.parameter_count);
     io(run.params);
+    io(run.significant);
+    io(run.last_message);
 }
 
 template <class IO> void fields(IO &io, StoreRetained &store) {
@@ -33,9 +37,11 @@ template <class IO> void fields(IO &io, StoreRetained &store) {
 
 template <class IO> void fields(IO &io, QueryDone &done) {
     io(done.instance);
-    io.choice(done.outcome.status, QueryOutcome::Status::bad_parameter);
+    io.choice(done.outcome.status, QueryOutcome::Status::forbidden);
     io(done.outcome.text);
     io(done.outcome.hash);
+    io(done.outcome.is_significant);
+    io(done.outcome.warning);
     io(done.outcome.elapsed_us);
 }
 

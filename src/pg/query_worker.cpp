@@ -7,6 +7,7 @@
 #include "pg/query_job.h"
 #include "pg/retained.h"
 #include "pg/settings.h"
+#include "pg/significant.h"
 #include "pg/topic_query.h"
 #include "pg/worker_transaction.h"
 
@@ -33,7 +34,7 @@ namespace rtd::pg {
 
 namespace {
 
-// A prepared query, kept for the life of the worker or until its topic is altered.
+// A prepared query, kept until its topic, or what it reads, is altered.
 struct Prepared {
     SPIPlanPtr plan = nullptr;
     std::vector<Oid> types;
@@ -54,7 +55,8 @@ class QueryWorker {
     bool send(const WorkerReply &reply);
     WorkerReply handle(const RunQuery &job);
     WorkerReply handle(const StoreRetained &job);
-    void run_as_owner(const RunQuery &job, QueryOutcome &outcome);
+    QueryDone run(const RunQuery &job);
+    void run_query(const RunQuery &job, QueryOutcome &outcome);
     const Prepared &prepare(const RunQuery &job);
     bool convert(const RunQuery &job, const Prepared &prepared, std::vector<Datum> &values,
                  QueryOutcome &outcome);
@@ -131,17 +133,34 @@ WorkerReply QueryWorker::handle(const StoreRetained &job) {
     return StoreDone{true, {}};
 }
 
+// DDL may commit while the query waits for its lock: the plan, and the types of its parameters,
+// then turn out to be outdated on the way.
 WorkerReply QueryWorker::handle(const RunQuery &job) {
+    QueryDone done = run(job);
+    auto found = prepared_.find(job.topic);
+    bool is_outdated = found != prepared_.end() && found->second.plan != nullptr &&
+                       !call([&] { return SPI_plan_is_valid(found->second.plan); });
+    if (done.outcome.status != QueryOutcome::Status::ok && is_outdated)
+        done = run(job);
+    return done;
+}
+
+QueryDone QueryWorker::run(const RunQuery &job) {
     QueryDone done{job.instance, {}};
     TimestampTz start = GetCurrentTimestamp();
     pgstat_report_activity(STATE_RUNNING, job.query.c_str());
     try {
-        in_transaction([&] { run_as_owner(job, done.outcome); });
+        in_transaction([&] { run_query(job, done.outcome); });
     } catch (const Error &error) {
         char state[6];
         strlcpy(state, unpack_sql_state(error.sqlstate()), sizeof state);
-        done.outcome.status = QueryOutcome::Status::failed;
-        done.outcome.text = error.message() + " (SQLSTATE " + state + ")";
+        // With a result at hand it was `significant` that failed: the state is sent.
+        bool has_result = done.outcome.status == QueryOutcome::Status::ok;
+        std::string &text = has_result ? done.outcome.warning : done.outcome.text;
+        text = error.message() + " (SQLSTATE " + state + ")";
+        // What the subscribers' role may not read is for them to know, not a failure of the query.
+        if (!has_result && job.is_invoker && error.sqlstate() == ERRCODE_INSUFFICIENT_PRIVILEGE)
+            done.outcome.status = QueryOutcome::Status::forbidden;
     }
     disable_timeout(STATEMENT_TIMEOUT, false);
     QueryCancelPending = false; // a timeout that fired when the query was already over
@@ -153,8 +172,10 @@ WorkerReply QueryWorker::handle(const RunQuery &job) {
 
 const Prepared &QueryWorker::prepare(const RunQuery &job) {
     Prepared &prepared = prepared_[job.topic];
+    // DDL may have given the parameters other types: a plan that it invalidated is made anew.
     if (prepared.plan != nullptr && prepared.generation == job.topic_generation &&
-        prepared.version == job.topic_version)
+        prepared.version == job.topic_version &&
+        call([&] { return SPI_plan_is_valid(prepared.plan); }))
         return prepared;
     if (prepared.plan != nullptr)
         SPI_freeplan(prepared.plan);
@@ -225,11 +246,17 @@ Datum result_as_jsonb() {
     return DirectFunctionCall1(jsonb_in, CStringGetDatum(rows.data));
 }
 
-void QueryWorker::run_as_owner(const RunQuery &job, QueryOutcome &outcome) {
+// Until the end of the transaction.
+void set_local(const char *setting, const char *value) {
+    set_config_option(setting, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+}
+
+void QueryWorker::run_query(const RunQuery &job, QueryOutcome &outcome) {
     struct Answer {
         const char *text;
         size_t size;
         uint64_t hash;
+        Datum state; // jsonb
     };
     // An abort gives the role back, a commit does not; search_path ends with the transaction.
     Oid worker_role = InvalidOid;
@@ -237,13 +264,15 @@ void QueryWorker::run_as_owner(const RunQuery &job, QueryOutcome &outcome) {
     GetUserIdAndSecContext(&worker_role, &worker_context);
     call([&] {
         XactReadOnly = true;
-        if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(job.owner)))
-            ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                            errmsg("the owner of topic \"%s\" does not exist", job.topic.c_str())));
-        SetUserIdAndSecContext(job.owner,
+        if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(job.role)))
+            ereport(ERROR,
+                    (errcode(ERRCODE_UNDEFINED_OBJECT),
+                     errmsg("the %s of topic \"%s\" does not exist",
+                            job.is_invoker ? "subscriber's role" : "owner", job.topic.c_str())));
+        SetUserIdAndSecContext(job.role,
                                SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
-        set_config_option("search_path", job.search_path.c_str(), PGC_USERSET, PGC_S_SESSION,
-                          GUC_ACTION_LOCAL, true, 0, false);
+        set_local("search_path", job.search_path.c_str());
+        set_local("request.jwt.claims", job.claims.c_str());
         if (statement_timeout_ms > 0)
             enable_timeout_after(STATEMENT_TIMEOUT, statement_timeout_ms);
     });
@@ -268,11 +297,13 @@ void QueryWorker::run_as_owner(const RunQuery &job, QueryOutcome &outcome) {
                      errmsg("the result of %d bytes is larger than rtd.max_message_size", size)));
         uint64_t hash =
             DatumGetUInt64(DirectFunctionCall2(jsonb_hash_extended, state, Int64GetDatum(0)));
-        return Answer{text.data, static_cast<size_t>(size), hash};
+        return Answer{text.data, static_cast<size_t>(size), hash, state};
     });
     outcome.status = QueryOutcome::Status::ok;
     outcome.text.assign(answer.text, answer.size);
     outcome.hash = answer.hash;
+    if (!job.last_message.empty())
+        outcome.is_significant = is_significant(job.significant, job.last_message, answer.state);
     SetUserIdAndSecContext(worker_role, worker_context);
 }
 

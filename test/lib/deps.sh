@@ -40,6 +40,8 @@ peers python3-uvloop - its faster event loop
 peers python3-httptools - its faster HTTP parser
 peers python3-websockets - its WebSocket
 peers python3-asyncpg - LISTEN from Python
+fuzz clang clang++ the fuzzers
+fuzz libclang-rt-14-dev - libFuzzer and the sanitizers of clang
 END
 }
 
