@@ -14,13 +14,16 @@ struct Envelope {
     std::string_view data = {}; // JSON text, spliced in as it is
     int64_t timestamp_us = 0;
     std::string_view source = {};
-    std::string_view topic = {};
-    const std::vector<std::string> *params = nullptr;
-    std::string_view id = {};
+    std::string_view topic = {};                      // empty: null, of no topic
+    const std::vector<std::string> *params = nullptr; // nullptr: []
+    std::string_view id = {};                         // empty: null, cannot be resumed from
     std::string_view kind = {};
 };
 
 std::string to_json(const Envelope &envelope);
+
+// The type in what to_json() made.
+std::string_view type_of(std::string_view body);
 
 std::string message_id(uint64_t epoch, uint64_t sequence);
 

@@ -40,4 +40,15 @@ std::string default_message_type(std::string_view topic) {
     return type + "_update";
 }
 
+bool is_message_id(std::string_view text) {
+    constexpr size_t kMostDigits = 20; // of a 64-bit number
+    auto is_number = [](std::string_view part) {
+        return !part.empty() && part.size() <= kMostDigits &&
+               std::all_of(part.begin(), part.end(), [](char c) { return c >= '0' && c <= '9'; });
+    };
+    size_t dash = text.find('-');
+    return dash != std::string_view::npos && is_number(text.substr(0, dash)) &&
+           is_number(text.substr(dash + 1));
+}
+
 } // namespace rtd

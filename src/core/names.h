@@ -16,4 +16,9 @@ Result<std::string> check_topic_name(std::string_view name);
 // `planned-features` has messages of the type `planned_features_update`.
 std::string default_message_type(std::string_view topic);
 
+// Whether `text` has the form of a message's id, <epoch>-<sequence>.
+bool is_message_id(std::string_view text);
+inline constexpr std::string_view kBadSince =
+    "since must be the id of a message, <epoch>-<sequence>";
+
 } // namespace rtd

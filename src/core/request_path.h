@@ -26,9 +26,17 @@ Result<RequestPath> parse_request_path(std::string_view target);
 struct TopicPath {
     std::string topic;
     std::vector<std::string> params;
+
+    bool operator==(const TopicPath &) const = default;
 };
+
+// Checks name and parameters, wherever they came from.
+Result<TopicPath> check_topic_path(TopicPath path);
 
 // From the segments after the endpoint's own: `/ws/context-analysis/42` without `ws`.
 Result<TopicPath> parse_topic_path(const std::vector<std::string> &segments, size_t first);
+
+// The decoded value of the first `name=value` of a query; "" if there is none.
+Result<std::string> query_value(std::string_view query, std::string_view name);
 
 } // namespace rtd

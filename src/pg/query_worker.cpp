@@ -54,6 +54,7 @@ class QueryWorker {
     bool send(const WorkerReply &reply);
     WorkerReply handle(const RunQuery &job);
     WorkerReply handle(const StoreRetained &job);
+    WorkerReply handle(const RunPublish &job) { return publish(job); }
     void run_as_owner(const RunQuery &job, QueryOutcome &outcome);
     const Prepared &prepare(const RunQuery &job);
     bool convert(const RunQuery &job, const Prepared &prepared, std::vector<Datum> &values,
