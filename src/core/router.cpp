@@ -1,35 +1,13 @@
 // Implementation of the router; the rules are in router.h.
 #include "core/router.h"
 
-#include "core/envelope.h"
-#include "core/json_text.h"
-
 #include <algorithm>
-#include <cassert>
 
 namespace rtd {
 
 using link::TopicKind;
 
 namespace {
-
-constexpr std::string_view kGapType = "rtd_gap";
-
-std::string_view source_name(Cause cause) {
-    switch (cause) {
-    case Cause::sync:
-        return "sync";
-    case Cause::poll:
-        return "poll";
-    case Cause::event:
-        return "event";
-    }
-    return "";
-}
-
-Sent restored(const std::optional<std::string> &body) {
-    return body ? Sent{json_member(*body, "id"), *body} : Sent{};
-}
 
 bool matches(const std::vector<std::optional<std::string>> &pattern,
              const std::vector<std::string> &params) {
@@ -41,36 +19,61 @@ bool matches(const std::vector<std::optional<std::string>> &pattern,
     return true;
 }
 
+// The one instance that the event makes a message of, also if nobody subscribes: the message is
+// retained. nullopt: it is only for instances that are there.
+std::optional<std::vector<std::string>> instance_to_retain(const Topic &topic, const Event &event) {
+    if (topic.kind != TopicKind::event || !topic.retain ||
+        (event.kind != EventKind::change && event.kind != EventKind::broadcast) ||
+        event.params.size() != topic.parameters.size())
+        return std::nullopt;
+    std::vector<std::string> params;
+    for (const std::optional<std::string> &param : event.params) {
+        if (!param)
+            return std::nullopt;
+        params.push_back(*param);
+    }
+    return params;
+}
+
 } // namespace
 
 // ---- topics ----
 
-void Router::set_topics(Topics topics) {
+void Router::set_topics(Topics topics, Now now) {
     topics_ = std::move(topics);
     std::vector<Instance *> instances;
-    for (auto &[id, instance] : instances_)
-        instances.push_back(instance.get());
+    for (auto &[id, entry] : instances_)
+        instances.push_back(entry.instance.get());
     for (Instance *instance : instances) {
-        auto found = topics_.find(instance->topic->name);
-        if (found == topics_.end() || found->second->generation != instance->topic->generation) {
-            unstored_.erase(instance->id);
-            end_all(*instance, CloseCode::topic_dropped,
-                    "topic \"" + instance->topic->name + "\" was dropped");
-        } else if (!found->second->same_definition(*instance->topic)) {
-            unstored_.erase(instance->id);
+        const Topic &old = instance->topic();
+        auto found = topics_.find(old.name);
+        if (found == topics_.end() || found->second->generation != old.generation) {
+            end_all(*instance, CloseCode::topic_dropped, "topic \"" + old.name + "\" was dropped");
+            drop(*instance);
+        } else if (!found->second->same_instances(old)) {
             end_all(*instance, CloseCode::topic_changed,
-                    "topic \"" + instance->topic->name + "\" was altered, subscribe again");
-        } else if (!instance->subscriptions.empty()) {
-            if (std::optional<link::Ended> refusal = host_.refuse(found->second.get()))
-                end_all(*instance, refusal->code, refusal->reason);
+                    "topic \"" + old.name + "\" was altered, subscribe again");
+            drop(*instance);
+        } else {
+            follow(*instance, found->second, now);
         }
     }
 }
 
-void Router::set_resync_interval(int64_t interval_ms) {
-    resync_interval_ms_ = interval_ms;
-    for (auto &[id, instance] : instances_)
-        reschedule(*instance);
+void Router::follow(Instance &instance, const std::shared_ptr<const Topic> &topic, Now now) {
+    if (topic->version != instance.topic().version)
+        instance.redefine(topic, now);
+    if (!instance.subscriptions().empty())
+        if (std::optional<link::Ended> refusal = host_.refuse(topic.get()))
+            end_all(instance, refusal->code, refusal->reason);
+    reschedule(instance);
+    drop_if_unused(instance);
+}
+
+void Router::set_settings(const RouterSettings &settings) {
+    settings_ = settings;
+    for (auto &[id, entry] : instances_)
+        reschedule(*entry.instance);
 }
 
 // ---- subscriptions ----
@@ -104,26 +107,11 @@ void Router::subscribe(const link::Subscribe &request, Now now) {
                                       "too many different topic instances are subscribed"});
 
     Instance *instance = find(topic->name, request.params);
-    if (instance == nullptr) {
+    if (instance == nullptr)
         instance = &make_instance(topic, request.params, now);
-        if (topic->kind == TopicKind::event && topic->retain)
-            instance->last_message = restored(host_.load_retained(topic->name, request.params));
-    }
-    bool is_state = topic->kind == TopicKind::state;
-    bool awaits_first = is_state || !instance->last_message.body.empty();
     subscriptions_[request.subscription] = instance;
-    instance->subscriptions.insert(request.subscription);
-    host_.send(
-        link::Subscribed{request.subscription, instance->id, topic->kind, awaits_first, false});
-    if (!awaits_first)
-        return;
-    instance->waiting.insert(request.subscription);
-    if (!instance->last_message.body.empty()) {
-        greetings_.push_back(instance->id);
-    } else if (!instance->coalescer.running() && !instance->coalescer.dirty()) {
-        instance->coalescer.changed(now.steady_ms, Cause::sync);
-        reschedule(*instance);
-    }
+    instance->subscribe(request, now);
+    reschedule(*instance);
 }
 
 void Router::unsubscribe(uint64_t subscription) {
@@ -132,9 +120,8 @@ void Router::unsubscribe(uint64_t subscription) {
         return; // ended from here while the request was on its way
     Instance &instance = *found->second;
     subscriptions_.erase(found);
-    instance.subscriptions.erase(subscription);
-    instance.waiting.erase(subscription);
-    host_.remove_interest(instance.key, topic_key(instance.topic->name));
+    instance.unsubscribe(subscription);
+    host_.remove_interest(instance.key(), topic_key(instance.topic().name));
     drop_if_unused(instance);
 }
 
@@ -143,60 +130,56 @@ void Router::forget_subscriptions() {
         unsubscribe(subscriptions_.begin()->first);
 }
 
+// Leaves an instance that nobody subscribes to; the caller drops it.
 void Router::end_all(Instance &instance, CloseCode code, const std::string &reason) {
-    uint64_t id = instance.id;
-    std::vector<uint64_t> ended(instance.subscriptions.begin(), instance.subscriptions.end());
+    std::vector<uint64_t> ended(instance.subscriptions().begin(), instance.subscriptions().end());
     for (uint64_t subscription : ended) {
         host_.send(link::Ended{subscription, code, reason});
-        unsubscribe(subscription); // the last one drops the instance
+        subscriptions_.erase(subscription);
+        instance.unsubscribe(subscription);
+        host_.remove_interest(instance.key(), topic_key(instance.topic().name));
     }
-    auto found = instances_.find(id);
-    if (found != instances_.end())
-        drop_if_unused(*found->second);
 }
 
 // ---- instances ----
 
-Router::Instance *Router::find(const std::string &topic, const std::vector<std::string> &params) {
+Instance *Router::find(const std::string &topic, const std::vector<std::string> &params) {
     auto found = by_name_.find({topic, params});
     return found != by_name_.end() ? found->second : nullptr;
 }
 
-Router::Instance &Router::make_instance(std::shared_ptr<const Topic> topic,
-                                        std::vector<std::string> params, Now now) {
-    auto made = std::make_unique<Instance>();
+Instance &Router::make_instance(std::shared_ptr<const Topic> topic, std::vector<std::string> params,
+                                Now now) {
+    uint64_t id = next_instance_++;
+    std::unique_ptr<Instance> made = rtd::make_instance(
+        {host_, settings_, id, next_epoch_++, std::move(topic), std::move(params)}, now);
     Instance &instance = *made;
-    instance.id = next_instance_++;
-    instance.key = instance_key(topic->name, params);
-    // An epoch of its own: an instance that comes back later never repeats an id.
-    instance.epoch = next_epoch_++;
-    instance.coalescer = Coalescer(topic->throttle_ms, topic->debounce_ms);
-    instance.last_event_ms = now.steady_ms;
-    if (topic->kind == TopicKind::state && topic->refresh_ms > 0)
-        instance.next_poll_ms = now.steady_ms + topic->refresh_ms;
-    instance.topic = std::move(topic);
-    instance.params = std::move(params);
-    by_name_[{instance.topic->name, instance.params}] = &instance;
-    instances_[instance.id] = std::move(made);
+    by_name_[{instance.topic().name, instance.params()}] = &instance;
+    instances_[id].instance = std::move(made);
     return instance;
 }
 
 void Router::drop_if_unused(Instance &instance) {
-    if (!instance.subscriptions.empty() || unstored_.contains(instance.id))
-        return;
-    if (instance.deadline_ms)
-        deadlines_.erase({*instance.deadline_ms, instance.id});
-    by_name_.erase({instance.topic->name, instance.params});
-    instances_.erase(instance.id); // frees `instance`; a running job of it ends unheard
+    if (instance.subscriptions().empty() && !instance.is_unstored())
+        drop(instance);
+}
+
+// Frees the instance; a running query of it ends unheard.
+void Router::drop(Instance &instance) {
+    if (std::optional<int64_t> deadline_ms = instances_.at(instance.id()).deadline_ms)
+        deadlines_.erase({*deadline_ms, instance.id()});
+    unstored_.erase(instance.id());
+    by_name_.erase({instance.topic().name, instance.params()});
+    instances_.erase(instance.id());
 }
 
 // ---- events ----
 
-std::vector<Router::Instance *> Router::matching(const Event &event) {
+std::vector<Instance *> Router::matching(const Event &event) {
     std::vector<Instance *> found;
     for (auto it = by_name_.lower_bound({event.topic, {}});
          it != by_name_.end() && it->first.first == event.topic; ++it)
-        if (matches(event.params, it->second->params))
+        if (matches(event.params, it->second->params()))
             found.push_back(it->second);
     return found;
 }
@@ -204,119 +187,30 @@ std::vector<Router::Instance *> Router::matching(const Event &event) {
 void Router::handle(const Event &event, Now now) {
     if (host_.logs_events())
         host_.log_event("[EVENT_DETECTION] " + event.origin + " event received: " + event.payload);
-    auto found = topics_.find(event.topic);
-    if (found == topics_.end())
+    auto topic = topics_.find(event.topic);
+    if (topic == topics_.end())
         return; // dropped since the event was made
-    const std::shared_ptr<const Topic> &topic = found->second;
-
     std::vector<Instance *> instances = matching(event);
-    if (instances.empty() && topic->kind == TopicKind::event && topic->retain &&
-        (event.kind == EventKind::change || event.kind == EventKind::broadcast) &&
-        event.params.size() == topic->parameters.size() &&
-        std::ranges::all_of(event.params, [](const auto &param) { return param.has_value(); })) {
-        std::vector<std::string> params;
-        for (const std::optional<std::string> &param : event.params)
-            params.push_back(*param);
-        instances.push_back(&make_instance(topic, std::move(params), now));
-    }
+    if (instances.empty())
+        if (auto params = instance_to_retain(*topic->second, event))
+            instances.push_back(&make_instance(topic->second, std::move(*params), now));
     if (instances.empty() && host_.logs_events())
-        host_.log_event("[EVENT_BROADCAST] Skipping " + topic->type +
+        host_.log_event("[EVENT_BROADCAST] Skipping " + topic->second->type +
                         " broadcast - no active connections");
     for (Instance *instance : instances) {
-        instance->last_event_ms = now.steady_ms;
-        if (topic->kind == TopicKind::state && event.kind != EventKind::broadcast)
-            change(*instance, event, now);
-        else if (event.kind == EventKind::lost)
-            tell_gap(*instance, event.payload, now);
-        else if (event.kind != EventKind::refresh)
-            publish(*instance, event, now);
-    }
-}
-
-void Router::change(Instance &instance, const Event &event, Now now) {
-    if (host_.logs_events())
-        instance.last_payload = event.payload;
-    instance.coalescer.changed(now.steady_ms, Cause::event);
-    // Quiet can only be told by hearing of every change.
-    if (instance.topic->debounce_ms > 0)
-        host_.clear_changed(instance.key, topic_key(instance.topic->name));
-    reschedule(instance);
-}
-
-void Router::publish(Instance &instance, const Event &event, Now now) {
-    std::string_view type = event.type.empty() ? instance.topic->type : event.type;
-    std::string_view source = event.source.empty() ? "event" : std::string_view(event.source);
-    Sent message = next_message(instance, event.payload, type, source, "event", now);
-    if (instance.topic->kind == TopicKind::state) {
-        // What clients show is no longer the state: the next result is sent even if it is equal.
-        instance.last_sent_is_state = false;
-    } else if (instance.topic->retain) {
-        instance.last_message = message;
-        unstored_.insert(instance.id);
-    }
-    deliver(instance, message, type, event.payload);
-}
-
-void Router::handle_loss(const std::function<bool(uint64_t topic_key)> &concerns,
-                         const std::string &reason, Now now) {
-    for (auto &[id, instance] : instances_) {
-        if (!concerns(topic_key(instance->topic->name)))
-            continue;
-        if (instance->topic->kind == TopicKind::event) {
-            tell_gap(*instance, "{\"reason\": " + json_quote(reason) + "}", now);
-            continue;
-        }
-        instance->coalescer.changed(now.steady_ms, Cause::sync);
+        instance->handle(event, now);
         reschedule(*instance);
     }
 }
 
-void Router::tell_gap(Instance &instance, const std::string &payload, Now now) {
-    if (instance.subscriptions.size() == instance.waiting.size())
-        return; // nobody who could have missed something
-    Sent gap = next_message(instance, payload, kGapType, "event", "gap", now);
-    host_.send(link::Message{instance.id, link::Audience::live, gap.body, gap.id});
-}
-
-Sent Router::next_message(Instance &instance, std::string_view data, std::string_view type,
-                          std::string_view source, std::string_view kind, Now now) {
-    Sent message{message_id(instance.epoch, ++instance.sequence), {}};
-    message.body = to_json({.type = type,
-                            .data = data,
-                            .timestamp_us = now.wall_us,
-                            .source = source,
-                            .topic = instance.topic->name,
-                            .params = &instance.params,
-                            .id = message.id,
-                            .kind = kind});
-    return message;
-}
-
-void Router::deliver(Instance &instance, const Sent &message, std::string_view type,
-                     std::string_view payload) {
-    size_t live = instance.subscriptions.size() - instance.waiting.size();
-    if (live > 0)
-        host_.send(link::Message{instance.id, link::Audience::live, message.body, message.id});
-    if (!instance.waiting.empty())
-        greetings_.push_back(instance.id);
-    if (!host_.logs_events())
-        return;
-    if (instance.subscriptions.empty())
-        host_.log_event("[EVENT_BROADCAST] Skipping " + std::string(type) +
-                        " broadcast - no active connections");
-    else
-        host_.log_event("[EVENT_BROADCAST] Broadcasted " + std::string(type) + " update to " +
-                        std::to_string(instance.subscriptions.size()) +
-                        " clients (operation=" + json_member(payload, "operation") +
-                        ", id=" + json_second_member(payload) + ")");
-}
-
-void Router::greet(Instance &instance) {
-    if (instance.waiting.empty() || instance.last_message.body.empty())
-        return;
-    host_.send(link::Message{instance.id, link::Audience::waiting, instance.last_message.body,
-                             instance.last_message.id});
-    instance.waiting.clear();
+void Router::handle_loss(const std::function<bool(uint64_t topic_key)> &concerns,
+                         const std::string &reason, Now now) {
+    for (auto &[id, entry] : instances_) {
+        if (!concerns(topic_key(entry.instance->topic().name)))
+            continue;
+        entry.instance->handle_loss(reason, now);
+        reschedule(*entry.instance);
+    }
 }
 
 // ---- queries ----
@@ -328,58 +222,44 @@ std::optional<QueryJob> Router::take_job(Now now, size_t most_per_topic) {
             it = ready_.erase(it);
             continue;
         }
-        Instance &instance = *found->second;
-        size_t &running = running_of_topic_[instance.topic->name];
+        Instance &instance = *found->second.instance;
+        size_t &running = running_of_topic_[instance.topic().name];
         if (running >= most_per_topic) {
             ++it;
             continue;
         }
         ready_.erase(it);
         running++;
-        running_[instance.id] = instance.topic->name;
-        instance.queued = false;
-        instance.run_cause = instance.coalescer.start(now.steady_ms);
-        host_.clear_changed(instance.key, topic_key(instance.topic->name));
+        running_[instance.id()] = {instance.topic().name, instance.topic().version};
+        QueryJob job = instance.start_query(now);
         reschedule(instance);
-        return QueryJob{instance.id, instance.topic, instance.params};
+        return job;
     }
     return std::nullopt;
 }
 
 void Router::finish_job(uint64_t id, const QueryOutcome &outcome, Now now) {
+    uint64_t version = 0;
     if (auto job = running_.find(id); job != running_.end()) {
-        auto count = running_of_topic_.find(job->second);
+        auto count = running_of_topic_.find(job->second.topic);
         if (--count->second == 0)
             running_of_topic_.erase(count);
+        version = job->second.version;
         running_.erase(job);
     }
     auto found = instances_.find(id);
     if (found == instances_.end())
         return; // everybody left while it ran
-    Instance &instance = *found->second;
-    switch (outcome.status) {
-    case QueryOutcome::Status::bad_parameter:
-        return end_all(instance, CloseCode::bad_request, outcome.text);
-    case QueryOutcome::Status::failed: {
-        int64_t retry_ms = instance.coalescer.failed(now.steady_ms, instance.run_cause);
-        host_.log_warning("[EVENT_BROADCAST] Error broadcasting " + instance.topic->type +
-                          " update: " + outcome.text + " (topic \"" + instance.topic->name +
-                          "\", next attempt in " + std::to_string(retry_ms) + " ms)");
-        break;
+    Instance &instance = *found->second.instance;
+    if (instance.topic().version != version) { // altered while it ran
+        instance.discard_query(now);
+        return reschedule(instance);
     }
-    case QueryOutcome::Status::ok: {
-        instance.coalescer.succeeded();
-        bool equal = !instance.last_message.body.empty() && instance.last_hash == outcome.hash;
-        if (!equal || !instance.last_sent_is_state) {
-            instance.last_hash = outcome.hash;
-            instance.last_message = next_message(instance, outcome.text, instance.topic->type,
-                                                 source_name(instance.run_cause), "snapshot", now);
-            instance.last_sent_is_state = true;
-            deliver(instance, instance.last_message, instance.topic->type, instance.last_payload);
-        }
-        break;
+    if (outcome.status == QueryOutcome::Status::bad_parameter) {
+        end_all(instance, CloseCode::bad_request, outcome.text);
+        return drop(instance);
     }
-    }
+    instance.finish_query(outcome, now);
     reschedule(instance);
 }
 
@@ -390,48 +270,40 @@ void Router::abandon_job(uint64_t id, Now now) {
 // ---- time ----
 
 void Router::reschedule(Instance &instance) {
-    std::optional<int64_t> next;
-    auto consider = [&](int64_t at) { next = next ? std::min(*next, at) : at; };
-    if (instance.topic->kind == TopicKind::state) {
-        if (std::optional<int64_t> due = instance.coalescer.due_ms(); due && !instance.queued)
-            consider(*due);
-        if (instance.next_poll_ms > 0)
-            consider(instance.next_poll_ms);
-        if (resync_interval_ms_ > 0)
-            consider(instance.last_event_ms + resync_interval_ms_);
+    Entry &entry = instances_.at(instance.id());
+    if (!entry.greets && instance.can_greet()) {
+        entry.greets = true;
+        greetings_.push_back(instance.id());
     }
-    if (next == instance.deadline_ms)
+    if (instance.is_unstored())
+        unstored_.insert(instance.id());
+    else
+        unstored_.erase(instance.id());
+    std::optional<int64_t> next = instance.next_deadline_ms();
+    if (next == entry.deadline_ms)
         return;
-    if (instance.deadline_ms)
-        deadlines_.erase({*instance.deadline_ms, instance.id});
+    if (entry.deadline_ms)
+        deadlines_.erase({*entry.deadline_ms, instance.id()});
     if (next)
-        deadlines_.insert({*next, instance.id});
-    instance.deadline_ms = next;
+        deadlines_.insert({*next, instance.id()});
+    entry.deadline_ms = next;
 }
 
 void Router::finish_turn(Now now) {
     while (!deadlines_.empty() && deadlines_.begin()->first <= now.steady_ms) {
-        Instance &instance = *instances_.at(deadlines_.begin()->second);
-        if (instance.next_poll_ms > 0 && instance.next_poll_ms <= now.steady_ms) {
-            instance.next_poll_ms = now.steady_ms + instance.topic->refresh_ms;
-            instance.coalescer.changed(now.steady_ms, Cause::poll);
-        }
-        if (resync_interval_ms_ > 0 &&
-            instance.last_event_ms + resync_interval_ms_ <= now.steady_ms) {
-            instance.last_event_ms = now.steady_ms;
-            instance.coalescer.changed(now.steady_ms, Cause::sync);
-        }
-        std::optional<int64_t> due = instance.coalescer.due_ms();
-        if (!instance.queued && due && *due <= now.steady_ms) {
-            instance.queued = true;
-            ready_.push_back(instance.id);
-        }
+        Instance &instance = *instances_.at(deadlines_.begin()->second).instance;
+        if (instance.tick(now))
+            ready_.push_back(instance.id());
         reschedule(instance);
     }
-    for (uint64_t id : greetings_)
-        if (auto found = instances_.find(id); found != instances_.end())
-            greet(*found->second);
-    greetings_.clear();
+    // One message for all who joined since the last turn.
+    for (uint64_t id : std::exchange(greetings_, {})) {
+        auto found = instances_.find(id);
+        if (found == instances_.end())
+            continue;
+        found->second.greets = false;
+        found->second.instance->greet();
+    }
 }
 
 std::optional<int64_t> Router::next_deadline_ms() const {
@@ -444,20 +316,20 @@ std::optional<int64_t> Router::next_deadline_ms() const {
 
 std::vector<RetainedMessage> Router::unstored_messages() const {
     std::vector<RetainedMessage> messages;
-    for (uint64_t id : unstored_) {
-        const Instance &instance = *instances_.at(id);
-        messages.push_back({id, instance.sequence, instance.topic->name, instance.params,
-                            instance.last_message.body});
-    }
+    for (uint64_t id : unstored_)
+        if (auto message = instances_.at(id).instance->unstored_message())
+            messages.push_back(std::move(*message));
     return messages;
 }
 
 void Router::mark_stored(uint64_t id, uint64_t sequence) {
     auto found = instances_.find(id);
-    if (found == instances_.end() || found->second->sequence != sequence)
-        return; // gone, or a newer message came while this one was written
-    unstored_.erase(id);
-    drop_if_unused(*found->second);
+    if (found == instances_.end())
+        return; // gone
+    Instance &instance = *found->second.instance;
+    instance.mark_stored(sequence);
+    reschedule(instance);
+    drop_if_unused(instance);
 }
 
 } // namespace rtd

@@ -24,6 +24,7 @@
 #include "pg/json_time.h"
 #include "pg/pending_events.h"
 #include "pg/registry.h"
+#include "pg/settings.h"
 #include "pg/watch_columns.h"
 
 #include "pg/prelude.h"
@@ -84,7 +85,8 @@ struct Watch {
     Delivery delivery = Delivery::if_subscribed;
     std::vector<PayloadColumn> columns;
     std::vector<ParameterColumn> parameters;
-    uint64_t state_key = 0; // of a state topic without parameters
+    uint64_t state_key = 0;     // of a state topic without parameters
+    PreparedEvent state_change; // of the same: all its events are equal
     std::optional<std::string> channel;
     bool audit = false;
     std::string table;         // in the payload and in the log
@@ -207,6 +209,15 @@ TextList with_ancestors(Relation relation) {
     return oids;
 }
 
+Event change_of(const Watch &watch) {
+    Event event;
+    event.kind = EventKind::change;
+    event.topic = watch.topic;
+    event.origin = to_utf8(watch.table);
+    event.source = "event";
+    return event;
+}
+
 // Reads the registration. Sees what is committed by now even in an old snapshot, because the
 // trigger itself was found that way.
 WatchPointer read_watch(const TriggerData *data) {
@@ -246,6 +257,7 @@ WatchPointer read_watch(const TriggerData *data) {
     watch->audited_table = row[7].text.value_or("");
     watch->watched = row[8].oid();
     watch->state_key = instance_key(watch->topic, {});
+    watch->state_change = prepare(change_of(*watch));
 
     std::string missing;
     resolve_columns(*watch, relation, row[2].elements, missing);
@@ -425,17 +437,22 @@ const char *payload_of(const Watch &watch, const Change &change, Content content
 void deliver_to_rtd(const Watch &watch, const Change &change, const char *&payload) {
     if (!hub_is_reachable())
         return;
-    Event event;
+    // What happened to a state's row is for the log alone.
+    bool is_bare = watch.is_state && !message_level_is_interesting(event_log_level);
+    if (is_bare && watch.parameters.empty()) {
+        if (!collapse_pending(watch.state_key))
+            add_pending(watch.state_change, watch.topic, watch.delivery);
+        return;
+    }
+    Event event = change_of(watch);
     if (!read_parameters(watch, change.row, change.description, event.params))
         return;
     if (watch.is_state && collapse_pending(collapse_key(watch, event.params)))
         return;
-    payload = payload_of(watch, change, Content::all);
-    event.kind = EventKind::change;
-    event.topic = watch.topic;
-    event.origin = to_utf8(watch.table);
-    event.source = "event";
-    event.payload = to_utf8(payload);
+    if (!is_bare) {
+        payload = payload_of(watch, change, Content::all);
+        event.payload = to_utf8(payload);
+    }
     add_pending(event, watch.delivery);
 }
 

@@ -1,0 +1,106 @@
+// What instances of all kinds share; the rules are in instance.h.
+#include "core/instance.h"
+
+#include "core/envelope.h"
+#include "core/event_instance.h"
+#include "core/state_instance.h"
+
+#include <cassert>
+
+namespace rtd {
+
+using link::TopicKind;
+
+Instance::Instance(InstanceSetup setup)
+    : host_(setup.host), settings_(setup.settings), id_(setup.id), epoch_(setup.epoch),
+      topic_(std::move(setup.topic)), params_(std::move(setup.params)),
+      key_(instance_key(topic_->name, params_)) {}
+
+std::unique_ptr<Instance> make_instance(InstanceSetup setup, Now now) {
+    switch (setup.topic->kind) {
+    case TopicKind::event:
+        return std::make_unique<EventInstance>(std::move(setup));
+    case TopicKind::state:
+    case TopicKind::keyed: // no topic can be declared keyed yet
+        return std::make_unique<StateInstance>(std::move(setup), now);
+    }
+    return nullptr;
+}
+
+// ---- subscribers ----
+
+void Instance::admit(uint64_t subscription, bool awaits_first) {
+    subscriptions_.insert(subscription);
+    if (awaits_first)
+        waiting_.insert(subscription);
+    host_.send(link::Subscribed{subscription, id_, topic_->kind, awaits_first, false});
+}
+
+void Instance::unsubscribe(uint64_t subscription) {
+    subscriptions_.erase(subscription);
+    waiting_.erase(subscription);
+}
+
+void Instance::greet() {
+    if (waiting_.empty())
+        return;
+    const Sent *first = first_message();
+    if (first == nullptr)
+        return;
+    host_.send(link::Message{id_, link::Audience::waiting, first->body, first->id});
+    waiting_.clear();
+}
+
+// ---- messages ----
+
+Sent Instance::next_message(std::string_view data, std::string_view type, std::string_view source,
+                            std::string_view kind, Now now) {
+    Sent message{message_id(epoch_, ++sequence_), {}};
+    message.body = to_json({.type = type,
+                            .data = data,
+                            .timestamp_us = now.wall_us,
+                            .source = source,
+                            .topic = topic_->name,
+                            .params = &params_,
+                            .id = message.id,
+                            .kind = kind});
+    return message;
+}
+
+Sent Instance::next_message(const Event &event, Now now) {
+    std::string_view type = event.type.empty() ? topic_->type : event.type;
+    std::string_view source = event.source.empty() ? "event" : std::string_view(event.source);
+    return next_message(event.payload, type, source, "event", now);
+}
+
+void Instance::deliver(const Sent &message, std::string_view type, std::string_view payload) {
+    if (has_live())
+        host_.send(link::Message{id_, link::Audience::live, message.body, message.id});
+    if (!host_.logs_events())
+        return;
+    if (subscriptions_.empty())
+        host_.log_event("[EVENT_BROADCAST] Skipping " + std::string(type) +
+                        " broadcast - no active connections");
+    else
+        host_.log_event("[EVENT_BROADCAST] Broadcasted " + std::string(type) + " update to " +
+                        std::to_string(subscriptions_.size()) +
+                        " clients (operation=" + json_member(payload, "operation") +
+                        ", id=" + json_second_member(payload) + ")");
+}
+
+// ---- queries: only of kinds that have one ----
+
+QueryJob Instance::start_query(Now) {
+    assert(!"a topic without a query");
+    return {};
+}
+
+void Instance::finish_query(const QueryOutcome &, Now) {
+    assert(!"a topic without a query");
+}
+
+void Instance::discard_query(Now) {
+    assert(!"a topic without a query");
+}
+
+} // namespace rtd

@@ -1,0 +1,123 @@
+// Instance: a topic with given parameters, and what all kinds of topic share: subscribers,
+// numbering and the composing and sending of messages. What an event means, what a new subscriber
+// gets and whether a query runs is for the kind to say: event_instance.h, state_instance.h.
+//
+// A subscriber waits until it gets its first message, and is live from then on (see link.h). The
+// router owns the instances and asks each, after every call, when it wants to be called again.
+#pragma once
+#include "core/clock.h"
+#include "core/event.h"
+#include "core/fence.h"
+#include "core/link.h"
+#include "core/query.h"
+#include "core/router_host.h"
+#include "core/topic.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <vector>
+
+namespace rtd {
+
+// A message as clients get it.
+struct Sent {
+    std::string id;
+    std::string body; // empty: none
+};
+
+// The newest message of an instance of a retained event topic, to be stored.
+struct RetainedMessage {
+    uint64_t instance = 0;
+    uint64_t sequence = 0;
+    std::string topic;
+    std::vector<std::string> params;
+    std::string message;
+};
+
+// What an instance is made of.
+struct InstanceSetup {
+    RouterHost &host;
+    const RouterSettings &settings; // the router's, which outlive the instance
+    uint64_t id;
+    uint64_t epoch; // its own: an instance that comes back later never repeats a message's id
+    std::shared_ptr<const Topic> topic;
+    std::vector<std::string> params;
+};
+
+class Instance {
+  public:
+    explicit Instance(InstanceSetup setup);
+    virtual ~Instance() = default;
+    Instance(const Instance &) = delete;
+    Instance &operator=(const Instance &) = delete;
+
+    uint64_t id() const { return id_; }
+    uint64_t key() const { return key_; } // of its interest
+    const Topic &topic() const { return *topic_; }
+    const std::vector<std::string> &params() const { return params_; }
+    const std::unordered_set<uint64_t> &subscriptions() const { return subscriptions_; }
+
+    // Answers with Subscribed, and sends or prepares what the subscriber gets first.
+    virtual void subscribe(const link::Subscribe &request, Now now) = 0;
+    void unsubscribe(uint64_t subscription);
+    // Sends the first message to those who wait for it, if there is one by now.
+    void greet();
+    bool can_greet() { return !waiting_.empty() && first_message() != nullptr; }
+
+    virtual void handle(const Event &event, Now now) = 0;
+    // Events were lost; `reason` is a sentence.
+    virtual void handle_loss(const std::string &reason, Now now) = 0;
+
+    // The topic was altered, but its subscribers may go on: see Topic::same_instances().
+    virtual void redefine(std::shared_ptr<const Topic> topic, Now) { topic_ = std::move(topic); }
+
+    // When tick() must be called at the latest; nullopt: only something new can cause work.
+    virtual std::optional<int64_t> next_deadline_ms() const { return std::nullopt; }
+    // True if its query became due: start_query() must follow, as soon as a query worker is free.
+    virtual bool tick(Now) { return false; }
+    virtual QueryJob start_query(Now now);
+    virtual void finish_query(const QueryOutcome &outcome, Now now);
+    // Instead: the query that ran is no longer the topic's.
+    virtual void discard_query(Now now);
+
+    // The retained message, if it is not stored yet.
+    virtual std::optional<RetainedMessage> unstored_message() const { return std::nullopt; }
+    virtual bool is_unstored() const { return false; }
+    virtual void mark_stored(uint64_t /* sequence */) {}
+
+  protected:
+    // What a new subscriber gets first, nullptr if there is nothing yet.
+    virtual const Sent *first_message() = 0;
+
+    // Takes the subscriber in: to those who wait for the first message, or to the live ones.
+    void admit(uint64_t subscription, bool awaits_first);
+    Sent next_message(std::string_view data, std::string_view type, std::string_view source,
+                      std::string_view kind, Now now);
+    // An event or broadcast as a message of its own.
+    Sent next_message(const Event &event, Now now);
+    // To the live subscribers. `payload` is of the event that caused it, for the log.
+    void deliver(const Sent &message, std::string_view type, std::string_view payload);
+    bool has_live() const { return subscriptions_.size() > waiting_.size(); }
+
+    RouterHost &host_;
+    const RouterSettings &settings_;
+    uint64_t id_;
+    uint64_t epoch_;
+    uint64_t sequence_ = 0; // of the newest message
+    std::shared_ptr<const Topic> topic_;
+    std::vector<std::string> params_;
+    uint64_t key_;
+
+  private:
+    std::unordered_set<uint64_t> subscriptions_;
+    std::unordered_set<uint64_t> waiting_; // those without a first message yet
+};
+
+// Of the kind of topic that `setup` names.
+std::unique_ptr<Instance> make_instance(InstanceSetup setup, Now now);
+
+} // namespace rtd

@@ -1,0 +1,31 @@
+// A topic's query on its way to a query worker and back.
+#pragma once
+#include "core/fence.h"
+#include "core/topic.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace rtd {
+
+// A query that should run now. Self-contained: a query worker needs no catalog.
+struct QueryJob {
+    uint64_t instance = 0;
+    std::shared_ptr<const Topic> topic;
+    std::vector<std::string> params;
+    std::string last_message = {}; // for the topic's significant function: the last state sent
+};
+
+struct QueryOutcome {
+    enum class Status : uint8_t { ok, failed, bad_parameter };
+    Status status = Status::failed;
+    std::string text;  // the result as jsonb text, or the error as a sentence
+    uint64_t hash = 0; // of the result as jsonb: equal for equal values
+    int64_t elapsed_us = 0;
+    bool is_significant = true; // false: the topic's function says so, about job and result
+    std::string warning = {};   // why that function failed, as a sentence
+};
+
+} // namespace rtd

@@ -1,0 +1,42 @@
+// RouterHost: what the router and its instances ask of the process they run in. The hub is one; a
+// unit test is another.
+#pragma once
+#include "core/fence.h"
+#include "core/link.h"
+#include "core/topic.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace rtd {
+
+class RouterHost {
+  public:
+    virtual ~RouterHost() = default;
+    virtual void send(const link::HubFrame &frame) = 0;
+    // Why the client's role may not subscribe to the topic; nullopt if it may. Without a topic (the
+    // name is unknown): only whether the client may ask at all.
+    virtual std::optional<link::Ended> refuse(const Topic *topic) = 0;
+    // Counts a subscriber of instance and topic where backends see it. False: no room.
+    virtual bool add_interest(uint64_t instance_key, uint64_t topic_key) = 0;
+    virtual void remove_interest(uint64_t instance_key, uint64_t topic_key) = 0;
+    // Changes from here on are news again: a query of the instance is about to start, or every
+    // change matters.
+    virtual void clear_changed(uint64_t instance_key, uint64_t topic_key) = 0;
+    // The stored message of an instance of a retained topic, or nullopt.
+    virtual std::optional<std::string> load_retained(const std::string &topic,
+                                                     const std::vector<std::string> &params) = 0;
+    // Per-event lines (R6) are only composed if they are wanted.
+    virtual bool logs_events() const = 0;
+    virtual void log_event(const std::string &line) = 0;
+    virtual void log_warning(const std::string &line) = 0;
+};
+
+// What an administrator sets for all topics.
+struct RouterSettings {
+    int64_t resync_interval_ms = 0; // states are queried again after so long without an event
+};
+
+} // namespace rtd

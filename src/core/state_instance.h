@@ -1,0 +1,40 @@
+// StateInstance: an instance of a topic whose messages are the whole state, the result of a query.
+// The newest state is kept and is what a new subscriber gets first: it may be kept because every
+// change since makes the instance dirty. A result that equals it is not sent again.
+#pragma once
+#include "core/fence.h"
+#include "core/query_instance.h"
+
+namespace rtd {
+
+class StateInstance final : public QueryInstance {
+  public:
+    using QueryInstance::QueryInstance;
+
+    void subscribe(const link::Subscribe &request, Now now) override;
+    QueryJob start_query(Now now) override;
+
+  protected:
+    const Sent *first_message() override { return state_.body.empty() ? nullptr : &state_; }
+    void publish(const Event &event, Now now) override;
+    void forget_result() override;
+    void apply(const QueryOutcome &outcome, Now now) override;
+
+  private:
+    struct HeldBack {
+        std::string data;
+        uint64_t hash;
+        std::string source;
+    };
+
+    void send_state(std::string_view data, uint64_t hash, std::string_view source, Now now);
+
+    Sent state_;                      // the newest
+    uint64_t hash_ = 0;               // of it
+    bool last_sent_is_state_ = false; // it is also what clients saw last
+    std::optional<HeldBack> held_back_;
+    uint64_t compared_with_ = 0;      // sequence of the message that the running query got
+    bool significant_failed_ = false; // the last time it was asked; it is logged once
+};
+
+} // namespace rtd
