@@ -101,6 +101,9 @@ class Instance {
     Sent next_message(const Event &event, Now now);
     // To the live subscribers. `payload` is of the event that caused it, for the log.
     void deliver(const Sent &message, std::string_view type, std::string_view payload);
+    // Tells those subscribers who take control messages that something failed, and changes nothing
+    // for them. `message` is for strangers: a sentence without data.
+    void tell_error(CloseCode code, std::string_view message, Now now);
     bool has_live() const { return subscriptions_.size() > waiting_.size(); }
 
     RouterHost &host_;

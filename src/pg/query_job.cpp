@@ -41,6 +41,7 @@ template <class IO> void fields(IO &io, QueryDone &done) {
     io(done.outcome.hash);
     io(done.outcome.is_significant);
     io(done.outcome.warning);
+    io(done.outcome.sqlstate);
     io(done.outcome.elapsed_us);
 }
 

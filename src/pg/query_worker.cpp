@@ -159,6 +159,8 @@ QueryDone QueryWorker::run(const RunQuery &job) {
         bool has_result = done.outcome.status == QueryOutcome::Status::ok;
         std::string &text = has_result ? done.outcome.warning : done.outcome.text;
         text = error.message() + " (SQLSTATE " + state + ")";
+        if (!has_result)
+            done.outcome.sqlstate = state;
     }
     disable_timeout(STATEMENT_TIMEOUT, false);
     QueryCancelPending = false; // a timeout that fired when the query was already over
