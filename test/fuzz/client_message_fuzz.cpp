@@ -11,14 +11,15 @@
 using namespace rtd;
 
 // Jansson has the same grammar, but refuses numbers that no machine type holds, deep nesting and
-// strings that cannot be decoded; what it takes has to be taken.
+// strings that cannot be decoded; what it takes has to be taken. (After a number it overlooks NUL.)
 static void compare_with_jansson(std::string_view text) {
     json_t *value = json_loadb(text.data(), text.size(), JSON_ALLOW_NUL, nullptr);
     bool is_object = json_is_object(value);
     json_decref(value);
     constexpr size_t kNotDeep = 256; // bytes, and so no more levels than we take
-    if (is_object && text.size() < kNotDeep && text.find("\\u") == std::string_view::npos)
-        fuzz_check(split_json_object(text));
+    if (is_object && text.size() < kNotDeep && text.find("\\u") == std::string_view::npos &&
+        text.find('\0') == std::string_view::npos)
+        fuzz_check(static_cast<bool>(split_json_object(text)));
 }
 
 RTD_FUZZ(client_message) {

@@ -15,7 +15,7 @@ static void check_path(const std::string &target) {
         return;
     }
     Result<std::string> since = query_value(path->query, "since");
-    fuzz_check(since || is_valid_utf8(since.error()));
+    fuzz_check(since ? true : is_valid_utf8(since.error()));
     Result<TopicPath> topic = parse_topic_path(path->segments, 1);
     if (!topic) {
         fuzz_check(is_valid_utf8(topic.error()));
