@@ -176,6 +176,7 @@ TEST(Abuse, of_all_open_files_lasts_only_as_long_as_the_abuser) {
     greedy.clear();
     Client polite(gateway.port);
     EXPECT_NE(polite.request("GET", "/healthz").find("200 OK"), std::string::npos);
+    EXPECT_TRUE(gateway.is_alive());
 }
 
 } // namespace
