@@ -9,8 +9,8 @@ namespace {
 
 // For subscribers: the query's own words may quote data, and stay in the server's log.
 std::string failure_sentence(const std::string &sqlstate) {
-    return "the topic's query failed" +
-           (sqlstate.empty() ? "" : " (SQLSTATE " + sqlstate + ")") + "; the server tries again";
+    return "the topic's query failed" + (sqlstate.empty() ? "" : " (SQLSTATE " + sqlstate + ")") +
+           "; the server tries again";
 }
 
 } // namespace

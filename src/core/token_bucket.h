@@ -26,7 +26,9 @@ class TokenBucket {
         is_new_ = false;
         last_ms_ = now_ms;
         tokens_ -= 1;
-        return tokens_ >= 0 ? Answer::granted : tokens_ >= -static_cast<double>(rate) ? Answer::refused : Answer::abused;
+        return tokens_ >= 0                            ? Answer::granted
+               : tokens_ >= -static_cast<double>(rate) ? Answer::refused
+                                                       : Answer::abused;
     }
 
   private:

@@ -175,8 +175,8 @@ int status_of(CloseCode code) {
 } // namespace
 
 std::string render_head(const Answer &answer, size_t body_bytes) {
-    std::string text = "HTTP/1.1 " + std::to_string(answer.status) + " " +
-                       reason_phrase(answer.status) + "\r\n";
+    std::string text =
+        "HTTP/1.1 " + std::to_string(answer.status) + " " + reason_phrase(answer.status) + "\r\n";
     bool has_body = answer.status != 204 && answer.status != 304;
     if (has_body)
         text += "Content-Type: " + answer.content_type +

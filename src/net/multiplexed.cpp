@@ -140,15 +140,15 @@ void MultiplexedWebSocket::on_published(const link::Published &published) {
 
 void MultiplexedWebSocket::answer(std::string_view type, const TopicPath *topic,
                                   const JsonFields &data) {
-    auto message = std::make_shared<const WireMessage>(
-        ws_message(control_message(type, topic, data.text())));
+    auto message =
+        std::make_shared<const WireMessage>(ws_message(control_message(type, topic, data.text())));
     constexpr uint64_t kOfNoSubscription = 0;
     if (!send(message, kOfNoSubscription, QueuePolicy::limit))
         registry_.end(*this, CloseCode::too_slow, meaning(CloseCode::too_slow));
 }
 
-void MultiplexedWebSocket::refuse(CloseCode code, std::string_view sentence,
-                                  const TopicPath *topic, const std::string &ref) {
+void MultiplexedWebSocket::refuse(CloseCode code, std::string_view sentence, const TopicPath *topic,
+                                  const std::string &ref) {
     answer("rtd_error", topic, JsonFields().add_reason(code, sentence).add("ref", ref));
 }
 

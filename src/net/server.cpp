@@ -159,8 +159,8 @@ void Server::adopt_raw(Fd fd, std::unique_ptr<Connection> connection) {
 
 int Server::on_lws(lws *wsi, lws_callback_reasons reason, void *, void *in, size_t size) noexcept {
     auto *server = static_cast<Server *>(lws_context_user(lws_get_context(wsi)));
-    bool is_new = reason == LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED ||
-                  reason == LWS_CALLBACK_RAW_ADOPT;
+    bool is_new =
+        reason == LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED || reason == LWS_CALLBACK_RAW_ADOPT;
     if (is_new && server->adopting_) {
         server->adopting_->wsi = wsi;
         lws_set_opaque_user_data(wsi, server->adopting_.release());

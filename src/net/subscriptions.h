@@ -62,8 +62,7 @@ class Subscriptions {
     static std::unique_ptr<Subscription> take(Subscription &subscription);
     void deliver(Subscription &subscription, Outgoing &message, QueuePolicy policy,
                  Consequences &consequences);
-    static void note(uint64_t subscription, Session::Delivery delivery,
-                     Consequences &consequences);
+    static void note(uint64_t subscription, Session::Delivery delivery, Consequences &consequences);
     void draw(const Consequences &consequences);
 
     Hub &hub_;

@@ -1,5 +1,5 @@
-// What rtd_broadcast() does, for SQL and for messages that clients publish: see publish.h. Runs in a
-// transaction, as the role that publishes.
+// What rtd_broadcast() does, for SQL and for messages that clients publish: see publish.h. Runs in
+// a transaction, as the role that publishes.
 #pragma once
 #include "core/fence.h"
 

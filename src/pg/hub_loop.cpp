@@ -467,8 +467,8 @@ void HubLoop::handle(const link::Note &frame, Now) {
 void HubLoop::handle(const link::Publish &frame, Now now) {
     reload_catalog_if_changed(now);
     if (std::optional<link::Ended> refusal = access_.refuse(catalog_, nullptr))
-        return gateway_.send(link::Published{frame.client, frame.request, 0, true, refusal->code,
-                                             refusal->reason});
+        return gateway_.send(
+            link::Published{frame.client, frame.request, 0, true, refusal->code, refusal->reason});
     publishing_.add({gateway_.incarnation(), catalog_.schema, anonymous_role, frame});
 }
 

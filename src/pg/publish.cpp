@@ -23,8 +23,8 @@ namespace {
 // rtd_broadcast() itself, by which everything else of the extension is found.
 Oid broadcast_function(const std::string &schema) {
     return call([&] {
-        List *name = list_make2(makeString(pstrdup(schema.c_str())),
-                                makeString(pstrdup("rtd_broadcast")));
+        List *name =
+            list_make2(makeString(pstrdup(schema.c_str())), makeString(pstrdup("rtd_broadcast")));
         return LookupFuncName(name, -1, nullptr, false);
     });
 }
@@ -45,9 +45,8 @@ int64 publish_as_role(const RunPublish &job) {
     message.topic = job.message.topic;
     message.params.assign(job.message.params.begin(), job.message.params.end());
     message.type = job.message.type;
-    message.data = jsonb_text(call([&] {
-        return DirectFunctionCall1(jsonb_in, CStringGetDatum(job.message.data.c_str()));
-    }));
+    message.data = jsonb_text(call(
+        [&] { return DirectFunctionCall1(jsonb_in, CStringGetDatum(job.message.data.c_str())); }));
     int64 subscribers = broadcast(function, message);
     SetUserIdAndSecContext(worker_role, worker_context);
     return subscribers;
@@ -92,8 +91,7 @@ PublishDone publish(const RunPublish &job) {
     link::Published answer{job.message.client, job.message.request, 0, false, {}, {}};
     pgstat_report_activity(STATE_RUNNING, "rtd_broadcast() for a client");
     try {
-        in_transaction(
-            [&] { answer.subscribers = static_cast<uint64_t>(publish_as_role(job)); });
+        in_transaction([&] { answer.subscribers = static_cast<uint64_t>(publish_as_role(job)); });
     } catch (const Error &error) {
         refuse(answer, error, job.message.topic);
     }

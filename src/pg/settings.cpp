@@ -86,10 +86,11 @@ void define_settings() {
                &client_buffer_kilobytes, 1024, 16, INT_MAX / 1024, PGC_SIGHUP, GUC_UNIT_KB);
     define_int("rtd.max_client_message_size", "Largest message a client may send.", nullptr,
                &max_client_message_kilobytes, 64, 1, 16 * 1024, PGC_SIGHUP, GUC_UNIT_KB);
-    define_int("rtd.client_message_rate", "Messages a client may send per second.",
-               "More are answered with an error, and a client that goes on is disconnected. 0 turns "
-               "it off.",
-               &client_message_rate, 50, 0, 1000000, PGC_SIGHUP);
+    define_int(
+        "rtd.client_message_rate", "Messages a client may send per second.",
+        "More are answered with an error, and a client that goes on is disconnected. 0 turns "
+        "it off.",
+        &client_message_rate, 50, 0, 1000000, PGC_SIGHUP);
     define_int("rtd.max_subscriptions_per_client",
                "Topic instances that one client may subscribe to at a time.", nullptr,
                &max_subscriptions_per_client, 100, 1, 100000, PGC_SIGHUP);

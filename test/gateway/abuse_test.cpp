@@ -91,9 +91,9 @@ class Abuse {
         const std::string kOthers[] = {"GET /readyz HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\n\r\n",
                                        "HEAD /healthz HTTP/1.0\r\n\r\n",
                                        "POST /ws/queue HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello"};
-        const std::string kFetches[] = {
-            "GET /sse/queue HTTP/1.1\r\n\r\n", "GET /api/v1/topics/queue HTTP/1.1\r\n\r\n",
-            "OPTIONS /sse/queue HTTP/1.1\r\nOrigin: null\r\n\r\n"};
+        const std::string kFetches[] = {"GET /sse/queue HTTP/1.1\r\n\r\n",
+                                        "GET /api/v1/topics/queue HTTP/1.1\r\n\r\n",
+                                        "OPTIONS /sse/queue HTTP/1.1\r\nOrigin: null\r\n\r\n"};
         std::string head = Client::upgrade_head(chance(50) ? "/ws" : "/ws/queue");
         if (chance(20))
             head = kOthers[below(4)];

@@ -320,8 +320,8 @@ TEST(Multiplexed, control_messages_of_the_hub_reach_those_who_take_them) {
     Client plain(gateway.port);
     ASSERT_EQ(plain.upgrade("/ws/queue"), 101);
     gateway.expect<ClientConnected>();
-    gateway.send(Subscribed{gateway.expect<Subscribe>().subscription, 1, TopicKind::state, true,
-                            false});
+    gateway.send(
+        Subscribed{gateway.expect<Subscribe>().subscription, 1, TopicKind::state, true, false});
     gateway.send(Control{1, R"({"type":"rtd_error"})"});
     gateway.send(Control{9, "nobody"});
     gateway.send(Message{1, Audience::waiting, "at last", "1-1"});

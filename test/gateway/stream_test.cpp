@@ -26,8 +26,7 @@ struct Requester {
         subscribe = gateway.expect<Subscribe>();
     }
     void accept(uint64_t instance, TopicKind kind, bool awaits_first, bool recovered = false) {
-        gateway.send(
-            Subscribed{subscribe.subscription, instance, kind, awaits_first, recovered});
+        gateway.send(Subscribed{subscribe.subscription, instance, kind, awaits_first, recovered});
     }
     void end(CloseCode code, const std::string &reason) {
         gateway.send(Ended{subscribe.subscription, code, reason});
@@ -238,8 +237,8 @@ TEST(Snapshot, is_the_first_message_with_its_id_as_tag) {
     EXPECT_TRUE(contains(request.client.head, "ETag: \"17-1\"\r\n"));
     EXPECT_TRUE(contains(request.client.head, "Cache-Control: private, no-cache\r\n"));
     EXPECT_TRUE(contains(request.client.head, "Content-Type: application/json\r\n"));
-    EXPECT_TRUE(contains(request.client.head,
-                         "Content-Length: " + std::to_string(kFirst.size()) + "\r\n"));
+    EXPECT_TRUE(
+        contains(request.client.head, "Content-Length: " + std::to_string(kFirst.size()) + "\r\n"));
     EXPECT_EQ(request.client.read_to_end(), kFirst);
     request.client.vanish();
     EXPECT_EQ(gateway.expect<ClientDisconnected>().code, 1000);
@@ -268,8 +267,8 @@ TEST(Snapshot, of_a_HEAD_request_is_the_head_alone) {
     request.accept(1, TopicKind::event, true);
     gateway.send(Message{1, Audience::waiting, kFirst, "17-1"});
     EXPECT_EQ(request.client.read_head(), 200);
-    EXPECT_TRUE(contains(request.client.head,
-                         "Content-Length: " + std::to_string(kFirst.size()) + "\r\n"));
+    EXPECT_TRUE(
+        contains(request.client.head, "Content-Length: " + std::to_string(kFirst.size()) + "\r\n"));
     EXPECT_EQ(request.client.read_to_end(), "");
 }
 
@@ -339,8 +338,8 @@ TEST(Cors, pages_that_may_connect_may_read_what_they_get) {
             request.client.vanish();
             request.gone();
         }
-    std::string refused = Client(gateway.port)
-                              .request("GET", "/sse/Queue", "Origin: https://app.example\r\n");
+    std::string refused =
+        Client(gateway.port).request("GET", "/sse/Queue", "Origin: https://app.example\r\n");
     EXPECT_TRUE(contains(refused, " 400 "));
     EXPECT_TRUE(contains(refused, "Access-Control-Allow-Origin: https://app.example\r\n"));
 }

@@ -8,7 +8,7 @@ namespace {
 TEST(WsFrame, the_header_has_the_shortest_form_that_fits) {
     EXPECT_EQ(ws_message("").piece_at(0), std::string_view("\x81\x00", 2));
     EXPECT_EQ(ws_message("ab").piece_at(0), "\x81\x02"
-                                           "ab");
+                                            "ab");
     EXPECT_EQ(ws_message(std::string(125, 'x')).size(), 2u + 125);
     EXPECT_EQ(ws_message(std::string(126, 'x')).piece_at(0).substr(0, 4),
               std::string_view("\x81\x7e\x00\x7e", 4));
