@@ -15,7 +15,7 @@ using link::TopicKind;
 Instance::Instance(InstanceSetup setup)
     : host_(setup.host), settings_(setup.settings), id_(setup.id), epoch_(setup.epoch),
       topic_(std::move(setup.topic)), params_(std::move(setup.params)),
-      key_(instance_key(topic_->name, params_)) {}
+      identity_(std::move(setup.identity)), key_(instance_key(topic_->name, params_)) {}
 
 std::unique_ptr<Instance> make_instance(InstanceSetup setup, Now now) {
     switch (setup.topic->kind) {

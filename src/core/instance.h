@@ -1,6 +1,7 @@
-// Instance: a topic with given parameters, and what all kinds of topic share: subscribers,
-// numbering and the composing and sending of messages. What an event means, what a new subscriber
-// gets and whether a query runs is for the kind to say: event_instance.h, state_instance.h.
+// Instance: a topic with given parameters (and, if its security is `invoker`, for one identity),
+// and what all kinds of topic share: subscribers, numbering and the composing and sending of
+// messages. What an event means, what a new subscriber gets and whether a query runs is for the
+// kind to say: event_instance.h, state_instance.h.
 //
 // A subscriber waits until it gets its first message, and is live from then on (see link.h). The
 // router owns the instances and asks each, after every call, when it wants to be called again.
@@ -8,6 +9,7 @@
 #include "core/clock.h"
 #include "core/event.h"
 #include "core/fence.h"
+#include "core/identity.h"
 #include "core/link.h"
 #include "core/query.h"
 #include "core/router_host.h"
@@ -46,6 +48,7 @@ struct InstanceSetup {
     uint64_t epoch; // its own: an instance that comes back later never repeats a message's id
     std::shared_ptr<const Topic> topic;
     std::vector<std::string> params;
+    Identity identity; // nobody's unless the topic's security is invoker
 };
 
 class Instance {
@@ -59,6 +62,7 @@ class Instance {
     uint64_t key() const { return key_; } // of its interest
     const Topic &topic() const { return *topic_; }
     const std::vector<std::string> &params() const { return params_; }
+    const Identity &identity() const { return identity_; }
     const std::unordered_set<uint64_t> &subscriptions() const { return subscriptions_; }
 
     // Answers with Subscribed, and sends or prepares what the subscriber gets first.
@@ -113,6 +117,7 @@ class Instance {
     uint64_t sequence_ = 0; // of the newest message
     std::shared_ptr<const Topic> topic_;
     std::vector<std::string> params_;
+    Identity identity_;
     uint64_t key_;
 
   private:

@@ -445,7 +445,12 @@ void HubLoop::handle(const link::ClientDisconnected &frame, Now) {
 void HubLoop::handle(const link::Subscribe &frame, Now now) {
     // A client that connects right after a topic was committed must find it.
     reload_catalog_if_changed(now);
-    router_.subscribe(frame, now);
+    std::variant<Identity, link::Ended> client = access_.identify();
+    if (link::Ended *refusal = std::get_if<link::Ended>(&client)) {
+        refusal->subscription = frame.subscription;
+        return gateway_.send(*refusal);
+    }
+    router_.subscribe(frame, std::get<Identity>(client), now);
 }
 
 void HubLoop::handle(const link::Unsubscribe &frame, Now) {
@@ -489,7 +494,8 @@ void HubLoop::tend_queries(Now now) {
         published_last_ = false;
         const Topic &topic = *job->topic;
         pool_.submit(RunQuery{job->instance, topic.name, topic.generation, topic.version,
-                              topic.owner, topic.search_path, topic.query,
+                              topic.is_invoker ? job->identity.role : topic.owner, topic.is_invoker,
+                              job->identity.claims, topic.search_path, topic.query,
                               static_cast<uint32_t>(topic.parameters.size()), job->params,
                               topic.significant, job->last_message});
     }
@@ -562,8 +568,8 @@ void HubLoop::shut_down() {
 
 // ---- what the router asks ----
 
-std::optional<link::Ended> HubLoop::refuse(const Topic *topic) {
-    return access_.refuse(catalog_, topic);
+std::optional<link::Ended> HubLoop::refuse(const Identity &identity, const Topic *topic) {
+    return access_.refuse(catalog_, identity, topic);
 }
 
 bool HubLoop::add_interest(uint64_t instance_key, uint64_t topic_key) {

@@ -11,7 +11,6 @@ extern "C" {
 #include "nodes/value.h"
 #include "parser/parse_func.h"
 #include "pgstat.h"
-#include "utils/acl.h"
 #include "utils/fmgrprotos.h"
 #include "utils/timeout.h"
 }
@@ -31,7 +30,6 @@ Oid broadcast_function(const std::string &schema) {
 
 int64 publish_as_role(const RunPublish &job) {
     Oid function = broadcast_function(job.schema);
-    Oid role = call([&] { return get_role_oid(job.role.c_str(), false); });
     call([] {
         if (statement_timeout_ms > 0)
             enable_timeout_after(STATEMENT_TIMEOUT, statement_timeout_ms);
@@ -40,7 +38,7 @@ int64 publish_as_role(const RunPublish &job) {
     Oid worker_role = InvalidOid;
     int worker_context = 0;
     GetUserIdAndSecContext(&worker_role, &worker_context);
-    SetUserIdAndSecContext(role, worker_context | SECURITY_LOCAL_USERID_CHANGE);
+    SetUserIdAndSecContext(job.role, worker_context | SECURITY_LOCAL_USERID_CHANGE);
     Broadcast message;
     message.topic = job.message.topic;
     message.params.assign(job.message.params.begin(), job.message.params.end());

@@ -16,7 +16,7 @@ namespace rtd::pg {
 struct RunPublish {
     uint64_t gateway = 0; // the incarnation that asked: clients of another have the same numbers
     std::string schema;   // of the extension
-    std::string role;
+    uint32_t role = 0;    // of the client
     link::Publish message;
 };
 

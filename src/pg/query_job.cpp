@@ -20,7 +20,9 @@ template <class IO> void fields(IO &io, RunQuery &run) {
     io(run.topic);
     io(run.topic_generation);
     io(run.topic_version);
-    io(run.owner);
+    io(run.role);
+    io(run.is_invoker);
+    io(run.claims);
     io(run.search_path);
     io(run.query);
     io(run.parameter_count);
@@ -36,7 +38,7 @@ template <class IO> void fields(IO &io, StoreRetained &store) {
 
 template <class IO> void fields(IO &io, QueryDone &done) {
     io(done.instance);
-    io.choice(done.outcome.status, QueryOutcome::Status::bad_parameter);
+    io.choice(done.outcome.status, QueryOutcome::Status::forbidden);
     io(done.outcome.text);
     io(done.outcome.hash);
     io(done.outcome.is_significant);

@@ -15,7 +15,9 @@ struct RunQuery {
     std::string topic;
     uint64_t topic_generation = 0;
     uint64_t topic_version = 0;
-    uint32_t owner = 0;
+    uint32_t role = 0; // the query runs as: the topic's owner, or the subscribers' role
+    bool is_invoker = false;
+    std::string claims; // request.jwt.claims; empty for a topic that runs as its owner
     std::string search_path;
     std::string query;
     uint32_t parameter_count = 0;

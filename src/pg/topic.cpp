@@ -106,13 +106,14 @@ Value interval_value(int64 usec) {
             false};
 }
 
-// The caller's search_path as it is written, with "$user" (it means the owner, whose role the query
-// runs under) but without pg_temp: the query runs in another session.
-std::string current_search_path() {
+// A search_path as it is stored: as it is written, but without pg_temp, because the query runs in
+// another session. "$user" means the owner; where the query runs as somebody else, who must not
+// choose its tables, the owner's name takes its place.
+std::string stored_search_path(const std::string &setting, bool is_invoker, Oid owner) {
     std::string path;
-    const char *setting = call([] { return GetConfigOption("search_path", false, false); });
     List *schemas = NIL;
-    bool valid = call([&] { return SplitIdentifierString(pstrdup(setting), ',', &schemas); });
+    bool valid =
+        call([&] { return SplitIdentifierString(pstrdup(setting.c_str()), ',', &schemas); });
     if (!valid)
         throw Error(ERRCODE_INVALID_NAME, "search_path is not a list of names");
     ListCell *cell;
@@ -120,10 +121,16 @@ std::string current_search_path() {
         auto *schema = static_cast<const char *>(lfirst(cell));
         if (strncmp(schema, "pg_temp", 7) == 0)
             continue;
+        if (is_invoker && strcmp(schema, "$user") == 0)
+            schema = call([&] { return GetUserNameFromId(owner, false); });
         path += path.empty() ? "" : ", ";
         path += call([&] { return quote_identifier(schema); });
     }
     return path.empty() ? "\"\"" : path;
+}
+
+std::string current_search_path() {
+    return call([] { return GetConfigOption("search_path", false, false); });
 }
 
 // Plans the query and starts it without fetching a row, which is when the server checks privileges.
@@ -168,7 +175,7 @@ void check_may_create() {
 // and keeps its value in rtd_alter_topic().
 struct Declaration {
     std::string name;
-    std::optional<std::string> query, type;
+    std::optional<std::string> query, type, security;
     std::optional<TextList> parameters;
     std::optional<int64> throttle_usec, debounce_usec, refresh_usec;
     std::optional<Oid> significant; // InvalidOid: none
@@ -201,14 +208,6 @@ void refuse_what_comes_later(const Arguments &arguments) {
     if (arguments.boolean(kDurable, false))
         throw not_in_this_version("durable => true",
                                   "The last message survives a restart with retain => true.");
-    std::string security = arguments.text(kSecurity).value_or("definer");
-    if (security == "invoker")
-        throw not_in_this_version(
-            "security => 'invoker'",
-            "With 'definer' the query runs as the topic's owner, like a view; "
-            "give the topic parameters to divide what clients see.");
-    if (security != "definer")
-        throw invalid("security must be 'definer' or 'invoker', not \"" + security + "\"");
 }
 
 Declaration read_declaration(const Arguments &arguments) {
@@ -217,6 +216,9 @@ Declaration read_declaration(const Arguments &arguments) {
     check_name(read.name);
     refuse_what_comes_later(arguments);
     read.query = arguments.text(kQuery);
+    read.security = arguments.text(kSecurity);
+    if (read.security && read.security != "definer" && read.security != "invoker")
+        throw invalid("security must be 'definer' or 'invoker', not \"" + *read.security + "\"");
     read.parameters = arguments.texts(kParameters);
     if (read.parameters)
         checked_parameter_names(*read.parameters);
@@ -250,6 +252,13 @@ void check_refresh_has_query(bool has_refresh, bool has_query) {
                       "Give the topic a query, or leave refresh out.");
 }
 
+void check_security(const Declaration &topic, bool has_query) {
+    if (topic.security == "invoker" && !has_query)
+        throw invalid("security => 'invoker' needs a query",
+                      "It says as whom the query runs; an event is sent as it is.",
+                      "rtd_grant() says who may subscribe.");
+}
+
 void check_significant_of(const Declaration &topic, bool is_state, Oid owner) {
     if (topic.significant.value_or(InvalidOid) == InvalidOid)
         return;
@@ -276,7 +285,9 @@ Value refresh_value(std::optional<int64> usec) {
 bool insert_topic(const Registry &registry, const Declaration &topic) {
     bool is_state = topic.query.has_value();
     TextList parameters = topic.parameters.value_or(TextList{});
-    std::string search_path = current_search_path();
+    bool is_invoker = topic.security == "invoker";
+    check_security(topic, is_state);
+    std::string search_path = stored_search_path(current_search_path(), is_invoker, GetUserId());
     check_refresh_has_query(topic.refresh_usec.value_or(0) > 0, is_state);
     if (find_topic(registry, topic.name))
         return false;
@@ -285,8 +296,9 @@ bool insert_topic(const Registry &registry, const Declaration &topic) {
     check_significant_of(topic, is_state, GetUserId());
     Rows inserted = registry.run(
         "INSERT INTO @.rtd_topic (name, kind, owner, query, search_path, parameters, type,"
-        " throttle, debounce, refresh, retain, history, significant)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
+        " throttle, debounce, refresh, retain, history, significant,"
+        " security) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+        " ON CONFLICT DO NOTHING",
         {text_value(topic.name), text_value(is_state ? "state" : "event"),
          oid_value(GetUserId(), REGROLEOID), text_value(topic.query), text_value(search_path),
          texts_value(parameters), text_value(topic.type.value_or(default_message_type(topic.name))),
@@ -294,7 +306,7 @@ bool insert_topic(const Registry &registry, const Declaration &topic) {
          interval_value(topic.debounce_usec.value_or(0)), refresh_value(topic.refresh_usec),
          boolean_value(topic.retain.value_or(true)),
          integer_value(topic.history.value_or(kDefaultHistory)),
-         significant_value(topic.significant)});
+         significant_value(topic.significant), text_value(topic.security.value_or("definer"))});
     if (inserted.affected == 0)
         return false;
     note_catalog_change();
@@ -323,6 +335,8 @@ void alter_topic(const Registry &registry, const Declaration &change) {
     bool is_state = topic.is_state || becomes_state;
     check_refresh_has_query(change.refresh_usec.value_or(0) > 0, is_state);
     check_significant_of(change, is_state, topic.owner);
+    check_security(change, is_state);
+    bool is_invoker = change.security ? change.security == "invoker" : topic.is_invoker;
 
     TextList old_parameters(topic.parameters.begin(), topic.parameters.end());
     TextList parameters = change.parameters.value_or(old_parameters);
@@ -331,7 +345,8 @@ void alter_topic(const Registry &registry, const Declaration &change) {
         check_parameters_are_free(registry, topic.name);
 
     std::optional<std::string> query = change.query ? change.query : topic.query;
-    std::string search_path = change.query ? current_search_path() : topic.search_path;
+    std::string search_path = stored_search_path(
+        change.query ? current_search_path() : topic.search_path, is_invoker, topic.owner);
     if (query && (change.query || renumbers))
         check_query(*query, parameters.size(), topic.owner, search_path);
 
@@ -346,7 +361,8 @@ void alter_topic(const Registry &registry, const Declaration &change) {
         " type = coalesce($6, type), throttle = coalesce($7, throttle),"
         " debounce = coalesce($8, debounce), refresh = CASE WHEN $9 THEN $10 ELSE refresh END,"
         " retain = coalesce($11, retain), history = coalesce($12, history),"
-        " significant = CASE WHEN $13 THEN $14 ELSE significant END, version = version + 1"
+        " significant = CASE WHEN $13 THEN $14 ELSE significant END,"
+        " security = coalesce($15, security), version = version + 1"
         " WHERE name = $1",
         {text_value(topic.name), text_value(is_state ? "state" : "event"), text_value(query),
          text_value(search_path), texts_value(parameters), text_value(change.type),
@@ -354,7 +370,8 @@ void alter_topic(const Registry &registry, const Declaration &change) {
          boolean_value(change.refresh_usec.has_value()), refresh_value(change.refresh_usec),
          Value{BOOLOID, BoolGetDatum(change.retain.value_or(false)), !change.retain},
          Value{INT4OID, Int32GetDatum(change.history.value_or(0)), !change.history},
-         boolean_value(change.significant.has_value()), significant_value(change.significant)});
+         boolean_value(change.significant.has_value()), significant_value(change.significant),
+         text_value(change.security)});
     if (renumbers || becomes_state || change.retain == false)
         registry.run("DELETE FROM @.rtd_retained WHERE topic = $1", {text_value(topic.name)});
     // Triggers keep a topic's kind and options in memory.
@@ -379,7 +396,7 @@ void drop_topic(const Registry &registry, const std::string &name, bool if_exist
 std::optional<Topic> find_topic(const Registry &registry, const std::string &name) {
     Rows found =
         registry.run_fresh("SELECT kind = 'state', owner::oid, query, search_path, parameters,"
-                           " retain FROM @.rtd_topic WHERE name = $1",
+                           " retain, security = 'invoker' FROM @.rtd_topic WHERE name = $1",
                            {text_value(name)});
     if (found.rows.empty())
         return std::nullopt;
@@ -393,6 +410,7 @@ std::optional<Topic> find_topic(const Registry &registry, const std::string &nam
     for (const std::optional<std::string> &parameter : row[4].elements)
         topic.parameters.push_back(parameter.value_or(""));
     topic.retain = row[5].boolean();
+    topic.is_invoker = row[6].boolean();
     return topic;
 }
 
