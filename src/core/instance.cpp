@@ -3,6 +3,7 @@
 
 #include "core/envelope.h"
 #include "core/event_instance.h"
+#include "core/json_text.h"
 #include "core/state_instance.h"
 
 #include <cassert>
@@ -105,6 +106,20 @@ void Instance::deliver(const Sent &message, std::string_view type, std::string_v
                         std::to_string(subscriptions_.size()) +
                         " clients (operation=" + json_member(payload, "operation") +
                         ", id=" + json_second_member(payload) + ")");
+}
+
+void Instance::tell_error(CloseCode code, std::string_view message, Now now) {
+    if (subscriptions_.empty())
+        return;
+    std::string data = "{\"code\":" + std::to_string(static_cast<uint16_t>(code)) +
+                       ",\"message\":" + json_quote(message) + "}";
+    host_.send(link::Control{id_, to_json({.type = "rtd_error",
+                                           .data = data,
+                                           .timestamp_us = now.wall_us,
+                                           .source = "event",
+                                           .topic = topic_->name,
+                                           .params = &params_,
+                                           .kind = "control"})});
 }
 
 // ---- queries: only of kinds that have one ----

@@ -128,6 +128,9 @@ class Instance {
     // To the live subscribers. `payload` is of the event that caused it, for the log.
     void deliver(const Sent &message, std::string_view type, std::string_view payload);
     bool has_waiting() const { return !waiting_.empty(); }
+    // Tells those subscribers who take control messages that something failed, and changes nothing
+    // for them. `message` is for strangers: a sentence without data.
+    void tell_error(CloseCode code, std::string_view message, Now now);
     bool has_live() const { return subscriptions_.size() > waiting_.size(); }
 
     RouterHost &host_;

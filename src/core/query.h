@@ -29,6 +29,7 @@ struct QueryOutcome {
     int64_t elapsed_us = 0;
     bool is_significant = true; // false: the topic's function says so, about job and result
     std::string warning = {};   // why that function failed, as a sentence
+    std::string sqlstate = {};  // of a failed query; empty if it is not the query that failed
 };
 
 } // namespace rtd

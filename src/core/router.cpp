@@ -108,8 +108,7 @@ std::optional<link::Ended> Router::why_refused(const link::Subscribe &request,
                                (wanted == 1 ? " parameter" : " parameters") + ", not " +
                                std::to_string(request.params.size())};
     if (!request.since.empty() && !parse_message_id(request.since))
-        return link::Ended{0, CloseCode::bad_request,
-                           "\"since\" must be the id of a message, <epoch>-<sequence>"};
+        return link::Ended{0, CloseCode::bad_request, std::string(kBadSince)};
     return std::nullopt;
 }
 

@@ -64,6 +64,8 @@ link::Settings gateway_settings() {
     settings.port = static_cast<uint16_t>(port);
     settings.max_clients = static_cast<uint32_t>(max_clients);
     settings.max_client_message_bytes = static_cast<uint32_t>(max_client_message_kilobytes) * 1024;
+    settings.client_message_rate = static_cast<uint32_t>(client_message_rate);
+    settings.max_subscriptions_per_client = static_cast<uint32_t>(max_subscriptions_per_client);
     settings.client_buffer_bytes = static_cast<uint64_t>(client_buffer_kilobytes) * 1024;
     settings.ping_interval_ms = static_cast<uint32_t>(ping_interval_s) * 1000;
     settings.allowed_origins = split_list(allowed_origins);
@@ -235,6 +237,7 @@ void HubLoop::reload_settings() {
     gateway_listens_ = false;
     router_.forget_subscriptions(read_clock());
     readiness_.forget_gateway();
+    publishing_.clear();
 }
 
 void HubLoop::reload_catalog_if_changed(Now now) {
@@ -291,6 +294,7 @@ void HubLoop::stop_serving() {
     readiness_.forget_gateway();
     router_.forget_subscriptions(read_clock());
     pool_.stop();
+    publishing_ = {};
     storing_.reset();
     order_ = {};
     more_events_ = false;
@@ -401,6 +405,7 @@ void HubLoop::tend_gateway(Now now) {
     gateway_listens_ = false;
     router_.forget_subscriptions(now);
     readiness_.forget_gateway();
+    publishing_.clear();
     report(WARNING, "rtd hub: rtd-gateway " + why + "; starting it again",
            "Clients reconnect by themselves; the server is not affected.");
 }
@@ -466,6 +471,16 @@ void HubLoop::handle(const link::Note &frame, Now) {
     report(LOG, "rtd-gateway: " + frame.text);
 }
 
+void HubLoop::handle(const link::Publish &frame, Now now) {
+    reload_catalog_if_changed(now);
+    std::variant<Identity, link::Ended> client = access_.identify();
+    if (link::Ended *refusal = std::get_if<link::Ended>(&client))
+        return gateway_.send(
+            link::Published{frame.client, frame.request, 0, true, refusal->code, refusal->reason});
+    publishing_.add(
+        {gateway_.incarnation(), catalog_.schema, std::get<Identity>(client).role, frame});
+}
+
 // ---- query workers ----
 
 void HubLoop::tend_queries(Now now) {
@@ -473,10 +488,14 @@ void HubLoop::tend_queries(Now now) {
         now, [&](const WorkerReply &reply) { handle(reply, now); },
         [&](const WorkerRequest &request) { handle_lost(request, now); });
     router_.finish_turn(now);
+    // In turns, so that with one worker neither queries nor messages wait for ever.
+    if (!published_last_)
+        tend_publishing();
     while (pool_.has_idle()) {
         std::optional<QueryJob> job = router_.take_job(now, pool_.most_per_topic());
         if (!job)
             break;
+        published_last_ = false;
         const Topic &topic = *job->topic;
         pool_.submit(RunQuery{job->instance, topic.name, topic.generation, topic.version,
                               topic.is_invoker ? job->identity.role : topic.owner, topic.is_invoker,
@@ -484,11 +503,24 @@ void HubLoop::tend_queries(Now now) {
                               static_cast<uint32_t>(topic.parameters.size()), job->params,
                               topic.significant, job->last_message});
     }
+    tend_publishing();
+}
+
+void HubLoop::tend_publishing() {
+    if (!publishing_.has_next() || !pool_.has_idle())
+        return;
+    pool_.submit(publishing_.take());
+    published_last_ = true;
 }
 
 void HubLoop::handle(const WorkerReply &reply, Now now) {
     if (const QueryDone *done = std::get_if<QueryDone>(&reply))
         return router_.finish_job(done->instance, done->outcome, now);
+    if (const PublishDone *done = std::get_if<PublishDone>(&reply)) {
+        if (auto answer = publishing_.finish(*done, gateway_.incarnation()))
+            gateway_.send(*answer);
+        return;
+    }
     const StoreDone &store = std::get<StoreDone>(reply);
     if (!store.stored)
         report(WARNING, "rtd hub could not store retained messages: " + store.error,
@@ -502,6 +534,8 @@ void HubLoop::handle(const WorkerReply &reply, Now now) {
 void HubLoop::handle_lost(const WorkerRequest &request, Now now) {
     if (const RunQuery *run = std::get_if<RunQuery>(&request))
         router_.abandon_job(run->instance, now);
+    else if (const RunPublish *publish = std::get_if<RunPublish>(&request))
+        handle(WorkerReply(PublishQueue::lost(*publish)), now);
     else
         storing_.reset();
 }

@@ -54,7 +54,9 @@ class HubLoop final : private RouterHost {
     void handle(const link::Probe &frame, Now now);
     void handle(const link::Pong &frame, Now now);
     void handle(const link::Note &frame, Now now);
+    void handle(const link::Publish &frame, Now now);
     void tend_queries(Now now);
+    void tend_publishing();
     void tend_retained(Now now);
     void handle(const WorkerReply &reply, Now now);
     void handle_lost(const WorkerRequest &request, Now now);
@@ -98,6 +100,9 @@ class HubLoop final : private RouterHost {
     bool gateway_listens_ = false;
     uint64_t unanswered_probe_ = 0; // to be sent as a Ping once the gateway listens
     std::string bound_to_;          // listen_addresses and port it was started with
+
+    PublishQueue publishing_;
+    bool published_last_ = false; // a query goes first now
 
     std::optional<std::vector<RetainedMessage>> storing_; // handed to a query worker
     int64_t next_store_ms_ = 0;

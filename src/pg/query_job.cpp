@@ -1,6 +1,7 @@
 #include "pg/query_job.h"
 
 #include "core/fields.h"
+#include "core/link_fields.h"
 
 namespace rtd {
 
@@ -42,12 +43,25 @@ template <class IO> void fields(IO &io, QueryDone &done) {
     io(done.outcome.hash);
     io(done.outcome.is_significant);
     io(done.outcome.warning);
+    io(done.outcome.sqlstate);
     io(done.outcome.elapsed_us);
 }
 
 template <class IO> void fields(IO &io, StoreDone &done) {
     io(done.stored);
     io(done.error);
+}
+
+template <class IO> void fields(IO &io, RunPublish &publish) {
+    io(publish.gateway);
+    io(publish.schema);
+    io(publish.role);
+    fields(io, publish.message);
+}
+
+template <class IO> void fields(IO &io, PublishDone &done) {
+    io(done.gateway);
+    fields(io, done.answer);
 }
 
 std::string encode(const WorkerRequest &request) {

@@ -2,6 +2,7 @@
 // memory message queue per direction.
 #pragma once
 #include "core/router.h"
+#include "pg/publish.h"
 
 #include <string>
 #include <variant>
@@ -40,8 +41,8 @@ struct StoreDone {
     std::string error;
 };
 
-using WorkerRequest = std::variant<RunQuery, StoreRetained>;
-using WorkerReply = std::variant<QueryDone, StoreDone>;
+using WorkerRequest = std::variant<RunQuery, StoreRetained, RunPublish>;
+using WorkerReply = std::variant<QueryDone, StoreDone, PublishDone>;
 
 std::string encode(const WorkerRequest &request);
 std::string encode(const WorkerReply &reply);

@@ -55,6 +55,7 @@ class QueryWorker {
     bool send(const WorkerReply &reply);
     WorkerReply handle(const RunQuery &job);
     WorkerReply handle(const StoreRetained &job);
+    WorkerReply handle(const RunPublish &job) { return publish(job); }
     QueryDone run(const RunQuery &job);
     void run_query(const RunQuery &job, QueryOutcome &outcome);
     const Prepared &prepare(const RunQuery &job);
@@ -158,6 +159,8 @@ QueryDone QueryWorker::run(const RunQuery &job) {
         bool has_result = done.outcome.status == QueryOutcome::Status::ok;
         std::string &text = has_result ? done.outcome.warning : done.outcome.text;
         text = error.message() + " (SQLSTATE " + state + ")";
+        if (!has_result)
+            done.outcome.sqlstate = state;
         // What the subscribers' role may not read is for them to know, not a failure of the query.
         if (!has_result && job.is_invoker && error.sqlstate() == ERRCODE_INSUFFICIENT_PRIVILEGE)
             done.outcome.status = QueryOutcome::Status::forbidden;

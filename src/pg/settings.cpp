@@ -21,6 +21,8 @@ int max_transaction_events;
 int max_clients;
 int client_buffer_kilobytes;
 int max_client_message_kilobytes;
+int client_message_rate;
+int max_subscriptions_per_client;
 int ping_interval_s;
 char *allowed_origins;
 int event_log_level;
@@ -92,6 +94,14 @@ void define_settings() {
                &client_buffer_kilobytes, 1024, 16, INT_MAX / 1024, PGC_SIGHUP, GUC_UNIT_KB);
     define_int("rtd.max_client_message_size", "Largest message a client may send.", nullptr,
                &max_client_message_kilobytes, 64, 1, 16 * 1024, PGC_SIGHUP, GUC_UNIT_KB);
+    define_int(
+        "rtd.client_message_rate", "Messages a client may send per second.",
+        "More are answered with an error, and a client that goes on is disconnected. 0 turns "
+        "it off.",
+        &client_message_rate, 50, 0, 1000000, PGC_SIGHUP);
+    define_int("rtd.max_subscriptions_per_client",
+               "Topic instances that one client may subscribe to at a time.", nullptr,
+               &max_subscriptions_per_client, 100, 1, 100000, PGC_SIGHUP);
     define_int("rtd.ping_interval", "Time after which a quiet client is pinged.",
                "A client that does not answer within the same time again is disconnected. 0 turns "
                "it off.",

@@ -22,6 +22,8 @@ extern int max_transaction_events;
 extern int max_clients;
 extern int client_buffer_kilobytes;
 extern int max_client_message_kilobytes;
+extern int client_message_rate;
+extern int max_subscriptions_per_client;
 extern int ping_interval_s;
 extern char *allowed_origins;
 extern int event_log_level; // an elog level

@@ -161,7 +161,7 @@ TEST_F(ResumeTest, what_is_no_id_is_refused) {
         }
         ASSERT_EQ(ended.size(), 1u) << since;
         EXPECT_EQ(ended[0].code, CloseCode::bad_request);
-        EXPECT_EQ(ended[0].reason, "\"since\" must be the id of a message, <epoch>-<sequence>");
+        EXPECT_EQ(ended[0].reason, kBadSince);
     }
     EXPECT_EQ(router.subscription_count(), 1u);
 }

@@ -523,6 +523,31 @@ TEST_F(RouterTest, a_failing_query_is_logged_and_tried_again_later) {
     EXPECT_EQ(jobs_due(), 1u);
 }
 
+TEST_F(RouterTest, subscribers_are_told_of_a_failing_query_but_not_what_it_said) {
+    add("broken", TopicKind::state).parameters = {"id"};
+    apply();
+    subscribe(1, "broken", {"7"});
+    jobs_due();
+    host.take();
+    QueryOutcome outcome{QueryOutcome::Status::failed, "invalid input: \"secret\"", 0, 0};
+    outcome.sqlstate = "22P02";
+    router.finish_job(jobs[0].instance, outcome, now);
+    auto told = host.take_all<link::Control>();
+    ASSERT_EQ(told.size(), 1u);
+    EXPECT_EQ(told[0].instance, jobs[0].instance);
+    EXPECT_EQ(told[0].body.find("secret"), std::string::npos);
+    EXPECT_EQ(json_member(told[0].body, "type"), "rtd_error");
+    EXPECT_EQ(json_member(told[0].body, "topic"), "broken");
+    EXPECT_EQ(json_member(told[0].body, "data"),
+              R"({"code":4500,"message":"the topic's query failed (SQLSTATE 22P02); the server )"
+              R"(tries again"})");
+    pass(1000);
+    jobs_due();
+    router.unsubscribe(1, now);
+    router.finish_job(jobs[0].instance, outcome, now);
+    EXPECT_TRUE(host.take_all<link::Control>().empty()) << "nobody is left to be told";
+}
+
 TEST_F(RouterTest, a_parameter_the_query_cannot_take_ends_its_subscribers) {
     add("status", TopicKind::state).parameters = {"id"};
     apply();
