@@ -22,7 +22,8 @@ extern int client_buffer_kilobytes;
 extern int max_client_message_kilobytes;
 extern int ping_interval_s;
 extern char *allowed_origins;
-extern int event_log_level; // an elog level
+extern double notification_queue_warning; // a fraction
+extern int event_log_level;               // an elog level
 
 void define_settings();
 
