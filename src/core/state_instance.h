@@ -1,6 +1,7 @@
 // StateInstance: an instance of a topic whose messages are the whole state, the result of a query.
 // The newest state is kept and is what a new subscriber gets first: it may be kept because every
-// change since makes the instance dirty. A result that equals it is not sent again.
+// change since makes the instance dirty. A result that equals it is not sent again. There is no
+// history: the newest state is all that one who comes back can have missed.
 //
 // A result that the topic's significant function finds not worth sending is held back: the state
 // sent last remains the one that later results are compared with. A new subscriber must get the
@@ -18,9 +19,13 @@ class StateInstance final : public QueryInstance {
 
     void subscribe(const link::Subscribe &request, Now now) override;
     QueryJob start_query(Now now) override;
+    size_t kept_bytes() const override {
+        return state_.body.size() + (held_back_ ? held_back_->data.size() : 0);
+    }
 
   protected:
     const Sent *first_message() override { return state_.body.empty() ? nullptr : &state_; }
+    size_t history_length() const override { return 0; }
     void publish(const Event &event, Now now) override;
     void forget_result() override;
     void apply(const QueryOutcome &outcome, Now now) override;

@@ -148,17 +148,18 @@ void push(const PreparedEvent &event, Delivery delivery) {
     tally.bytes += event.bytes.size();
 }
 
-void push_lost(const std::string &topic, const char *reason) {
+void push_lost(const std::string &topic, Delivery delivery, const char *reason) {
     Event lost;
     lost.kind = EventKind::lost;
     lost.topic = topic;
     lost.payload = "{\"reason\": " + json_quote(reason) + "}";
-    push(prepare(lost), Delivery::if_subscribed);
+    // A retained message is lost also if nobody subscribes.
+    push(prepare(lost), delivery == Delivery::always ? delivery : Delivery::if_subscribed);
 }
 
 // The topic's events of this subtransaction give way to one that says that they are lost. Those of
 // its parents, as many as the bound at most, are kept for the case that this one is rolled back.
-void collapse_topic(const std::string &name, uint64_t topic) {
+void collapse_topic(const std::string &name, uint64_t topic, Delivery delivery) {
     int level = GetCurrentTransactionNestLevel();
     std::string kept_bytes;
     std::erase_if(transaction->events, [&](Pending &event) {
@@ -173,7 +174,7 @@ void collapse_topic(const std::string &name, uint64_t topic) {
         return goes;
     });
     transaction->bytes = std::move(kept_bytes);
-    push_lost(name, "a transaction made more events than rtd.max_transaction_events");
+    push_lost(name, delivery, "a transaction made more events than rtd.max_transaction_events");
     tally_of(topic).collapsed_level = level;
     transaction->has_collapsed = true;
 }
@@ -192,7 +193,7 @@ bool is_wanted(const Pending &event) {
     // A log of every event wants every event.
     if (event.may_be_known && !message_level_is_interesting(event_log_level))
         return mark_changed(event.interest_key);
-    return subscriber_count(event.interest_key) > 0;
+    return has_interest(event.interest_key);
 }
 
 // The hub may hold events back for this transaction.
@@ -354,10 +355,10 @@ void add_pending(const PreparedEvent &event, const std::string &topic, Delivery 
     // More bytes than the queue has room for would be lost anyway, only later.
     uint64_t most_bytes = static_cast<uint64_t>(queue_kilobytes) * 1024;
     if (event.bytes.size() > most_bytes)
-        push_lost(topic, "an event was larger than rtd.queue_size");
+        push_lost(topic, delivery, "an event was larger than rtd.queue_size");
     else if (tally.events >= static_cast<uint64_t>(max_transaction_events) ||
              tally.bytes > most_bytes)
-        collapse_topic(topic, event.topic_key);
+        collapse_topic(topic, event.topic_key, delivery);
     else
         push(event, delivery);
 }
@@ -372,7 +373,7 @@ bool collapse_pending(uint64_t key) {
 
 void publish_now(const Event &event, Delivery delivery) {
     PreparedEvent prepared = prepare(event);
-    if (delivery != Delivery::always && subscriber_count(prepared.interest_key) == 0)
+    if (delivery != Delivery::always && !has_interest(prepared.interest_key))
         return;
     lock_event_queue();
     append_event(prepared.bytes, prepared.topic_key, {GetXLogInsertRecPtr(), false});
