@@ -51,7 +51,7 @@ struct InstanceSetup {
     uint64_t epoch; // its own: an instance that comes back later never repeats a message's id
     std::shared_ptr<const Topic> topic;
     std::vector<std::string> params;
-    Identity identity;                  // nobody's unless the topic's security is invoker
+    Identity identity = {};             // nobody's unless the topic's security is invoker
     std::optional<Loss> last_loss = {}; // of the topic, before the instance was made
 };
 

@@ -17,9 +17,11 @@ class StateInstance final : public QueryInstance {
   public:
     using QueryInstance::QueryInstance;
 
-    size_t kept_bytes() const override { return state_.body.size(); }
     void subscribe(const link::Subscribe &request, Now now) override;
     QueryJob start_query(Now now) override;
+    size_t kept_bytes() const override {
+        return state_.body.size() + (held_back_ ? held_back_->data.size() : 0);
+    }
 
   protected:
     const Sent *first_message() override { return state_.body.empty() ? nullptr : &state_; }

@@ -32,7 +32,6 @@ constexpr int64_t kStoreIntervalMs = 1000; // retained messages are written at m
 constexpr int64_t kRetryMs = 1000;
 constexpr int64_t kNapMs = 1;                // the shortest that WaitEventSetWait() knows
 constexpr int64_t kUsageIntervalMs = 10'000; // between looks at the notification queue
-constexpr double kHighUsage = 0.25;          // of a queue that is 8 GB by default
 
 Now read_clock() {
     timespec steady{};
@@ -367,13 +366,17 @@ void HubLoop::watch_notification_queue(Now now) {
         return;
     next_usage_check_ms_ = now.steady_ms + kUsageIntervalMs;
     double usage = Listener::queue_usage();
-    if (usage >= kHighUsage && !usage_warned_)
+    bool is_high = usage >= notification_queue_warning && notification_queue_warning < 1;
+    if (is_high && !usage_warned_) {
+        std::ostringstream percent;
+        percent.precision(2);
+        percent << usage * 100;
         report(WARNING,
-               "[DB_LISTENER] the server's notification queue is " +
-                   std::to_string(static_cast<int>(usage * 100)) + " % full",
+               "[DB_LISTENER] the server's notification queue is " + percent.str() + " % full",
                "Look in pg_stat_activity for a session that LISTENs and has been in a transaction "
                "for long; when the queue is full, NOTIFY fails.");
-    usage_warned_ = usage >= kHighUsage;
+    }
+    usage_warned_ = is_high;
 }
 
 // A probe came through queue and LISTEN; the gateway is its last leg.

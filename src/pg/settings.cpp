@@ -25,6 +25,7 @@ int client_message_rate;
 int max_subscriptions_per_client;
 int ping_interval_s;
 char *allowed_origins;
+double notification_queue_warning;
 int event_log_level;
 
 namespace {
@@ -110,6 +111,11 @@ void define_settings() {
                   "A comma-separated list, or * for any. Pages of the gateway itself may, under "
                   "localhost or an IP address.",
                   &allowed_origins, "", PGC_SIGHUP);
+    DefineCustomRealVariable(
+        "rtd.notification_queue_warning",
+        "Fraction of the server's notification queue that may be in use without a warning.",
+        "When that queue is full, NOTIFY fails. 1 turns the warning off.",
+        &notification_queue_warning, 0.25, 0, 1, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     DefineCustomEnumVariable(
         "rtd.event_log_level", "Level at which every event, broadcast and client is logged.",
         nullptr, &event_log_level, DEBUG1, kLogLevels, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
