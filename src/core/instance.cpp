@@ -3,6 +3,7 @@
 
 #include "core/envelope.h"
 #include "core/event_instance.h"
+#include "core/keyed_instance.h"
 #include "core/state_instance.h"
 
 #include <cassert>
@@ -20,8 +21,9 @@ std::unique_ptr<Instance> make_instance(InstanceSetup setup, Now now) {
     switch (setup.topic->kind) {
     case TopicKind::event:
         return std::make_unique<EventInstance>(std::move(setup));
+    case TopicKind::keyed:
+        return std::make_unique<KeyedInstance>(std::move(setup), now);
     case TopicKind::state:
-    case TopicKind::keyed: // no topic can be declared keyed yet
         return std::make_unique<StateInstance>(std::move(setup), now);
     }
     return nullptr;
@@ -55,7 +57,13 @@ void Instance::greet() {
 
 Sent Instance::next_message(std::string_view data, std::string_view type, std::string_view source,
                             std::string_view kind, Now now) {
-    Sent message{message_id(epoch_, ++sequence_), {}};
+    sequence_++;
+    return present_message(data, type, source, kind, now);
+}
+
+Sent Instance::present_message(std::string_view data, std::string_view type,
+                               std::string_view source, std::string_view kind, Now now) const {
+    Sent message{message_id(epoch_, sequence_), {}};
     message.body = to_json({.type = type,
                             .data = data,
                             .timestamp_us = now.wall_us,

@@ -1,6 +1,7 @@
 // Instance: a topic with given parameters, and what all kinds of topic share: subscribers,
 // numbering and the composing and sending of messages. What an event means, what a new subscriber
-// gets and whether a query runs is for the kind to say: event_instance.h, state_instance.h.
+// gets and whether a query runs is for the kind to say: event_instance.h,
+// state_instance.h, keyed_instance.h.
 //
 // A subscriber waits until it gets its first message, and is live from then on (see link.h). The
 // router owns the instances and asks each, after every call, when it wants to be called again.
@@ -77,6 +78,8 @@ class Instance {
     // True if its query became due: start_query() must follow, as soon as a query worker is free.
     virtual bool tick(Now) { return false; }
     virtual QueryJob start_query(Now now);
+    // What must still be read in the snapshot of an open outcome, before finish_query().
+    virtual std::optional<QueryJob> continue_query(const QueryOutcome &) { return std::nullopt; }
     virtual void finish_query(const QueryOutcome &outcome, Now now);
 
     // The retained message, if it is not stored yet.
@@ -92,6 +95,9 @@ class Instance {
     void admit(uint64_t subscription, bool awaits_first);
     Sent next_message(std::string_view data, std::string_view type, std::string_view source,
                       std::string_view kind, Now now);
+    // The same without a new id: composed anew from what the newest message led to.
+    Sent present_message(std::string_view data, std::string_view type, std::string_view source,
+                         std::string_view kind, Now now) const;
     // An event or broadcast as a message of its own.
     Sent next_message(const Event &event, Now now);
     // To the live subscribers. `payload` is of the event that caused it, for the log.

@@ -1,6 +1,8 @@
 // A topic's query on its way to a query worker and back.
 #pragma once
+#include "core/dirty_keys.h"
 #include "core/fence.h"
+#include "core/keyed_rows.h"
 #include "core/topic.h"
 
 #include <cstdint>
@@ -15,6 +17,7 @@ struct QueryJob {
     uint64_t instance = 0;
     std::shared_ptr<const Topic> topic;
     std::vector<std::string> params;
+    KeySelection selection; // of a keyed topic
 };
 
 struct QueryOutcome {
@@ -23,6 +26,13 @@ struct QueryOutcome {
     std::string text;  // the result as jsonb text, or the error as a sentence
     uint64_t hash = 0; // of the result as jsonb: equal for equal values
     int64_t elapsed_us = 0;
+
+    // Of a keyed topic.
+    std::vector<KeyedRow> rows = {};
+    bool has_all = false; // `rows` are all rows there are
+    // More can be read in the same snapshot, and must be if changes that it shows came to be known
+    // since the query started: see keyed_instance.h.
+    bool is_open = false;
 };
 
 } // namespace rtd

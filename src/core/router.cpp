@@ -232,27 +232,34 @@ std::optional<QueryJob> Router::take_job(Now now, size_t most_per_topic) {
     return std::nullopt;
 }
 
-void Router::finish_job(uint64_t id, const QueryOutcome &outcome, Now now) {
+std::optional<QueryJob> Router::finish_job(uint64_t id, const QueryOutcome &outcome, Now now) {
+    auto found = instances_.find(id);
+    if (found != instances_.end() && outcome.is_open)
+        if (std::optional<QueryJob> more = found->second.instance->continue_query(outcome))
+            return more;
     if (auto job = running_.find(id); job != running_.end()) {
         auto count = running_of_topic_.find(job->second);
         if (--count->second == 0)
             running_of_topic_.erase(count);
         running_.erase(job);
     }
-    auto found = instances_.find(id);
     if (found == instances_.end())
-        return; // everybody left while it ran
+        return std::nullopt; // everybody left while it ran
     Instance &instance = *found->second.instance;
     if (outcome.status == QueryOutcome::Status::bad_parameter) {
         end_all(instance, CloseCode::bad_request, outcome.text);
-        return drop(instance);
+        drop(instance);
+        return std::nullopt;
     }
     instance.finish_query(outcome, now);
     reschedule(instance);
+    return std::nullopt;
 }
 
 void Router::abandon_job(uint64_t id, Now now) {
-    finish_job(id, {QueryOutcome::Status::failed, "the query worker ended unexpectedly"}, now);
+    QueryOutcome outcome;
+    outcome.text = "the query worker ended unexpectedly";
+    finish_job(id, outcome, now);
 }
 
 // ---- time ----

@@ -5,6 +5,7 @@
 #include "core/link.h"
 #include "core/topic.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -36,7 +37,8 @@ class RouterHost {
 
 // What an administrator sets for all topics.
 struct RouterSettings {
-    int64_t resync_interval_ms = 0; // states are queried again after so long without an event
+    int64_t resync_interval_ms = 0;      // states are queried again after so long without an event
+    size_t max_message_bytes = SIZE_MAX; // largest data of a message
 };
 
 } // namespace rtd

@@ -6,7 +6,7 @@ namespace rtd {
 
 bool SendQueue::push(MessagePtr message, link::TopicKind kind, uint64_t max_bytes_behind) {
     if (!empty() && bytes_behind_first() + message->size() > max_bytes_behind) {
-        if (kind == link::TopicKind::event)
+        if (kind != link::TopicKind::state)
             return false;
         drop_unbegun();
     }

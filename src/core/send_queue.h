@@ -1,7 +1,7 @@
 // SendQueue: the messages that wait for one client, and what happens when they are too many. The
 // first one is on its way, whatever its size; what waits behind it is limited. Over the limit a
-// topic of the kind state skips to its newest message, and one of the kind event may not lose any,
-// so its client is too slow. A message that has begun to be sent is finished in any case.
+// topic of the kind state skips to its newest message; the other kinds may not lose any, so their
+// client is too slow. A message that has begun to be sent is finished in any case.
 #pragma once
 #include "core/fence.h"
 #include "core/link.h"

@@ -58,7 +58,7 @@ int64 broadcast(const Arguments &arguments) {
     if (!hub_is_reachable())
         return 0;
     Delivery delivery =
-        !topic->is_state && topic->retain ? Delivery::always : Delivery::if_subscribed;
+        !topic->has_query() && topic->retain ? Delivery::always : Delivery::if_subscribed;
     if (arguments.boolean(5, true))
         add_pending(event, delivery);
     else
@@ -69,7 +69,7 @@ int64 broadcast(const Arguments &arguments) {
 void refresh(const Arguments &arguments) {
     std::string name = arguments.needed_text(0, "the topic");
     std::shared_ptr<const Topic> topic = topic_to_publish_to(arguments.function(), name);
-    if (!topic->is_state)
+    if (!topic->has_query())
         throw Error(ERRCODE_WRONG_OBJECT_TYPE, "topic \"" + name + "\" has no query to refresh", {},
                     "Send an event topic's messages with rtd_broadcast().");
     Event event;
@@ -84,7 +84,7 @@ void refresh(const Arguments &arguments) {
     }
     event.source = "event";
     if (hub_is_reachable() && !collapse_pending(instance_key(name, marked)))
-        add_pending(event, Delivery::state_change);
+        add_pending(event, topic->is_keyed() ? Delivery::keyed_change : Delivery::state_change);
 }
 
 } // namespace

@@ -27,7 +27,7 @@ namespace {
 constexpr int kShutdownMs = 2000;          // what clients get to take their close frame
 constexpr int64_t kStoreIntervalMs = 1000; // retained messages are written at most this often
 constexpr int64_t kRetryMs = 1000;
-constexpr int64_t kNapMs = 1; // the shortest that WaitEventSetWait() knows
+constexpr int64_t kNapMs = 1;                // the shortest that WaitEventSetWait() knows
 constexpr int64_t kUsageIntervalMs = 10'000; // between looks at the notification queue
 constexpr double kHighUsage = 0.25;          // of a queue that is 8 GB by default
 
@@ -68,7 +68,8 @@ link::Settings gateway_settings() {
 }
 
 RouterSettings router_settings() {
-    return {.resync_interval_ms = int64_t{resync_interval_s} * 1000};
+    return {.resync_interval_ms = int64_t{resync_interval_s} * 1000,
+            .max_message_bytes = static_cast<size_t>(max_message_kilobytes) * 1024};
 }
 
 void report(int level, const std::string &message, const std::string &hint = {}) {
@@ -443,7 +444,7 @@ void HubLoop::handle(const link::Note &frame, Now) {
 
 void HubLoop::tend_queries(Now now) {
     pool_.advance(
-        now, [&](const WorkerReply &reply) { handle(reply, now); },
+        now, [&](const WorkerReply &reply) { return handle(reply, now); },
         [&](const WorkerRequest &request) { handle_lost(request, now); });
     router_.finish_turn(now);
     while (pool_.has_idle()) {
@@ -453,13 +454,23 @@ void HubLoop::tend_queries(Now now) {
         const Topic &topic = *job->topic;
         pool_.submit(RunQuery{job->instance, topic.name, topic.generation, topic.version,
                               topic.owner, topic.search_path, topic.query,
-                              static_cast<uint32_t>(topic.parameters.size()), job->params});
+                              static_cast<uint32_t>(topic.parameters.size()), job->params,
+                              topic.key, std::move(job->selection)});
     }
 }
 
-void HubLoop::handle(const WorkerReply &reply, Now now) {
+std::optional<ReadMore> HubLoop::finish_job(const QueryDone &done, Now now) {
+    // All that the snapshot shows has been published: see keyed_instance.h.
+    if (done.outcome.is_open)
+        drain_queue(now);
+    if (std::optional<QueryJob> more = router_.finish_job(done.instance, done.outcome, now))
+        return ReadMore{std::move(more->selection)};
+    return std::nullopt;
+}
+
+std::optional<ReadMore> HubLoop::handle(const WorkerReply &reply, Now now) {
     if (const QueryDone *done = std::get_if<QueryDone>(&reply))
-        return router_.finish_job(done->instance, done->outcome, now);
+        return finish_job(*done, now);
     const StoreDone &store = std::get<StoreDone>(reply);
     if (!store.stored)
         report(WARNING, "rtd hub could not store retained messages: " + store.error,
@@ -468,6 +479,7 @@ void HubLoop::handle(const WorkerReply &reply, Now now) {
         for (const RetainedMessage &message : *storing_)
             router_.mark_stored(message.instance, message.sequence);
     storing_.reset();
+    return std::nullopt;
 }
 
 void HubLoop::handle_lost(const WorkerRequest &request, Now now) {

@@ -56,7 +56,8 @@ class HubLoop final : private RouterHost {
     void handle(const link::Note &frame, Now now);
     void tend_queries(Now now);
     void tend_retained(Now now);
-    void handle(const WorkerReply &reply, Now now);
+    std::optional<ReadMore> handle(const WorkerReply &reply, Now now);
+    std::optional<ReadMore> finish_job(const QueryDone &done, Now now);
     void handle_lost(const WorkerRequest &request, Now now);
     void prove_ready(uint64_t nonce);
     void shut_down();

@@ -145,17 +145,17 @@ void push(const PreparedEvent &event, Delivery delivery) {
     tally.bytes += event.bytes.size();
 }
 
-void push_lost(const std::string &topic, const char *reason) {
+void push_lost(const std::string &topic, Delivery delivery, const char *reason) {
     Event lost;
     lost.kind = EventKind::lost;
     lost.topic = topic;
     lost.payload = "{\"reason\": " + json_quote(reason) + "}";
-    push(prepare(lost), Delivery::if_subscribed);
+    push(prepare(lost), delivery == Delivery::keyed_change ? delivery : Delivery::if_subscribed);
 }
 
 // The topic's events of this subtransaction give way to one that says that they are lost. Those of
 // its parents, as many as the bound at most, are kept for the case that this one is rolled back.
-void collapse_topic(const std::string &name, uint64_t topic) {
+void collapse_topic(const std::string &name, uint64_t topic, Delivery delivery) {
     int level = GetCurrentTransactionNestLevel();
     std::string kept_bytes;
     std::erase_if(transaction->events, [&](Pending &event) {
@@ -170,7 +170,7 @@ void collapse_topic(const std::string &name, uint64_t topic) {
         return goes;
     });
     transaction->bytes = std::move(kept_bytes);
-    push_lost(name, "a transaction made more events than rtd.max_transaction_events");
+    push_lost(name, delivery, "a transaction made more events than rtd.max_transaction_events");
     tally_of(topic).collapsed_level = level;
     transaction->has_collapsed = true;
 }
@@ -198,9 +198,15 @@ void withdraw() {
         wake_hub_if_it_sleeps();
 }
 
+// The hub must be able to tell that it is still to come: for its place in the order of commits, or
+// because a query may see it before.
+bool is_announced(const Pending &event) {
+    return event.size > 0 && event.delivery != Delivery::state_change;
+}
+
 // Has its place in the order of commits.
 bool is_ordered(const Pending &event) {
-    return event.size > 0 && event.delivery != Delivery::state_change;
+    return is_announced(event) && event.delivery != Delivery::keyed_change;
 }
 
 // Called with the queue locked, so that no scan of the hub comes between position and append.
@@ -243,7 +249,7 @@ void on_transaction(XactEvent what, void *) {
         return;
     switch (what) {
     case XACT_EVENT_PRE_COMMIT:
-        if (shared != nullptr && std::ranges::any_of(transaction->events, is_ordered))
+        if (shared != nullptr && std::ranges::any_of(transaction->events, is_announced))
             announce_commit();
         break;
     case XACT_EVENT_COMMIT:
@@ -342,10 +348,10 @@ void add_pending(const PreparedEvent &event, const std::string &topic, Delivery 
     // More bytes than the queue has room for would be lost anyway, only later.
     uint64_t most_bytes = static_cast<uint64_t>(queue_kilobytes) * 1024;
     if (event.bytes.size() > most_bytes)
-        push_lost(topic, "an event was larger than rtd.queue_size");
+        push_lost(topic, delivery, "an event was larger than rtd.queue_size");
     else if (tally.events >= static_cast<uint64_t>(max_transaction_events) ||
              tally.bytes > most_bytes)
-        collapse_topic(topic, event.topic_key);
+        collapse_topic(topic, event.topic_key, delivery);
     else
         push(event, delivery);
 }
@@ -354,7 +360,10 @@ void add_pending(const Event &event, Delivery delivery) {
     add_pending(prepare(event), event.topic, delivery);
 }
 
-bool collapse_pending(uint64_t key) {
+bool collapse_pending(uint64_t key, uint64_t topic) {
+    const Tally *tally = find_tally(topic);
+    if (tally != nullptr && tally->collapsed_level > 0)
+        return true;
     return !current().collapsed.try_emplace(key, GetCurrentTransactionNestLevel()).second;
 }
 

@@ -10,6 +10,16 @@ template <class IO> void fields(IO &io, RetainedMessage &message) {
     io(message.message);
 }
 
+template <class IO> void fields(IO &io, KeySelection &selection) {
+    io(selection.all);
+    io(selection.keys);
+}
+
+template <class IO> void fields(IO &io, KeyedRow &row) {
+    io(row.key);
+    io(row.row);
+}
+
 } // namespace rtd
 
 namespace rtd::pg {
@@ -24,7 +34,15 @@ template <class IO> void fields(IO &io, RunQuery &run) {
     io(run.query);
     io(run.parameter_count);
     io(run.params);
+    io(run.key);
+    fields(io, run.selection);
 }
+
+template <class IO> void fields(IO &io, ReadMore &more) {
+    fields(io, more.selection);
+}
+
+template <class IO> void fields(IO &, EndRead &) {}
 
 template <class IO> void fields(IO &io, StoreRetained &store) {
     io(store.schema);
@@ -37,6 +55,9 @@ template <class IO> void fields(IO &io, QueryDone &done) {
     io(done.outcome.text);
     io(done.outcome.hash);
     io(done.outcome.elapsed_us);
+    io.list(done.outcome.rows);
+    io(done.outcome.has_all);
+    io(done.outcome.is_open);
 }
 
 template <class IO> void fields(IO &io, StoreDone &done) {

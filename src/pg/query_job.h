@@ -19,7 +19,17 @@ struct RunQuery {
     std::string query;
     uint32_t parameter_count = 0;
     std::vector<std::string> params;
+    std::vector<std::string> key; // of a keyed topic: its columns, and what is to be read
+    KeySelection selection;
 };
+
+// After an open outcome: read this too, in the same snapshot.
+struct ReadMore {
+    KeySelection selection;
+};
+
+// After an open outcome: nothing more. There is no reply.
+struct EndRead {};
 
 struct StoreRetained {
     std::string schema;
@@ -36,7 +46,7 @@ struct StoreDone {
     std::string error;
 };
 
-using WorkerRequest = std::variant<RunQuery, StoreRetained>;
+using WorkerRequest = std::variant<RunQuery, StoreRetained, ReadMore, EndRead>;
 using WorkerReply = std::variant<QueryDone, StoreDone>;
 
 std::string encode(const WorkerRequest &request);

@@ -16,7 +16,7 @@ export interface Envelope {
     topic: string;
     params: string[];
     id: string;
-    kind: 'snapshot' | 'event' | 'gap';
+    kind: 'snapshot' | 'delta' | 'event' | 'gap';
 }
 
 const members = ['data', 'id', 'kind', 'params', 'source', 'timestamp', 'topic', 'type'];
@@ -30,7 +30,7 @@ export function checkEnvelope(message: any): asserts message is Envelope {
     assert.match(message.topic, /^[a-z0-9]+(-[a-z0-9]+)*$/);
     assert.ok(Array.isArray(message.params) && message.params.every((p: unknown) => typeof p === 'string'));
     assert.match(message.id, /^[0-9a-z]+-\d+$/, 'id is <epoch>-<sequence>');
-    assert.ok(['snapshot', 'event', 'gap'].includes(message.kind), `kind ${message.kind}`);
+    assert.ok(['snapshot', 'delta', 'event', 'gap'].includes(message.kind), `kind ${message.kind}`);
 }
 
 /** Epoch and sequence of a message's id. */
