@@ -89,12 +89,17 @@ void KeyedInstance::publish(const Event &event, Now now) {
     QueryInstance::publish(event, now);
 }
 
+size_t KeyedInstance::kept_bytes() const {
+    return QueryInstance::kept_bytes() + snapshot_.body.size() +
+           (rows_ ? rows_->snapshot_bytes() : 0);
+}
+
 const Sent *KeyedInstance::first_message() {
     if (!rows_)
         return nullptr;
     if (snapshot_.body.empty())
         snapshot_ =
-            present_message(rows_->snapshot(), topic_->type, source_, "snapshot", changed_at_);
+            compose(sequence_, rows_->snapshot(), topic_->type, source_, "snapshot", changed_at_);
     return &snapshot_;
 }
 

@@ -23,6 +23,7 @@ class KeyedInstance final : public QueryInstance {
   public:
     using QueryInstance::QueryInstance;
 
+    size_t kept_bytes() const override;
     QueryJob start_query(Now now) override;
     std::optional<QueryJob> continue_query(const QueryOutcome &outcome) override;
     void finish_query(const QueryOutcome &outcome, Now now) override;

@@ -150,7 +150,10 @@ void push_lost(const std::string &topic, Delivery delivery, const char *reason) 
     lost.kind = EventKind::lost;
     lost.topic = topic;
     lost.payload = "{\"reason\": " + json_quote(reason) + "}";
-    push(prepare(lost), delivery == Delivery::keyed_change ? delivery : Delivery::if_subscribed);
+    // A retained message is lost also if nobody subscribes, and a keyed topic's loss has no more
+    // need of a place in the order than its changes.
+    bool keeps = delivery == Delivery::always || delivery == Delivery::keyed_change;
+    push(prepare(lost), keeps ? delivery : Delivery::if_subscribed);
 }
 
 // The topic's events of this subtransaction give way to one that says that they are lost. Those of
@@ -189,7 +192,7 @@ bool is_wanted(const Pending &event) {
     // A log of every event wants every event.
     if (event.may_be_known && !message_level_is_interesting(event_log_level))
         return mark_changed(event.interest_key);
-    return subscriber_count(event.interest_key) > 0;
+    return has_interest(event.interest_key);
 }
 
 // The hub may hold events back for this transaction.
@@ -369,7 +372,7 @@ bool collapse_pending(uint64_t key, uint64_t topic) {
 
 void publish_now(const Event &event, Delivery delivery) {
     PreparedEvent prepared = prepare(event);
-    if (delivery != Delivery::always && subscriber_count(prepared.interest_key) == 0)
+    if (delivery != Delivery::always && !has_interest(prepared.interest_key))
         return;
     lock_event_queue();
     append_event(prepared.bytes, prepared.topic_key, {GetXLogInsertRecPtr(), false});

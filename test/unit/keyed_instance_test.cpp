@@ -19,8 +19,8 @@ class Host : public RouterHost {
             messages.push_back(*message);
     }
     std::optional<link::Ended> refuse(const Topic *) override { return std::nullopt; }
-    bool add_interest(uint64_t, uint64_t) override { return true; }
-    void remove_interest(uint64_t, uint64_t) override {}
+    bool add_interest(Interest, uint64_t, uint64_t) override { return true; }
+    void remove_interest(Interest, uint64_t, uint64_t) override {}
     void clear_changed(uint64_t, uint64_t) override {}
     std::optional<std::string> load_retained(const std::string &,
                                              const std::vector<std::string> &) override {
@@ -242,7 +242,7 @@ TEST_F(KeyedTopic, an_open_outcome_whose_subscribers_left_asks_for_nothing) {
     change({"1"});
     std::optional<QueryJob> running = job();
     change({"2"});
-    router.unsubscribe(1);
+    router.unsubscribe(1, now);
     QueryOutcome open = read(running->selection, table);
     open.is_open = true;
     EXPECT_FALSE(finish(*running, open));
