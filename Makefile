@@ -93,6 +93,7 @@ demo:
 bench:
 	./bench/latency/run
 	./bench/writers/run
+	./bench/keyed/run
 	./bench/idle
 
 SOURCES = $(wildcard src/*.cpp src/*/*.cpp src/*/*.h test/unit/*.cpp test/gateway/*.cpp test/gateway/*.h)
