@@ -27,6 +27,7 @@ CREATE TABLE rtd_topic (
 );
 COMMENT ON TABLE rtd_topic IS 'topics; written by rtd_create_topic(), read through rtd_topics';
 COMMENT ON COLUMN rtd_topic.search_path IS 'in force when the query was given; "$user" means the owner';
+COMMENT ON COLUMN rtd_topic.significant IS 'function (old jsonb, new jsonb) returns boolean, or NULL: every state that differs is sent';
 COMMENT ON COLUMN rtd_topic.version IS 'one more with every rtd_alter_topic()';
 
 CREATE TABLE rtd_topic_grant (
@@ -130,7 +131,7 @@ CREATE FUNCTION rtd_create_topic(
     history integer = 100, durable boolean = false, if_not_exists boolean = false) RETURNS void
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION rtd_create_topic(text, text, text[], text[], text, text, interval, interval, interval, regprocedure, boolean, integer, boolean, boolean) IS
-    'creates a topic owned by the caller, who needs CREATE on the database: a keyed topic with a query and a key, a state topic with a query, an event topic without. The query runs as the owner, under the present search_path, with $1..$n for the parameters. key: columns of the query that tell its rows apart; subscribers get all rows, and then the rows that changed and the keys of those that are gone. throttle: default 100 ms for a state topic, 0 for the others. refresh: re-query on a timer, 0 or NULL for never. significant, durable and security => ''invoker'' are not in this version';
+    'creates a topic owned by the caller, who needs CREATE on the database: a keyed topic with a query and a key, a state topic with a query, an event topic without. The query runs as the owner, under the present search_path, with $1..$n for the parameters. key: columns of the query that tell its rows apart; subscribers get all rows, and then the rows that changed and the keys of those that are gone. throttle: default 100 ms for a state topic, 0 for the others. refresh: re-query on a timer, 0 or NULL for never. significant: a function (old jsonb, new jsonb) that returns false for a state that need not be sent after the last one sent. durable and security => ''invoker'' are not in this version';
 
 CREATE FUNCTION rtd_alter_topic(
     name text, query text = NULL, key text[] = NULL, parameters text[] = NULL, type text = NULL,
@@ -139,7 +140,7 @@ CREATE FUNCTION rtd_alter_topic(
     history integer = NULL, durable boolean = NULL) RETURNS void
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION rtd_alter_topic(text, text, text[], text[], text, text, interval, interval, interval, regprocedure, boolean, integer, boolean) IS
-    'changes a topic of the caller. An argument that is NULL keeps the value. To reset: throttle, debounce and refresh => ''0'', type => '''' for the default, parameters and key => ''{}''. A query takes the present search_path along; it makes a state topic of an event topic, but cannot be taken away; a key makes a keyed topic of a state topic';
+    'changes a topic of the caller. Subscribers stay and get the new state, unless kind, key, parameters or security change. An argument that is NULL keeps the value. To reset: throttle, debounce and refresh => ''0'', significant => ''-'', type => '''' for the default, parameters and key => ''{}''. A query takes the present search_path along; it makes a state topic of an event topic, but cannot be taken away; a key makes a keyed topic of a state topic';
 
 CREATE FUNCTION rtd_drop_topic(name text, if_exists boolean = false) RETURNS void
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
@@ -244,7 +245,7 @@ COMMENT ON COLUMN rtd_watched_tables.problem IS 'NULL if all is well; rtd_watch_
 
 CREATE VIEW rtd_topics AS
 SELECT t.name, t.kind, t.type, t.parameters, t.owner, t.query, t.key, t.search_path, t.throttle, t.debounce,
-       t.refresh, t.retain, t.history, t.version, t.created_at,
+       t.refresh, t.significant, t.retain, t.history, t.version, t.created_at,
        t.refresh IS NOT NULL
        OR EXISTS (SELECT FROM rtd_watched_tables w WHERE w.topic = t.name AND w.enabled)
        OR EXISTS (SELECT FROM rtd_channel c WHERE c.topic = t.name)

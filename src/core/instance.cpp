@@ -120,4 +120,8 @@ void Instance::finish_query(const QueryOutcome &, Now) {
     assert(!"a topic without a query");
 }
 
+void Instance::discard_query(Now) {
+    assert(!"a topic without a query");
+}
+
 } // namespace rtd

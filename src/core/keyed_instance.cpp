@@ -50,19 +50,20 @@ void KeyedInstance::apply(const QueryOutcome &outcome, Now now) {
         delta = rows_->apply(read_);
     }
     read_.clear();
-    if (rows_->snapshot_bytes() > settings_.max_message_bytes)
-        forget_rows(now);
-    else if (delta && delta->size() > settings_.max_message_bytes)
+    if (rows_->snapshot_bytes() > settings_.max_message_bytes) {
+        // Only the query of all rows says what is wrong, and goes on saying it until they fit
+        // again.
+        forget_result();
+        changed(nullptr, Cause::sync, now);
+    } else if (delta && delta->size() > settings_.max_message_bytes)
         send_snapshot(now);
     else if (delta)
         send_delta(*delta, now);
 }
 
-// Only the query of all rows says what is wrong, and goes on saying it until they fit again.
-void KeyedInstance::forget_rows(Now now) {
+void KeyedInstance::forget_result() {
     rows_.reset();
     snapshot_ = {};
-    changed(nullptr, Cause::sync, now);
 }
 
 void KeyedInstance::start_over(const QueryOutcome &outcome, Now now) {

@@ -32,13 +32,13 @@ class KeyedInstance final : public QueryInstance {
     const Sent *first_message() override;
     void publish(const Event &event, Now now) override;
     void changed(const Event *event, Cause cause, Now now) override;
+    void forget_result() override;
     void apply(const QueryOutcome &outcome, Now now) override;
 
   private:
     void start_over(const QueryOutcome &outcome, Now now);
     void send_delta(const std::string &delta, Now now);
     void send_snapshot(Now now);
-    void forget_rows(Now now);
 
     DirtyKeys dirty_;               // since the last query started
     KeySelection reading_;          // what the running query reads

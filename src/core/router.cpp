@@ -46,30 +46,39 @@ std::optional<std::vector<std::string>> instance_to_retain(const Topic &topic, c
 
 // ---- topics ----
 
-void Router::set_topics(Topics topics) {
+void Router::set_topics(Topics topics, Now now) {
+    std::erase_if(losses_, [&](const auto &loss) {
+        auto was = topics_.find(loss.first), is = topics.find(loss.first);
+        return is == topics.end() || is->second->generation != was->second->generation;
+    });
     topics_ = std::move(topics);
-    std::erase_if(losses_, [&](const auto &loss) { return !topics_.contains(loss.first); });
     std::vector<Instance *> instances;
     for (auto &[id, entry] : instances_)
         instances.push_back(entry.instance.get());
     for (Instance *instance : instances) {
-        const Topic &topic = instance->topic();
-        auto found = topics_.find(topic.name);
-        if (found == topics_.end() || found->second->generation != topic.generation) {
-            end_all(*instance, CloseCode::topic_dropped,
-                    "topic \"" + topic.name + "\" was dropped");
+        const Topic &old = instance->topic();
+        auto found = topics_.find(old.name);
+        if (found == topics_.end() || found->second->generation != old.generation) {
+            end_all(*instance, CloseCode::topic_dropped, "topic \"" + old.name + "\" was dropped");
             drop(*instance);
-        } else if (!found->second->same_definition(topic)) {
+        } else if (!found->second->same_instances(old)) {
             end_all(*instance, CloseCode::topic_changed,
-                    "topic \"" + topic.name + "\" was altered, subscribe again");
+                    "topic \"" + old.name + "\" was altered, subscribe again");
             drop(*instance);
-        } else if (!instance->subscriptions().empty()) {
-            if (std::optional<link::Ended> refusal = host_.refuse(found->second.get())) {
-                end_all(*instance, refusal->code, refusal->reason);
-                drop_if_unused(*instance);
-            }
+        } else {
+            follow(*instance, found->second, now);
         }
     }
+}
+
+void Router::follow(Instance &instance, const std::shared_ptr<const Topic> &topic, Now now) {
+    if (topic->version != instance.topic().version)
+        instance.redefine(topic, now);
+    if (!instance.subscriptions().empty())
+        if (std::optional<link::Ended> refusal = host_.refuse(topic.get()))
+            end_all(instance, refusal->code, refusal->reason);
+    reschedule(instance);
+    drop_if_unused(instance);
 }
 
 void Router::set_settings(const RouterSettings &settings) {
@@ -291,7 +300,7 @@ std::optional<QueryJob> Router::take_job(Now now, size_t most_per_topic) {
         }
         ready_.erase(it);
         running++;
-        running_[instance.id()] = instance.topic().name;
+        running_[instance.id()] = {instance.topic().name, instance.topic().version};
         QueryJob job = instance.start_query(now);
         reschedule(instance);
         return job;
@@ -301,18 +310,26 @@ std::optional<QueryJob> Router::take_job(Now now, size_t most_per_topic) {
 
 std::optional<QueryJob> Router::finish_job(uint64_t id, const QueryOutcome &outcome, Now now) {
     auto found = instances_.find(id);
-    if (found != instances_.end() && outcome.is_open)
-        if (std::optional<QueryJob> more = found->second.instance->continue_query(outcome))
-            return more;
+    uint64_t version = 0;
     if (auto job = running_.find(id); job != running_.end()) {
-        auto count = running_of_topic_.find(job->second);
+        if (outcome.is_open && found != instances_.end() &&
+            found->second.instance->topic().version == job->second.version)
+            if (std::optional<QueryJob> more = found->second.instance->continue_query(outcome))
+                return more;
+        auto count = running_of_topic_.find(job->second.topic);
         if (--count->second == 0)
             running_of_topic_.erase(count);
+        version = job->second.version;
         running_.erase(job);
     }
     if (found == instances_.end())
         return std::nullopt; // everybody left while it ran
     Instance &instance = *found->second.instance;
+    if (instance.topic().version != version) { // altered while it ran
+        instance.discard_query(now);
+        reschedule(instance);
+        return std::nullopt;
+    }
     if (outcome.status == QueryOutcome::Status::bad_parameter) {
         end_all(instance, CloseCode::bad_request, outcome.text);
         drop(instance);

@@ -84,7 +84,8 @@ void refresh(const Arguments &arguments) {
     }
     event.source = "event";
     if (hub_is_reachable() && !collapse_pending(instance_key(name, marked)))
-        add_pending(event, topic->is_keyed() ? Delivery::keyed_change : Delivery::state_change);
+        // Even if a change is known: it ends a backoff.
+        add_pending(event, topic->is_keyed() ? Delivery::keyed_change : Delivery::if_subscribed);
 }
 
 } // namespace

@@ -3,6 +3,7 @@
 #include <ctime>
 #include <set>
 #include <sstream>
+#include <utility>
 
 #include "pg/announcements.h"
 #include "pg/boundary.h"
@@ -18,6 +19,8 @@
 extern "C" {
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
+#include "utils/inval.h"
+#include "utils/syscache.h"
 }
 
 namespace rtd::pg {
@@ -74,6 +77,13 @@ RouterSettings router_settings() {
             .max_message_bytes = static_cast<size_t>(max_message_kilobytes) * 1024};
 }
 
+// Set by the server while it takes in invalidations.
+bool roles_changed = false;
+
+void on_role_change(Datum, int, uint32) {
+    roles_changed = true;
+}
+
 void report(int level, const std::string &message, const std::string &hint = {}) {
     call([&] {
         ereport(level,
@@ -90,6 +100,10 @@ HubLoop::HubLoop()
           AllocSetContextCreate(TopMemoryContext, "rtd hub turn", ALLOCSET_DEFAULT_SIZES)) {
     router_.set_settings(router_settings());
     clear_interest();
+    call([] {
+        CacheRegisterSyscacheCallback(AUTHOID, on_role_change, 0);
+        CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, on_role_change, 0);
+    });
 }
 
 HubLoop::~HubLoop() {
@@ -225,6 +239,9 @@ void HubLoop::reload_settings() {
 }
 
 void HubLoop::reload_catalog_if_changed(Now now) {
+    call([] { AcceptInvalidationMessages(); });
+    if (std::exchange(roles_changed, false))
+        seen_generation_ = 0; // memberships decide about grants
     uint64_t generation = pg_atomic_read_u64(&shared->catalog_generation);
     if (generation == seen_generation_ || now.steady_ms < next_reload_ms_)
         return;
@@ -259,7 +276,7 @@ void HubLoop::start_serving(Catalog catalog) {
     for (const Channel &channel : catalog_.channels)
         channels.insert(channel.name);
     listener_.listen(channels);
-    router_.set_topics(catalog_.topics);
+    router_.set_topics(catalog_.topics, read_clock());
     if (was_serving)
         return;
     shared->hub_database = MyDatabaseId;
@@ -269,7 +286,7 @@ void HubLoop::start_serving(Catalog catalog) {
 
 void HubLoop::stop_serving() {
     shared->hub_database = InvalidOid;
-    router_.set_topics({}); // ends all subscriptions: their topics are dropped
+    router_.set_topics({}, read_clock()); // ends all subscriptions: their topics are dropped
     gateway_.shut_down(CloseCode::topic_dropped, "the extension was dropped", kShutdownMs);
     gateway_listens_ = false;
     readiness_.forget_gateway();
@@ -291,6 +308,9 @@ void HubLoop::drain_queue(Now now) {
     uint64_t bound = published_up_to(); // before the drain: see core/commit_order.h
     DrainedEvents drained = drain_events(drain_buffer_, &more_events_);
     load_.count(now.steady_ms, drained.events.size());
+    reload_catalog_if_changed(now); // what was revoked before an event must not see it
+    if (!serving())
+        return;
     for (QueuedEvent &queued : drained.events)
         order_.add(queued.position, std::move(queued.bytes));
     while (std::optional<std::string> bytes = order_.next(bound)) {
@@ -457,7 +477,8 @@ void HubLoop::tend_queries(Now now) {
         pool_.submit(RunQuery{job->instance, topic.name, topic.generation, topic.version,
                               topic.owner, topic.search_path, topic.query,
                               static_cast<uint32_t>(topic.parameters.size()), job->params,
-                              topic.key, std::move(job->selection)});
+                              topic.significant, std::move(job->last_message), topic.key,
+                              std::move(job->selection)});
     }
 }
 

@@ -52,6 +52,10 @@ KeyedPlans::~KeyedPlans() {
             SPI_freeplan(plan);
 }
 
+bool KeyedPlans::are_valid() const {
+    return call([&] { return SPI_plan_is_valid(all_) && SPI_plan_is_valid(keys_); });
+}
+
 void KeyedPlans::read(const std::vector<Datum> &values, const KeySelection &selection,
                       QueryOutcome &outcome) const {
     std::vector<Datum> arguments = values;

@@ -21,6 +21,8 @@ class KeyedPlans {
     KeyedPlans(const KeyedPlans &) = delete;
     KeyedPlans &operator=(const KeyedPlans &) = delete;
 
+    // False once DDL has changed what they are made of.
+    bool are_valid() const;
     const std::vector<Oid> &parameter_types() const { return query_.parameter_types(); }
 
     // Reads the rows in the active snapshot. All of them, too, if one of the keys is no value of

@@ -17,6 +17,7 @@
 extern "C" {
 #include "access/xlog.h"
 #include "commands/dbcommands.h"
+#include "utils/resowner.h"
 }
 
 namespace rtd::pg {
@@ -51,6 +52,7 @@ struct Transaction {
     std::unordered_map<uint64_t, int> collapsed; // key of collapse_pending() to its level
     std::vector<Tally> tallies;                  // few: one for each topic
     bool has_collapsed = false;                  // some topic has, though perhaps rolled back
+    bool is_committed = false;                   // published once its locks are gone
 };
 
 Transaction *const transaction = new Transaction;
@@ -79,6 +81,7 @@ void forget() {
         ended.collapsed.clear();
     ended.tallies.clear();
     ended.has_collapsed = false;
+    ended.is_committed = false;
 }
 
 Tally *find_tally(uint64_t topic_key) {
@@ -256,9 +259,7 @@ void on_transaction(XactEvent what, void *) {
             announce_commit();
         break;
     case XACT_EVENT_COMMIT:
-        if (shared != nullptr)
-            publish();
-        forget();
+        transaction->is_committed = true;
         break;
     case XACT_EVENT_ABORT:
         if (shared != nullptr)
@@ -283,6 +284,16 @@ void on_transaction(XactEvent what, void *) {
     case XACT_EVENT_PARALLEL_PRE_COMMIT:
         break;
     }
+}
+
+// Not in XACT_EVENT_COMMIT: only now have the cache invalidations of the transaction been sent. The
+// query that its event makes run must not be decided by privileges that it revoked.
+void on_release(ResourceReleasePhase phase, bool, bool, void *) {
+    if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !transaction->is_committed)
+        return;
+    if (shared != nullptr)
+        publish();
+    forget();
 }
 
 void on_subtransaction(SubXactEvent what, SubTransactionId, SubTransactionId, void *) {
@@ -319,6 +330,7 @@ void warn_once(const char *reason, const char *hint) {
 void init_pending_events() {
     RegisterXactCallback(on_transaction, nullptr);
     RegisterSubXactCallback(on_subtransaction, nullptr);
+    RegisterResourceReleaseCallback(on_release, nullptr);
 }
 
 bool hub_is_reachable() {

@@ -34,6 +34,8 @@ template <class IO> void fields(IO &io, RunQuery &run) {
     io(run.query);
     io(run.parameter_count);
     io(run.params);
+    io(run.significant);
+    io(run.last_message);
     io(run.key);
     fields(io, run.selection);
 }
@@ -54,6 +56,8 @@ template <class IO> void fields(IO &io, QueryDone &done) {
     io.choice(done.outcome.status, QueryOutcome::Status::bad_parameter);
     io(done.outcome.text);
     io(done.outcome.hash);
+    io(done.outcome.is_significant);
+    io(done.outcome.warning);
     io(done.outcome.elapsed_us);
     io.list(done.outcome.rows);
     io(done.outcome.has_all);

@@ -10,6 +10,7 @@
 #include "pg/query_job.h"
 #include "pg/retained.h"
 #include "pg/settings.h"
+#include "pg/significant.h"
 #include "pg/topic_query.h"
 #include "pg/worker_transaction.h"
 
@@ -36,7 +37,7 @@ namespace rtd::pg {
 
 namespace {
 
-// A prepared query, kept for the life of the worker or until its topic is altered.
+// A prepared query, kept until its topic, or what it reads, is altered.
 struct Prepared {
     SPIPlanPtr plan = nullptr;
     std::unique_ptr<KeyedPlans> keyed; // instead, of a keyed topic
@@ -61,9 +62,12 @@ class QueryWorker {
     std::optional<WorkerReply> handle(const StoreRetained &job);
     std::optional<WorkerReply> handle(const ReadMore &);
     std::optional<WorkerReply> handle(const EndRead &);
+    QueryDone run(const RunQuery &job);
+    bool is_outdated(const Prepared &prepared) const;
     void read_keyed(const RunQuery &job, const Prepared &prepared, std::vector<Datum> &values,
                     QueryDone &done);
-    void run_query(const Prepared &prepared, std::vector<Datum> &values, QueryOutcome &outcome);
+    void run_query(const RunQuery &job, const Prepared &prepared, std::vector<Datum> &values,
+                   QueryOutcome &outcome);
     void run_as_owner(const RunQuery &job, QueryDone &done);
     const Prepared &prepare(const RunQuery &job);
     bool convert(const RunQuery &job, const Prepared &prepared, std::vector<Datum> &values,
@@ -167,7 +171,26 @@ std::optional<WorkerReply> QueryWorker::handle(const EndRead &) {
     return std::nullopt;
 }
 
+bool QueryWorker::is_outdated(const Prepared &prepared) const {
+    if (prepared.keyed != nullptr)
+        return !prepared.keyed->are_valid();
+    return prepared.plan != nullptr && !call([&] { return SPI_plan_is_valid(prepared.plan); });
+}
+
+// DDL may commit while the query waits for its lock: the plan, and the types of its parameters,
+// then turn out to be outdated on the way.
 std::optional<WorkerReply> QueryWorker::handle(const RunQuery &job) {
+    QueryDone done = run(job);
+    auto found = prepared_.find(job.topic);
+    if (!is_answered_ && done.outcome.status != QueryOutcome::Status::ok &&
+        found != prepared_.end() && is_outdated(found->second))
+        done = run(job);
+    if (is_answered_)
+        return std::nullopt;
+    return done;
+}
+
+QueryDone QueryWorker::run(const RunQuery &job) {
     QueryDone done{job.instance, {}};
     instance_ = job.instance;
     is_answered_ = false;
@@ -178,22 +201,26 @@ std::optional<WorkerReply> QueryWorker::handle(const RunQuery &job) {
     } catch (const Error &error) {
         char state[6];
         strlcpy(state, unpack_sql_state(error.sqlstate()), sizeof state);
-        done.outcome.status = QueryOutcome::Status::failed;
-        done.outcome.text = error.message() + " (SQLSTATE " + state + ")";
+        // With a state at hand it was `significant` that failed: the state is sent.
+        bool has_state = done.outcome.status == QueryOutcome::Status::ok && job.key.empty();
+        if (!has_state)
+            done.outcome = {};
+        std::string &text = has_state ? done.outcome.warning : done.outcome.text;
+        text = error.message() + " (SQLSTATE " + state + ")";
     }
     end_timeout();
     pgstat_report_activity(STATE_IDLE, nullptr);
     pgstat_report_stat(false);
     done.outcome.elapsed_us = GetCurrentTimestamp() - start;
-    if (is_answered_)
-        return std::nullopt;
     return done;
 }
 
 const Prepared &QueryWorker::prepare(const RunQuery &job) {
     Prepared &prepared = prepared_[job.topic];
+    // DDL may have given the parameters other types: a plan that it invalidated is made anew.
     if ((prepared.plan != nullptr || prepared.keyed != nullptr) &&
-        prepared.generation == job.topic_generation && prepared.version == job.topic_version)
+        prepared.generation == job.topic_generation && prepared.version == job.topic_version &&
+        !is_outdated(prepared))
         return prepared;
     if (prepared.plan != nullptr)
         SPI_freeplan(prepared.plan);
@@ -294,7 +321,7 @@ void QueryWorker::run_as_owner(const RunQuery &job, QueryDone &done) {
         if (prepared.keyed)
             read_keyed(job, prepared, values, done);
         else
-            run_query(prepared, values, done.outcome);
+            run_query(job, prepared, values, done.outcome);
     }
     SetUserIdAndSecContext(worker_role, worker_context);
 }
@@ -323,12 +350,13 @@ void QueryWorker::read_keyed(const RunQuery &job, const Prepared &prepared,
     prepared.keyed->read(values, std::get<ReadMore>(request).selection, done.outcome);
 }
 
-void QueryWorker::run_query(const Prepared &prepared, std::vector<Datum> &values,
-                            QueryOutcome &outcome) {
+void QueryWorker::run_query(const RunQuery &job, const Prepared &prepared,
+                            std::vector<Datum> &values, QueryOutcome &outcome) {
     struct Answer {
         const char *text;
         size_t size;
         uint64_t hash;
+        Datum state; // jsonb
     };
     Answer answer = call([&] {
         int result = SPI_execute_plan(prepared.plan, values.data(), nullptr, true, 0);
@@ -347,11 +375,13 @@ void QueryWorker::run_query(const Prepared &prepared, std::vector<Datum> &values
                      errmsg("the result of %d bytes is larger than rtd.max_message_size", size)));
         uint64_t hash =
             DatumGetUInt64(DirectFunctionCall2(jsonb_hash_extended, state, Int64GetDatum(0)));
-        return Answer{text.data, static_cast<size_t>(size), hash};
+        return Answer{text.data, static_cast<size_t>(size), hash, state};
     });
     outcome.status = QueryOutcome::Status::ok;
     outcome.text.assign(answer.text, answer.size);
     outcome.hash = answer.hash;
+    if (!job.last_message.empty())
+        outcome.is_significant = is_significant(job.significant, job.last_message, answer.state);
 }
 
 } // namespace

@@ -10,6 +10,7 @@
 
 #include "core/names.h"
 #include "pg/pending_events.h"
+#include "pg/significant.h"
 #include "pg/topic_key.h"
 #include "pg/topic_query.h"
 #include "pg/watch.h"
@@ -188,6 +189,7 @@ struct Declaration {
     std::optional<std::vector<std::string>> key; // empty: none
     std::optional<TextList> parameters;
     std::optional<int64> throttle_usec, debounce_usec, refresh_usec;
+    std::optional<Oid> significant; // InvalidOid: none
     std::optional<bool> retain;
     std::optional<int32> history;
 };
@@ -211,10 +213,6 @@ enum Argument {
 };
 
 void refuse_what_comes_later(const Arguments &arguments) {
-    if (arguments.has(kSignificant))
-        throw not_in_this_version(
-            "significant",
-            "Filter in the query, or leave it out: an equal state is not sent again.");
     if (arguments.boolean(kDurable, false))
         throw not_in_this_version("durable => true",
                                   "The last message survives a restart with retain => true.");
@@ -260,6 +258,8 @@ Declaration read_declaration(const Arguments &arguments) {
         read.debounce_usec = checked_interval(arguments.datum(kDebounce), "debounce", 0);
     if (arguments.has(kRefresh))
         read.refresh_usec = checked_interval(arguments.datum(kRefresh), "refresh", kMinRefreshUsec);
+    if (arguments.has(kSignificant))
+        read.significant = arguments.oid(kSignificant);
     if (arguments.has(kRetain))
         read.retain = arguments.boolean(kRetain, true);
     if (arguments.has(kHistory)) {
@@ -298,6 +298,22 @@ Value key_value(const std::vector<std::string> &key) {
     return value;
 }
 
+void check_significant_of(const Declaration &topic, bool is_state, Oid owner) {
+    if (topic.significant.value_or(InvalidOid) == InvalidOid)
+        return;
+    if (!is_state)
+        throw invalid("significant is for state topics",
+                      "It compares one whole state with the next, which no other kind sends.",
+                      "Leave it out, or give the topic a query without a key.");
+    check_significant(*topic.significant, owner);
+}
+
+Value significant_value(std::optional<Oid> function) {
+    Value value = oid_value(function.value_or(InvalidOid), REGPROCEDUREOID);
+    value.null = value.datum == InvalidOid;
+    return value;
+}
+
 Value refresh_value(std::optional<int64> usec) {
     if (!usec || *usec == 0)
         return {INTERVALOID, 0, true};
@@ -316,17 +332,20 @@ bool insert_topic(const Registry &registry, const Declaration &topic) {
         return false;
     if (has_query)
         check_query(topic.name, *topic.query, parameters.size(), key, GetUserId(), search_path);
+    check_significant_of(topic, has_query && key.empty(), GetUserId());
     Rows inserted = registry.run(
         "INSERT INTO @.rtd_topic (name, kind, owner, query, search_path, parameters, type,"
-        " throttle, debounce, refresh, retain, history, key)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
+        " throttle, debounce, refresh, retain, history, key, significant)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+        " ON CONFLICT DO NOTHING",
         {text_value(topic.name), text_value(std::string(kind_of(has_query, key))),
          oid_value(GetUserId(), REGROLEOID), text_value(topic.query), text_value(search_path),
          texts_value(parameters), text_value(topic.type.value_or(default_message_type(topic.name))),
          interval_value(topic.throttle_usec.value_or(default_throttle_usec(has_query, key))),
          interval_value(topic.debounce_usec.value_or(0)), refresh_value(topic.refresh_usec),
          boolean_value(topic.retain.value_or(true)),
-         integer_value(topic.history.value_or(kDefaultHistory)), key_value(key)});
+         integer_value(topic.history.value_or(kDefaultHistory)), key_value(key),
+         significant_value(topic.significant)});
     if (inserted.affected == 0)
         return false;
     note_catalog_change();
@@ -357,6 +376,7 @@ void alter_topic(const Registry &registry, const Declaration &change) {
     check_key_has_query(key, has_query);
     std::string kind = kind_of(has_query, key);
     bool becomes_other = kind != kind_of(topic.has_query(), topic.key);
+    check_significant_of(change, has_query && key.empty(), topic.owner);
 
     TextList old_parameters(topic.parameters.begin(), topic.parameters.end());
     TextList parameters = change.parameters.value_or(old_parameters);
@@ -381,14 +401,15 @@ void alter_topic(const Registry &registry, const Declaration &change) {
         " type = coalesce($6, type), throttle = coalesce($7, throttle),"
         " debounce = coalesce($8, debounce), refresh = CASE WHEN $9 THEN $10 ELSE refresh END,"
         " retain = coalesce($11, retain), history = coalesce($12, history), key = $13,"
-        " version = version + 1 WHERE name = $1",
+        " significant = CASE WHEN $14 THEN $15 ELSE significant END, version = version + 1 WHERE "
+        "name = $1",
         {text_value(topic.name), text_value(kind), text_value(query), text_value(search_path),
          texts_value(parameters), text_value(change.type), kept_or(throttle_usec),
          kept_or(change.debounce_usec), boolean_value(change.refresh_usec.has_value()),
          refresh_value(change.refresh_usec),
          Value{BOOLOID, BoolGetDatum(change.retain.value_or(false)), !change.retain},
-         Value{INT4OID, Int32GetDatum(change.history.value_or(0)), !change.history},
-         key_value(key)});
+         Value{INT4OID, Int32GetDatum(change.history.value_or(0)), !change.history}, key_value(key),
+         boolean_value(change.significant.has_value()), significant_value(change.significant)});
     if (reads_other)
         tell_rows_of(registry, needed_topic(registry, topic.name));
     if (renumbers || becomes_other || change.retain == false)

@@ -121,6 +121,26 @@ describe('an event topic', () => {
         }
     });
 
+    // It used to get the older message without a word.
+    test('who comes after events of a retained topic were lost gets the older message and is told', async () => {
+        const topic = await eventTopic('lost-alone', 'retain => true');
+        await broadcast(topic, 'kept');
+        await use.cluster.query(`
+            BEGIN;
+            SET LOCAL rtd.max_transaction_events = 10;
+            SELECT rtd_broadcast('lost-alone', to_jsonb(n)) FROM generate_series(1, 20) AS n;
+            COMMIT`);
+        const client = await Subscriber.open(use.cluster.url(topic));
+        assert.equal((await client.next()).data, 'kept');
+        const gap = await client.next();
+        assert.equal(gap.kind, 'gap');
+        assert.deepEqual(gap.data, { reason: 'a transaction made more events than rtd.max_transaction_events' });
+        await broadcast(topic, 'newer');
+        assert.equal((await client.next()).data, 'newer');
+        const next = await Subscriber.open(use.cluster.url(topic));
+        assert.equal((await next.next()).data, 'newer', 'and who comes after a newer message is not');
+    });
+
     test('what is no id is refused with a sentence', async () => {
         const topic = await eventTopic('no-id');
         const client = await Subscriber.open(`${use.cluster.url(topic)}?since=yesterday`);
