@@ -45,7 +45,7 @@ class KeyedTopic : public testing::Test {
         topic->type = "t_update";
         topic->key = {"id"};
         topics["t"] = topic;
-        router.set_topics(topics);
+        router.set_topics(topics, now);
     }
 
     void subscribe(uint64_t subscription) {
@@ -297,7 +297,7 @@ TEST_F(KeyedTopic, after_every_message_a_client_has_the_table_of_one_moment) {
         auto up_to = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
         host = Host{};
         Router fresh{host, 100};
-        fresh.set_topics(topics);
+        fresh.set_topics(topics, now);
         std::vector<std::map<int, int>> versions{{{1, 0}, {2, 0}, {3, 0}}};
         std::vector<std::vector<Event>> unheard; // of visible transactions
         std::map<std::string, std::string> client;
