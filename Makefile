@@ -94,6 +94,7 @@ bench:
 	./bench/latency/run
 	./bench/writers/run
 	./bench/fanout/run
+	./bench/keyed/run
 	./bench/idle
 
 # The load generator of bench/fanout.

@@ -43,7 +43,6 @@ SELECT rtd_create_topic('t1-bad', type => 'two words');
 SELECT rtd_create_topic('t1-bad', type => 'rtd_error');
 
 -- not in this version
-SELECT rtd_create_topic('t1-bad', 'SELECT 1 AS id', key => '{id}');
 SELECT rtd_create_topic('t1-bad', durable => true);
 SELECT rtd_create_topic('t1-bad', security => 'invoker');
 SELECT rtd_create_topic('t1-bad', 'SELECT 1', security => 'x');

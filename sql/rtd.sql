@@ -57,9 +57,11 @@ CREATE TABLE rtd_watch (
     condition text,
     channel text,
     audit boolean NOT NULL DEFAULT false,
+    key text[],
     PRIMARY KEY (relation, topic)
 );
 COMMENT ON TABLE rtd_watch IS 'watched tables; written by rtd_watch_table(), read by its triggers and through rtd_watched_tables';
+COMMENT ON COLUMN rtd_watch.key IS 'into a keyed topic: for each column of its key the table''s column that tells which row a change concerns; NULL: any row';
 
 CREATE TABLE rtd_retained (
     topic text NOT NULL REFERENCES rtd_topic ON UPDATE CASCADE ON DELETE CASCADE,
@@ -130,7 +132,7 @@ CREATE FUNCTION rtd_create_topic(
     history integer = 100, durable boolean = false, if_not_exists boolean = false) RETURNS void
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION rtd_create_topic(text, text, text[], text[], text, text, interval, interval, interval, regprocedure, boolean, integer, boolean, boolean) IS
-    'creates a topic owned by the caller, who needs CREATE on the database: a state topic with a query, an event topic without. The query runs as the owner, under the present search_path, with $1..$n for the parameters. throttle: default 100 ms for a state topic, 0 for an event topic. refresh: re-query on a timer, 0 or NULL for never. significant: a function (old jsonb, new jsonb) that returns false for a state that need not be sent after the last one sent. security: ''definer'' runs the query as the owner, ''invoker'' as the role of each subscriber, with request.jwt.claims set. key and durable are not in this version';
+    'creates a topic owned by the caller, who needs CREATE on the database: a keyed topic with a query and a key, a state topic with a query, an event topic without. The query runs as the owner, under the present search_path, with $1..$n for the parameters. key: columns of the query that tell its rows apart; subscribers get all rows, and then the rows that changed and the keys of those that are gone. throttle: default 100 ms for a state topic, 0 for the others. refresh: re-query on a timer, 0 or NULL for never. significant: a function (old jsonb, new jsonb) that returns false for a state that need not be sent after the last one sent. security: ''definer'' runs the query as the owner, ''invoker'' as the role of each subscriber, with request.jwt.claims set. durable is not in this version';
 
 CREATE FUNCTION rtd_alter_topic(
     name text, query text = NULL, key text[] = NULL, parameters text[] = NULL, type text = NULL,
@@ -139,7 +141,7 @@ CREATE FUNCTION rtd_alter_topic(
     history integer = NULL, durable boolean = NULL) RETURNS void
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION rtd_alter_topic(text, text, text[], text[], text, text, interval, interval, interval, regprocedure, boolean, integer, boolean) IS
-    'changes a topic of the caller. Subscribers stay and get the new state, unless kind, parameters or security change. An argument that is NULL keeps the value. To reset: throttle, debounce and refresh => ''0'', significant => ''-'', type => '''' for the default, parameters => ''{}''. A query takes the present search_path along; it makes a state topic of an event topic, but cannot be taken away';
+    'changes a topic of the caller. Subscribers stay and get the new state, unless kind, key, parameters or security change. An argument that is NULL keeps the value. To reset: throttle, debounce and refresh => ''0'', significant => ''-'', type => '''' for the default, parameters and key => ''{}''. A query takes the present search_path along; it makes a state topic of an event topic, but cannot be taken away; a key makes a keyed topic of a state topic';
 
 CREATE FUNCTION rtd_drop_topic(name text, if_exists boolean = false) RETURNS void
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
@@ -216,7 +218,7 @@ COMMENT ON FUNCTION rtd_watch_problem(regclass, text[], text[]) IS
 
 CREATE VIEW rtd_watched_tables AS
 SELECT w.relation, w.topic, w.columns, w.parameters, w.operations, w.condition, w.channel, w.audit,
-       t.trigger_exists, t.trigger_exists AND t.enabled AS enabled,
+       w.key, t.trigger_exists, t.trigger_exists AND t.enabled AS enabled,
        nullif(concat_ws('; ', CASE WHEN c.oid IS NULL THEN 'the table was dropped'
                                    WHEN NOT t.trigger_exists THEN 'the trigger was dropped'
                                    WHEN NOT t.enabled THEN 'the trigger is disabled'
@@ -239,10 +241,11 @@ SELECT w.relation, w.topic, w.columns, w.parameters, w.operations, w.condition, 
           AND p.proname = 'rtd_trigger' AND p.pronamespace = '@extschema@'::regnamespace
           AND g.tgargs = convert_to(w.topic, 'SQL_ASCII') || '\x00'::bytea) t;
 COMMENT ON VIEW rtd_watched_tables IS 'watched tables, and why one of them makes no events, or incomplete ones';
+COMMENT ON COLUMN rtd_watched_tables.key IS 'into a keyed topic: the columns that tell which of its rows a change concerns; NULL: every change reads it again as a whole';
 COMMENT ON COLUMN rtd_watched_tables.problem IS 'NULL if all is well; rtd_watch_table() called again repairs it';
 
 CREATE VIEW rtd_topics AS
-SELECT t.name, t.kind, t.type, t.parameters, t.owner, t.query, t.security, t.search_path, t.throttle, t.debounce,
+SELECT t.name, t.kind, t.type, t.parameters, t.owner, t.query, t.key, t.security, t.search_path, t.throttle, t.debounce,
        t.refresh, t.significant, t.retain, t.history, t.version, t.created_at,
        t.refresh IS NOT NULL
        OR EXISTS (SELECT FROM rtd_watched_tables w WHERE w.topic = t.name AND w.enabled)

@@ -7,7 +7,7 @@ namespace rtd {
 namespace {
 
 // The kind and the counts before strings and parameters.
-constexpr size_t kFixedBytes = sizeof(EventKind) + 6 * sizeof(uint32_t);
+constexpr size_t kFixedBytes = sizeof(EventKind) + 7 * sizeof(uint32_t);
 
 } // namespace
 
@@ -15,6 +15,7 @@ template <class IO> void fields(IO &io, Event &event) {
     io.choice(event.kind, EventKind::probe);
     io(event.topic);
     io(event.params);
+    io(event.key);
     io(event.origin);
     io(event.type);
     io(event.source);

@@ -28,6 +28,9 @@ struct Event {
     // parameter is unknown reaches all instances that agree in the others. Empty for a topic with
     // parameters means all its instances.
     std::vector<std::optional<std::string>> params;
+    // For a keyed topic: the values of its key columns as text, which say the row that may have
+    // changed. Empty: anything may have.
+    std::vector<std::string> key;
     std::string origin;  // for the log: the table, channel or path the event came from
     std::string type;    // message type, or empty for the topic's own
     std::string source;  // "event", "poll" or "sync"; empty means "event"

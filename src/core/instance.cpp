@@ -4,6 +4,7 @@
 #include "core/envelope.h"
 #include "core/event_instance.h"
 #include "core/json_text.h"
+#include "core/keyed_instance.h"
 #include "core/state_instance.h"
 
 #include <cassert>
@@ -21,8 +22,9 @@ std::unique_ptr<Instance> make_instance(InstanceSetup setup, Now now) {
     switch (setup.topic->kind) {
     case TopicKind::event:
         return std::make_unique<EventInstance>(std::move(setup));
+    case TopicKind::keyed:
+        return std::make_unique<KeyedInstance>(std::move(setup), now);
     case TopicKind::state:
-    case TopicKind::keyed: // no topic can be declared keyed yet
         return std::make_unique<StateInstance>(std::move(setup), now);
     }
     return nullptr;

@@ -1,7 +1,7 @@
 // Instance: a topic with given parameters (and, if its security is `invoker`, for one identity),
 // and what all kinds of topic share: subscribers, numbering and the composing and sending of
 // messages. What an event means, what a new subscriber gets and whether a query runs is for the
-// kind to say: event_instance.h, state_instance.h.
+// kind to say: event_instance.h, state_instance.h, keyed_instance.h.
 //
 // A subscriber waits until it gets its first message, and is live from then on (see link.h). One
 // that resumes is live at once, if the history still has everything after the message it names.
@@ -92,6 +92,8 @@ class Instance {
     // True if its query became due: start_query() must follow, as soon as a query worker is free.
     virtual bool tick(Now) { return false; }
     virtual QueryJob start_query(Now now);
+    // What must still be read in the snapshot of an open outcome, before finish_query().
+    virtual std::optional<QueryJob> continue_query(const QueryOutcome &) { return std::nullopt; }
     // Instead of start_query(): nobody subscribes any more.
     virtual void postpone_query() {}
     virtual void finish_query(const QueryOutcome &outcome, Now now);

@@ -1,7 +1,9 @@
 // A topic's query on its way to a query worker and back.
 #pragma once
+#include "core/dirty_keys.h"
 #include "core/fence.h"
 #include "core/identity.h"
+#include "core/keyed_rows.h"
 #include "core/topic.h"
 
 #include <cstdint>
@@ -17,6 +19,7 @@ struct QueryJob {
     std::shared_ptr<const Topic> topic;
     std::vector<std::string> params;
     Identity identity = {};        // of an invoker topic: runs as this role
+    KeySelection selection = {};   // of a keyed topic
     std::string last_message = {}; // for the topic's significant function: the last state sent
 };
 
@@ -30,6 +33,13 @@ struct QueryOutcome {
     bool is_significant = true; // false: the topic's function says so, about job and result
     std::string warning = {};   // why that function failed, as a sentence
     std::string sqlstate = {};  // of a failed query; empty if it is not the query that failed
+
+    // Of a keyed topic.
+    std::vector<KeyedRow> rows = {};
+    bool has_all = false; // `rows` are all rows there are
+    // More can be read in the same snapshot, and must be if changes that it shows came to be known
+    // since the query started: see keyed_instance.h.
+    bool is_open = false;
 };
 
 } // namespace rtd

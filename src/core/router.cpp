@@ -321,35 +321,44 @@ std::optional<QueryJob> Router::take_job(Now now, size_t most_per_topic) {
     return std::nullopt;
 }
 
-void Router::finish_job(uint64_t id, const QueryOutcome &outcome, Now now) {
+std::optional<QueryJob> Router::finish_job(uint64_t id, const QueryOutcome &outcome, Now now) {
+    auto found = instances_.find(id);
     uint64_t version = 0;
     if (auto job = running_.find(id); job != running_.end()) {
+        if (outcome.is_open && found != instances_.end() &&
+            found->second.instance->topic().version == job->second.version)
+            if (std::optional<QueryJob> more = found->second.instance->continue_query(outcome))
+                return more;
         auto count = running_of_topic_.find(job->second.topic);
         if (--count->second == 0)
             running_of_topic_.erase(count);
         version = job->second.version;
         running_.erase(job);
     }
-    auto found = instances_.find(id);
     if (found == instances_.end())
-        return; // everybody left while it ran
+        return std::nullopt; // everybody left while it ran
     Instance &instance = *found->second.instance;
     if (instance.topic().version != version) { // altered while it ran
         instance.discard_query(now);
-        return reschedule(instance);
+        reschedule(instance);
+        return std::nullopt;
     }
     bool is_bad_parameter = outcome.status == QueryOutcome::Status::bad_parameter;
     if (is_bad_parameter || outcome.status == QueryOutcome::Status::forbidden) {
         end_all(instance, is_bad_parameter ? CloseCode::bad_request : CloseCode::forbidden,
                 outcome.text);
-        return drop(instance);
+        drop(instance);
+        return std::nullopt;
     }
     instance.finish_query(outcome, now);
     reschedule(instance);
+    return std::nullopt;
 }
 
 void Router::abandon_job(uint64_t id, Now now) {
-    finish_job(id, {QueryOutcome::Status::failed, "the query worker ended unexpectedly"}, now);
+    QueryOutcome outcome;
+    outcome.text = "the query worker ended unexpectedly";
+    finish_job(id, outcome, now);
 }
 
 // ---- time ----

@@ -56,7 +56,9 @@ class Router {
     // The next query to run, at most `most_per_topic` of one topic at a time; nullopt if none is
     // due. The instance counts as running until finish_job() or abandon_job().
     std::optional<QueryJob> take_job(Now now, size_t most_per_topic);
-    void finish_job(uint64_t instance, const QueryOutcome &outcome, Now now);
+    // Before the outcome is_open, all events that its snapshot shows must have been handled.
+    // Returns what the same worker must read in the same snapshot before the job is done.
+    std::optional<QueryJob> finish_job(uint64_t instance, const QueryOutcome &outcome, Now now);
     // The query worker died: the job is repeated after a backoff.
     void abandon_job(uint64_t instance, Now now);
 

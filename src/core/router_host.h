@@ -46,6 +46,7 @@ struct RouterSettings {
     int64_t resync_interval_ms = 0; // states are queried again after so long without an event
     int64_t linger_ms = 0;          // an instance is kept so long after its last subscriber left
     size_t history_bytes = 1 << 20; // of the messages that an instance keeps
+    size_t max_message_bytes = SIZE_MAX; // largest data of a message
 };
 
 } // namespace rtd

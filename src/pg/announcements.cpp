@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "pg/boundary.h"
+
 #include "pg/prelude.h"
 
 extern "C" {
@@ -16,6 +18,7 @@ namespace {
 
 struct alignas(PG_CACHE_LINE_SIZE) Slot {
     pg_atomic_uint64 position;
+    pg_atomic_uint32 xid; // of the same commit, written before it
 };
 
 Slot *slots = nullptr;
@@ -36,8 +39,10 @@ void init_announcements(void *memory, bool found) {
     slots = reinterpret_cast<Slot *>(TYPEALIGN(alignof(Slot), address));
     if (found)
         return;
-    for (int i = 0; i < MaxBackends; i++)
+    for (int i = 0; i < MaxBackends; i++) {
         pg_atomic_init_u64(&slots[i].position, 0);
+        pg_atomic_init_u32(&slots[i].xid, InvalidTransactionId);
+    }
 }
 
 void announce_commit() {
@@ -45,6 +50,8 @@ void announce_commit() {
         own = &slots[RTD_MY_PROC_NUMBER];
         on_shmem_exit(withdraw_on_exit, 0);
     }
+    pg_atomic_write_u32(&own->xid, GetTopTransactionIdIfAny());
+    pg_write_barrier();
     pg_atomic_write_u64(&own->position, GetXLogInsertRecPtr());
     // The commit record is inserted after this is seen: otherwise the hub could read a WAL end
     // beyond the record and no announcement.
@@ -72,6 +79,20 @@ uint64_t published_up_to() {
     }
     pg_memory_barrier();
     return bound;
+}
+
+bool has_unpublished(Snapshot snapshot) {
+    for (int i = 0; i < MaxBackends; i++) {
+        if (pg_atomic_read_u64(&slots[i].position) == 0)
+            continue;
+        // If this is the number of a later transaction of that backend, the one before published.
+        pg_read_barrier();
+        TransactionId xid = pg_atomic_read_u32(&slots[i].xid);
+        if (TransactionIdIsNormal(xid) && !call([&] { return XidInMVCCSnapshot(xid, snapshot); }))
+            return true;
+    }
+    pg_memory_barrier(); // what is published is read after this
+    return false;
 }
 
 } // namespace rtd::pg

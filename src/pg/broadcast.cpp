@@ -46,7 +46,7 @@ int64 broadcast(const Arguments &arguments) {
 void refresh(const Arguments &arguments) {
     std::string name = arguments.needed_text(0, "the topic");
     std::shared_ptr<const Topic> topic = topic_to_publish_to(arguments.function(), name);
-    if (!topic->is_state)
+    if (!topic->has_query())
         throw Error(ERRCODE_WRONG_OBJECT_TYPE, "topic \"" + name + "\" has no query to refresh", {},
                     "Send an event topic's messages with rtd_broadcast().");
     Event event;
@@ -61,7 +61,8 @@ void refresh(const Arguments &arguments) {
     }
     event.source = "event";
     if (hub_is_reachable() && !collapse_pending(instance_key(name, marked)))
-        add_pending(event, Delivery::if_subscribed); // even if a change is known: it ends a backoff
+        // Even if a change is known: it ends a backoff.
+        add_pending(event, topic->is_keyed() ? Delivery::keyed_change : Delivery::if_subscribed);
 }
 
 } // namespace

@@ -57,11 +57,13 @@ void file_event(const Arguments &arguments) {
     event.origin = to_utf8(path);
     event.source = "event";
     event.payload = to_utf8(file_payload(path, what));
-    // A state topic is queried once, however many files changed.
-    if (topic->is_state && collapse_pending(instance_key(*name, {"file"})))
+    // A query runs once, however many files changed.
+    if (topic->has_query() && collapse_pending(instance_key(*name, {"file"})))
         return;
-    add_pending(event,
-                !topic->is_state && topic->retain ? Delivery::always : Delivery::if_subscribed);
+    Delivery delivery = topic->is_keyed()                      ? Delivery::keyed_change
+                        : !topic->has_query() && topic->retain ? Delivery::always
+                                                               : Delivery::if_subscribed;
+    add_pending(event, delivery);
 }
 
 } // namespace

@@ -74,7 +74,8 @@ link::Settings gateway_settings() {
 RouterSettings router_settings() {
     return {.resync_interval_ms = int64_t{resync_interval_s} * 1000,
             .linger_ms = int64_t{linger_s} * 1000,
-            .history_bytes = static_cast<size_t>(history_kilobytes) * 1024};
+            .history_bytes = static_cast<size_t>(history_kilobytes) * 1024,
+            .max_message_bytes = static_cast<size_t>(max_message_kilobytes) * 1024};
 }
 
 // Set by the server while it takes in invalidations.
@@ -488,7 +489,7 @@ void HubLoop::handle(const link::Publish &frame, Now now) {
 
 void HubLoop::tend_queries(Now now) {
     pool_.advance(
-        now, [&](const WorkerReply &reply) { handle(reply, now); },
+        now, [&](const WorkerReply &reply) { return handle(reply, now); },
         [&](const WorkerRequest &request) { handle_lost(request, now); });
     router_.finish_turn(now);
     // In turns, so that with one worker neither queries nor messages wait for ever.
@@ -504,7 +505,8 @@ void HubLoop::tend_queries(Now now) {
                               topic.is_invoker ? job->identity.role : topic.owner, topic.is_invoker,
                               job->identity.claims, topic.search_path, topic.query,
                               static_cast<uint32_t>(topic.parameters.size()), job->params,
-                              topic.significant, job->last_message});
+                              topic.significant, std::move(job->last_message), topic.key,
+                              std::move(job->selection)});
     }
     tend_publishing();
 }
@@ -516,13 +518,22 @@ void HubLoop::tend_publishing() {
     published_last_ = true;
 }
 
-void HubLoop::handle(const WorkerReply &reply, Now now) {
+std::optional<ReadMore> HubLoop::finish_job(const QueryDone &done, Now now) {
+    // All that the snapshot shows has been published: see keyed_instance.h.
+    if (done.outcome.is_open)
+        drain_queue(now);
+    if (std::optional<QueryJob> more = router_.finish_job(done.instance, done.outcome, now))
+        return ReadMore{std::move(more->selection)};
+    return std::nullopt;
+}
+
+std::optional<ReadMore> HubLoop::handle(const WorkerReply &reply, Now now) {
     if (const QueryDone *done = std::get_if<QueryDone>(&reply))
-        return router_.finish_job(done->instance, done->outcome, now);
+        return finish_job(*done, now);
     if (const PublishDone *done = std::get_if<PublishDone>(&reply)) {
         if (auto answer = publishing_.finish(*done, gateway_.incarnation()))
             gateway_.send(*answer);
-        return;
+        return std::nullopt;
     }
     const StoreDone &store = std::get<StoreDone>(reply);
     if (!store.stored)
@@ -532,6 +543,7 @@ void HubLoop::handle(const WorkerReply &reply, Now now) {
         for (const RetainedMessage &message : *storing_)
             router_.mark_stored(message.instance, message.sequence);
     storing_.reset();
+    return std::nullopt;
 }
 
 void HubLoop::handle_lost(const WorkerRequest &request, Now now) {

@@ -58,7 +58,8 @@ class HubLoop final : private RouterHost {
     void tend_queries(Now now);
     void tend_publishing();
     void tend_retained(Now now);
-    void handle(const WorkerReply &reply, Now now);
+    std::optional<ReadMore> handle(const WorkerReply &reply, Now now);
+    std::optional<ReadMore> finish_job(const QueryDone &done, Now now);
     void handle_lost(const WorkerRequest &request, Now now);
     void prove_ready(uint64_t nonce);
     void shut_down();

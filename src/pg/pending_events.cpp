@@ -153,8 +153,10 @@ void push_lost(const std::string &topic, Delivery delivery, const char *reason) 
     lost.kind = EventKind::lost;
     lost.topic = topic;
     lost.payload = "{\"reason\": " + json_quote(reason) + "}";
-    // A retained message is lost also if nobody subscribes.
-    push(prepare(lost), delivery == Delivery::always ? delivery : Delivery::if_subscribed);
+    // A retained message is lost also if nobody subscribes, and a keyed topic's loss has no more
+    // need of a place in the order than its changes.
+    bool keeps = delivery == Delivery::always || delivery == Delivery::keyed_change;
+    push(prepare(lost), keeps ? delivery : Delivery::if_subscribed);
 }
 
 // The topic's events of this subtransaction give way to one that says that they are lost. Those of
@@ -202,9 +204,15 @@ void withdraw() {
         wake_hub_if_it_sleeps();
 }
 
+// The hub must be able to tell that it is still to come: for its place in the order of commits, or
+// because a query may see it before.
+bool is_announced(const Pending &event) {
+    return event.size > 0 && event.delivery != Delivery::state_change;
+}
+
 // Has its place in the order of commits.
 bool is_ordered(const Pending &event) {
-    return event.size > 0 && event.delivery != Delivery::state_change;
+    return is_announced(event) && event.delivery != Delivery::keyed_change;
 }
 
 // Called with the queue locked, so that no scan of the hub comes between position and append.
@@ -247,7 +255,7 @@ void on_transaction(XactEvent what, void *) {
         return;
     switch (what) {
     case XACT_EVENT_PRE_COMMIT:
-        if (shared != nullptr && std::ranges::any_of(transaction->events, is_ordered))
+        if (shared != nullptr && std::ranges::any_of(transaction->events, is_announced))
             announce_commit();
         break;
     case XACT_EVENT_COMMIT:
@@ -367,7 +375,10 @@ void add_pending(const Event &event, Delivery delivery) {
     add_pending(prepare(event), event.topic, delivery);
 }
 
-bool collapse_pending(uint64_t key) {
+bool collapse_pending(uint64_t key, uint64_t topic) {
+    const Tally *tally = find_tally(topic);
+    if (tally != nullptr && tally->collapsed_level > 0)
+        return true;
     return !current().collapsed.try_emplace(key, GetCurrentTransactionNestLevel()).second;
 }
 

@@ -17,6 +17,7 @@ namespace rtd::pg {
 enum class Delivery : uint8_t {
     if_subscribed, // when no subscriber is interested
     state_change,  // that, or when the hub already knows that the state changed
+    keyed_change,  // as if_subscribed, and it needs no place in the order of commits
     always,        // never: a retained topic keeps the newest message
 };
 
@@ -48,8 +49,9 @@ void add_pending(const PreparedEvent &event, const std::string &topic, Delivery 
 
 // For events that need no repetition within a transaction ("instance X changed"): true if an equal
 // one is already pending in this subtransaction or one of its parents. `key` is interest_key-like:
-// callers hash topic and parameters, wildcards included.
-bool collapse_pending(uint64_t key);
+// callers hash topic and parameters, wildcards included. Also true if all of the topic with the key
+// `topic` changed already: then there is no end of keys to remember.
+bool collapse_pending(uint64_t key, uint64_t topic = 0);
 
 // Appends an event to the queue at once, whatever becomes of the transaction.
 void publish_now(const Event &event, Delivery delivery);

@@ -73,3 +73,15 @@ extern "C" {
 #else
 #define RTD_WAIT_EVENT_SET_OWNER TopMemoryContext
 #endif
+
+// Walkers of expression trees are declared without arguments before PostgreSQL 16.
+#if PG_VERSION_NUM >= 160000
+#define RTD_WALKER(walker) walker
+#else
+#define RTD_WALKER(walker) reinterpret_cast<bool (*)()>(reinterpret_cast<void (*)()>(walker))
+#endif
+
+// Columns that a query groups by are those of a range table entry of their own since PostgreSQL 18.
+#if PG_VERSION_NUM >= 180000
+#define RTD_GROUP_EXPRESSIONS(entry) ((entry)->groupexprs)
+#endif

@@ -11,6 +11,16 @@ template <class IO> void fields(IO &io, RetainedMessage &message) {
     io(message.message);
 }
 
+template <class IO> void fields(IO &io, KeySelection &selection) {
+    io(selection.all);
+    io(selection.keys);
+}
+
+template <class IO> void fields(IO &io, KeyedRow &row) {
+    io(row.key);
+    io(row.row);
+}
+
 } // namespace rtd
 
 namespace rtd::pg {
@@ -29,7 +39,15 @@ template <class IO> void fields(IO &io, RunQuery &run) {
     io(run.params);
     io(run.significant);
     io(run.last_message);
+    io(run.key);
+    fields(io, run.selection);
 }
+
+template <class IO> void fields(IO &io, ReadMore &more) {
+    fields(io, more.selection);
+}
+
+template <class IO> void fields(IO &, EndRead &) {}
 
 template <class IO> void fields(IO &io, StoreRetained &store) {
     io(store.schema);
@@ -45,6 +63,9 @@ template <class IO> void fields(IO &io, QueryDone &done) {
     io(done.outcome.warning);
     io(done.outcome.sqlstate);
     io(done.outcome.elapsed_us);
+    io.list(done.outcome.rows);
+    io(done.outcome.has_all);
+    io(done.outcome.is_open);
 }
 
 template <class IO> void fields(IO &io, StoreDone &done) {

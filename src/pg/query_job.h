@@ -22,9 +22,19 @@ struct RunQuery {
     std::string query;
     uint32_t parameter_count = 0;
     std::vector<std::string> params;
-    uint32_t significant = 0; // OID of the function to ask; 0: none
-    std::string last_message; // the last state sent, for it; empty: none
+    uint32_t significant = 0;     // OID of the function to ask; 0: none
+    std::string last_message;     // the last state sent, for it; empty: none
+    std::vector<std::string> key; // of a keyed topic: its columns, and what is to be read
+    KeySelection selection;
 };
+
+// After an open outcome: read this too, in the same snapshot.
+struct ReadMore {
+    KeySelection selection;
+};
+
+// After an open outcome: nothing more. There is no reply.
+struct EndRead {};
 
 struct StoreRetained {
     std::string schema;
@@ -41,7 +51,7 @@ struct StoreDone {
     std::string error;
 };
 
-using WorkerRequest = std::variant<RunQuery, StoreRetained, RunPublish>;
+using WorkerRequest = std::variant<RunQuery, StoreRetained, RunPublish, ReadMore, EndRead>;
 using WorkerReply = std::variant<QueryDone, StoreDone, PublishDone>;
 
 std::string encode(const WorkerRequest &request);

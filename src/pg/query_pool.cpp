@@ -122,7 +122,7 @@ void QueryPool::push(Worker &worker) {
         worker.unsent.clear();
 }
 
-void QueryPool::advance(Now now, const std::function<void(const WorkerReply &)> &on_reply,
+void QueryPool::advance(Now now, const OnReply &on_reply,
                         const std::function<void(const WorkerRequest &)> &on_lost) {
     for (Worker &worker : workers_) {
         if (worker.handle == nullptr) {
@@ -142,9 +142,16 @@ void QueryPool::advance(Now now, const std::function<void(const WorkerReply &)> 
                 decode_reply(std::string_view(static_cast<char *>(data), size));
             if (!reply)
                 throw Error(ERRCODE_INTERNAL_ERROR, reply.error());
-            worker.job.reset();
             worker.failures = 0;
-            on_reply(*reply);
+            WorkerRequest job = *std::exchange(worker.job, std::nullopt);
+            const QueryDone *done = std::get_if<QueryDone>(&*reply);
+            if (done != nullptr && done->outcome.is_open)
+                worker.unsent = encode(EndRead{}); // unless on_reply() has more
+            if (std::optional<ReadMore> more = on_reply(*reply)) {
+                worker.unsent = encode(std::move(*more));
+                worker.job = std::move(job);
+            }
+            push(worker);
         } else if (has_died(worker)) {
             std::optional<WorkerRequest> lost = std::move(worker.job);
             worker.start_at_ms = now.steady_ms + backoff_ms(worker.failures++);
@@ -155,14 +162,16 @@ void QueryPool::advance(Now now, const std::function<void(const WorkerReply &)> 
     }
 }
 
+bool QueryPool::Worker::is_idle() const {
+    return handle != nullptr && !job && unsent.empty();
+}
+
 bool QueryPool::has_idle() const {
-    return std::ranges::any_of(
-        workers_, [](const Worker &worker) { return worker.handle != nullptr && !worker.job; });
+    return std::ranges::any_of(workers_, &Worker::is_idle);
 }
 
 void QueryPool::submit(WorkerRequest request) {
-    auto idle = std::ranges::find_if(
-        workers_, [](const Worker &worker) { return worker.handle != nullptr && !worker.job; });
+    auto idle = std::ranges::find_if(workers_, &Worker::is_idle);
     Assert(idle != workers_.end());
     idle->unsent = encode(request);
     idle->job = std::move(request);

@@ -29,8 +29,10 @@ class QueryPool {
     size_t most_per_topic() const { return std::max<size_t>(1, workers_.size() - 1); }
 
     // Starts workers that are missing and due, notices those that died, moves bytes. Calls
-    // `on_reply` for each finished job and `on_lost` for each job whose worker died.
-    void advance(Now now, const std::function<void(const WorkerReply &)> &on_reply,
+    // `on_reply` for each finished job, which may answer an open outcome with what the worker is to
+    // read before it is; `on_lost` for each job whose worker died.
+    using OnReply = std::function<std::optional<ReadMore>(const WorkerReply &)>;
+    void advance(Now now, const OnReply &on_reply,
                  const std::function<void(const WorkerRequest &)> &on_lost);
     bool has_idle() const;
     void submit(WorkerRequest request); // only if has_idle()
@@ -52,6 +54,8 @@ class QueryPool {
         std::string unsent;               // bytes of the job that did not fit into the queue yet
         int64_t start_at_ms = 0;          // not before
         int failures = 0;                 // in a row
+
+        bool is_idle() const;
     };
 
     void start(Worker &worker, Now now);

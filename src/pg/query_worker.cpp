@@ -1,9 +1,12 @@
 #include "pg/query_worker.h"
 
 #include <map>
-#include <tuple>
+#include <memory>
+#include <optional>
 
+#include "pg/announcements.h"
 #include "pg/boundary.h"
+#include "pg/keyed_read.h"
 #include "pg/query_job.h"
 #include "pg/retained.h"
 #include "pg/settings.h"
@@ -37,6 +40,7 @@ namespace {
 // A prepared query, kept until its topic, or what it reads, is altered.
 struct Prepared {
     SPIPlanPtr plan = nullptr;
+    std::unique_ptr<KeyedPlans> keyed; // instead, of a keyed topic
     std::vector<Oid> types;
     uint64_t generation = 0;
     uint64_t version = 0;
@@ -53,11 +57,19 @@ class QueryWorker {
   private:
     bool receive(WorkerRequest &request);
     bool send(const WorkerReply &reply);
-    WorkerReply handle(const RunQuery &job);
-    WorkerReply handle(const StoreRetained &job);
-    WorkerReply handle(const RunPublish &job) { return publish(job); }
+    // What to answer; nullopt if nothing is to be.
+    std::optional<WorkerReply> handle(const RunQuery &job);
+    std::optional<WorkerReply> handle(const StoreRetained &job);
+    std::optional<WorkerReply> handle(const RunPublish &job) { return publish(job); }
+    std::optional<WorkerReply> handle(const ReadMore &);
+    std::optional<WorkerReply> handle(const EndRead &);
     QueryDone run(const RunQuery &job);
-    void run_query(const RunQuery &job, QueryOutcome &outcome);
+    bool is_outdated(const Prepared &prepared) const;
+    void read_keyed(const RunQuery &job, const Prepared &prepared, std::vector<Datum> &values,
+                    QueryDone &done);
+    void run_query(const RunQuery &job, const Prepared &prepared, std::vector<Datum> &values,
+                   QueryOutcome &outcome);
+    void run_as_role(const RunQuery &job, QueryDone &done);
     const Prepared &prepare(const RunQuery &job);
     bool convert(const RunQuery &job, const Prepared &prepared, std::vector<Datum> &values,
                  QueryOutcome &outcome);
@@ -66,7 +78,21 @@ class QueryWorker {
     shm_mq_handle *replies_;
     MemoryContext context_; // reset after every job
     std::map<std::string, Prepared> prepared_;
+    uint64_t instance_ = 0;    // of the last job
+    bool is_answered_ = false; // it was answered, and the hub asked for nothing more
 };
+
+constexpr long kPublicationPollUs = 50;
+
+void start_timeout() {
+    if (statement_timeout_ms > 0)
+        enable_timeout_after(STATEMENT_TIMEOUT, statement_timeout_ms);
+}
+
+void end_timeout() {
+    disable_timeout(STATEMENT_TIMEOUT, false);
+    QueryCancelPending = false; // it fired when the query was already over
+}
 
 // SIGTERM interrupts a running query; between queries it lets the worker leave quietly.
 volatile sig_atomic_t query_runs = false;
@@ -116,8 +142,9 @@ void QueryWorker::run() {
             call([] { ProcessConfigFile(PGC_SIGHUP); });
         }
         query_runs = true;
-        WorkerReply reply = std::visit([&](const auto &job) { return handle(job); }, request);
-        bool sent = send(reply);
+        std::optional<WorkerReply> reply =
+            std::visit([&](const auto &job) { return handle(job); }, request);
+        bool sent = !reply || send(*reply);
         query_runs = false;
         MemoryContextReset(context_);
         if (!sent)
@@ -125,7 +152,7 @@ void QueryWorker::run() {
     }
 }
 
-WorkerReply QueryWorker::handle(const StoreRetained &job) {
+std::optional<WorkerReply> QueryWorker::handle(const StoreRetained &job) {
     try {
         in_transaction([&] { store_retained(job.schema, job.messages); });
     } catch (const Error &error) {
@@ -134,39 +161,60 @@ WorkerReply QueryWorker::handle(const StoreRetained &job) {
     return StoreDone{true, {}};
 }
 
+// These two come here only if the snapshot they are about is gone: see read_keyed().
+std::optional<WorkerReply> QueryWorker::handle(const ReadMore &) {
+    QueryDone done{instance_, {}};
+    done.outcome.text = "the query was cancelled before it had read all";
+    return done;
+}
+
+std::optional<WorkerReply> QueryWorker::handle(const EndRead &) {
+    return std::nullopt;
+}
+
+bool QueryWorker::is_outdated(const Prepared &prepared) const {
+    if (prepared.keyed != nullptr)
+        return !prepared.keyed->are_valid();
+    return prepared.plan != nullptr && !call([&] { return SPI_plan_is_valid(prepared.plan); });
+}
+
 // DDL may commit while the query waits for its lock: the plan, and the types of its parameters,
 // then turn out to be outdated on the way.
-WorkerReply QueryWorker::handle(const RunQuery &job) {
+std::optional<WorkerReply> QueryWorker::handle(const RunQuery &job) {
     QueryDone done = run(job);
     auto found = prepared_.find(job.topic);
-    bool is_outdated = found != prepared_.end() && found->second.plan != nullptr &&
-                       !call([&] { return SPI_plan_is_valid(found->second.plan); });
-    if (done.outcome.status != QueryOutcome::Status::ok && is_outdated)
+    if (!is_answered_ && done.outcome.status != QueryOutcome::Status::ok &&
+        found != prepared_.end() && is_outdated(found->second))
         done = run(job);
+    if (is_answered_)
+        return std::nullopt;
     return done;
 }
 
 QueryDone QueryWorker::run(const RunQuery &job) {
     QueryDone done{job.instance, {}};
+    instance_ = job.instance;
+    is_answered_ = false;
     TimestampTz start = GetCurrentTimestamp();
     pgstat_report_activity(STATE_RUNNING, job.query.c_str());
     try {
-        in_transaction([&] { run_query(job, done.outcome); });
+        in_transaction([&] { run_as_role(job, done); });
     } catch (const Error &error) {
         char state[6];
         strlcpy(state, unpack_sql_state(error.sqlstate()), sizeof state);
-        // With a result at hand it was `significant` that failed: the state is sent.
-        bool has_result = done.outcome.status == QueryOutcome::Status::ok;
-        std::string &text = has_result ? done.outcome.warning : done.outcome.text;
+        // With a state at hand it was `significant` that failed: the state is sent.
+        bool has_state = done.outcome.status == QueryOutcome::Status::ok && job.key.empty();
+        if (!has_state)
+            done.outcome = {};
+        std::string &text = has_state ? done.outcome.warning : done.outcome.text;
         text = error.message() + " (SQLSTATE " + state + ")";
-        if (!has_result)
+        if (!has_state)
             done.outcome.sqlstate = state;
         // What the subscribers' role may not read is for them to know, not a failure of the query.
-        if (!has_result && job.is_invoker && error.sqlstate() == ERRCODE_INSUFFICIENT_PRIVILEGE)
+        if (!has_state && job.is_invoker && error.sqlstate() == ERRCODE_INSUFFICIENT_PRIVILEGE)
             done.outcome.status = QueryOutcome::Status::forbidden;
     }
-    disable_timeout(STATEMENT_TIMEOUT, false);
-    QueryCancelPending = false; // a timeout that fired when the query was already over
+    end_timeout();
     pgstat_report_activity(STATE_IDLE, nullptr);
     pgstat_report_stat(false);
     done.outcome.elapsed_us = GetCurrentTimestamp() - start;
@@ -176,13 +224,21 @@ QueryDone QueryWorker::run(const RunQuery &job) {
 const Prepared &QueryWorker::prepare(const RunQuery &job) {
     Prepared &prepared = prepared_[job.topic];
     // DDL may have given the parameters other types: a plan that it invalidated is made anew.
-    if (prepared.plan != nullptr && prepared.generation == job.topic_generation &&
-        prepared.version == job.topic_version &&
-        call([&] { return SPI_plan_is_valid(prepared.plan); }))
+    if ((prepared.plan != nullptr || prepared.keyed != nullptr) &&
+        prepared.generation == job.topic_generation && prepared.version == job.topic_version &&
+        !is_outdated(prepared))
         return prepared;
     if (prepared.plan != nullptr)
         SPI_freeplan(prepared.plan);
     prepared = Prepared{};
+    if (!job.key.empty()) {
+        auto plans =
+            std::make_unique<KeyedPlans>(job.topic, job.query, job.parameter_count, job.key);
+        std::vector<Oid> types = plans->parameter_types();
+        prepared = {nullptr, std::move(plans), std::move(types), job.topic_generation,
+                    job.topic_version};
+        return prepared;
+    }
     std::vector<Oid> types = analyze_topic_query(job.query, job.parameter_count);
     SPIPlanPtr plan = call([&] {
         SPIPlanPtr made =
@@ -191,7 +247,7 @@ const Prepared &QueryWorker::prepare(const RunQuery &job) {
             elog(ERROR, "could not prepare the query: %s", SPI_result_code_string(SPI_result));
         return made;
     });
-    prepared = {plan, std::move(types), job.topic_generation, job.topic_version};
+    prepared = {plan, nullptr, std::move(types), job.topic_generation, job.topic_version};
     return prepared;
 }
 
@@ -254,13 +310,7 @@ void set_local(const char *setting, const char *value) {
     set_config_option(setting, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 }
 
-void QueryWorker::run_query(const RunQuery &job, QueryOutcome &outcome) {
-    struct Answer {
-        const char *text;
-        size_t size;
-        uint64_t hash;
-        Datum state; // jsonb
-    };
+void QueryWorker::run_as_role(const RunQuery &job, QueryDone &done) {
     // An abort gives the role back, a commit does not; search_path ends with the transaction.
     Oid worker_role = InvalidOid;
     int worker_context = 0;
@@ -276,13 +326,51 @@ void QueryWorker::run_query(const RunQuery &job, QueryOutcome &outcome) {
                                SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
         set_local("search_path", job.search_path.c_str());
         set_local("request.jwt.claims", job.claims.c_str());
-        if (statement_timeout_ms > 0)
-            enable_timeout_after(STATEMENT_TIMEOUT, statement_timeout_ms);
+        start_timeout();
     });
     const Prepared &prepared = prepare(job);
     std::vector<Datum> values;
-    if (!convert(job, prepared, values, outcome))
-        return SetUserIdAndSecContext(worker_role, worker_context);
+    if (convert(job, prepared, values, done.outcome)) {
+        if (prepared.keyed)
+            read_keyed(job, prepared, values, done);
+        else
+            run_query(job, prepared, values, done.outcome);
+    }
+    SetUserIdAndSecContext(worker_role, worker_context);
+}
+
+// The rows that the hub asked for. If they are not all, it learns what else this snapshot shows,
+// and may ask for that too: see core/keyed_instance.h.
+void QueryWorker::read_keyed(const RunQuery &job, const Prepared &prepared,
+                             std::vector<Datum> &values, QueryDone &done) {
+    prepared.keyed->read(values, job.selection, done.outcome);
+    if (done.outcome.has_all)
+        return;
+    while (has_unpublished(GetActiveSnapshot()))
+        call([] {
+            CHECK_FOR_INTERRUPTS();
+            pg_usleep(kPublicationPollUs);
+        });
+    end_timeout(); // the hub's time does not count
+    done.outcome.is_open = true;
+    WorkerRequest request;
+    is_answered_ = true;
+    if (!send(done) || !receive(request) || std::holds_alternative<EndRead>(request))
+        return;
+    is_answered_ = false;
+    done.outcome = {};
+    call([] { start_timeout(); });
+    prepared.keyed->read(values, std::get<ReadMore>(request).selection, done.outcome);
+}
+
+void QueryWorker::run_query(const RunQuery &job, const Prepared &prepared,
+                            std::vector<Datum> &values, QueryOutcome &outcome) {
+    struct Answer {
+        const char *text;
+        size_t size;
+        uint64_t hash;
+        Datum state; // jsonb
+    };
     Answer answer = call([&] {
         int result = SPI_execute_plan(prepared.plan, values.data(), nullptr, true, 0);
         if (result != SPI_OK_SELECT)
@@ -307,7 +395,6 @@ void QueryWorker::run_query(const RunQuery &job, QueryOutcome &outcome) {
     outcome.hash = answer.hash;
     if (!job.last_message.empty())
         outcome.is_significant = is_significant(job.significant, job.last_message, answer.state);
-    SetUserIdAndSecContext(worker_role, worker_context);
 }
 
 } // namespace

@@ -11,6 +11,7 @@
 #include "core/names.h"
 #include "pg/pending_events.h"
 #include "pg/significant.h"
+#include "pg/topic_key.h"
 #include "pg/topic_query.h"
 #include "pg/watch.h"
 
@@ -148,11 +149,27 @@ void check_query_starts(const std::string &query, const std::vector<Oid> &types)
     });
 }
 
-void check_query(const std::string &query, size_t parameter_count, Oid owner,
-                 const std::string &search_path) {
+void check_keyed_query(const std::string &name, const std::string &query, size_t parameter_count,
+                       const std::vector<std::string> &key) {
+    KeyedQuery keyed(query, parameter_count, key);
+    std::vector<Oid> types = keyed.parameter_types();
+    check_query_starts(keyed.select_all(), types);
+    for (const KeyColumn &column : keyed.key())
+        types.push_back(call([&] { return get_array_type(column.type); }));
+    check_query_starts(keyed.select_keys(), types);
+    if (!keyed.why_all().empty())
+        notice("every change makes topic \"" + name + "\" be read again as a whole",
+               "One row may change others: " + keyed.why_all() + ".",
+               "Clients still get nothing but the rows that differ. A throttle spares queries.");
+}
+
+void check_query(const std::string &name, const std::string &query, size_t parameter_count,
+                 const std::vector<std::string> &key, Oid owner, const std::string &search_path) {
     ActingAs role(owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
     SearchPath path(search_path.c_str());
     check_query_starts(query, analyze_topic_query(query, parameter_count));
+    if (!key.empty())
+        check_keyed_query(name, query, parameter_count, key);
 }
 
 void check_may_create() {
@@ -176,6 +193,7 @@ void check_may_create() {
 struct Declaration {
     std::string name;
     std::optional<std::string> query, type, security;
+    std::optional<std::vector<std::string>> key; // empty: none
     std::optional<TextList> parameters;
     std::optional<int64> throttle_usec, debounce_usec, refresh_usec;
     std::optional<Oid> significant; // InvalidOid: none
@@ -202,12 +220,19 @@ enum Argument {
 };
 
 void refuse_what_comes_later(const Arguments &arguments) {
-    if (arguments.has(kKey))
-        throw not_in_this_version("key",
-                                  "Without it the topic sends its whole state when it changed.");
     if (arguments.boolean(kDurable, false))
         throw not_in_this_version("durable => true",
                                   "The last message survives a restart with retain => true.");
+}
+
+std::vector<std::string> checked_key(const TextList &columns) {
+    std::vector<std::string> key;
+    for (const std::optional<std::string> &column : columns) {
+        if (!column)
+            throw Error(ERRCODE_NULL_VALUE_NOT_ALLOWED, "a column of the key must not be null");
+        key.push_back(*column);
+    }
+    return key;
 }
 
 Declaration read_declaration(const Arguments &arguments) {
@@ -219,6 +244,8 @@ Declaration read_declaration(const Arguments &arguments) {
     read.security = arguments.text(kSecurity);
     if (read.security && read.security != "definer" && read.security != "invoker")
         throw invalid("security must be 'definer' or 'invoker', not \"" + *read.security + "\"");
+    if (std::optional<TextList> key = arguments.texts(kKey))
+        read.key = checked_key(*key);
     read.parameters = arguments.texts(kParameters);
     if (read.parameters)
         checked_parameter_names(*read.parameters);
@@ -259,6 +286,27 @@ void check_security(const Declaration &topic, bool has_query) {
                       "rtd_grant() says who may subscribe.");
 }
 
+void check_key_has_query(const std::vector<std::string> &key, bool has_query) {
+    if (!key.empty() && !has_query)
+        throw invalid("key needs a query", "It names columns of the query's result.",
+                      "Give the topic a query, or leave key out.");
+}
+
+const char *kind_of(bool has_query, const std::vector<std::string> &key) {
+    return !has_query ? "event" : key.empty() ? "state" : "keyed";
+}
+
+// A keyed topic needs none: while its query runs, changes are collected for the next one.
+int64 default_throttle_usec(bool has_query, const std::vector<std::string> &key) {
+    return has_query && key.empty() ? kStateThrottleUsec : 0;
+}
+
+Value key_value(const std::vector<std::string> &key) {
+    Value value = texts_value(TextList(key.begin(), key.end()));
+    value.null = key.empty();
+    return value;
+}
+
 void check_significant_of(const Declaration &topic, bool is_state, Oid owner) {
     if (topic.significant.value_or(InvalidOid) == InvalidOid)
         return;
@@ -283,29 +331,31 @@ Value refresh_value(std::optional<int64> usec) {
 
 // False if a topic of this name exists already.
 bool insert_topic(const Registry &registry, const Declaration &topic) {
-    bool is_state = topic.query.has_value();
+    bool has_query = topic.query.has_value();
+    std::vector<std::string> key = topic.key.value_or(std::vector<std::string>{});
     TextList parameters = topic.parameters.value_or(TextList{});
     bool is_invoker = topic.security == "invoker";
-    check_security(topic, is_state);
+    check_security(topic, has_query);
     std::string search_path = stored_search_path(current_search_path(), is_invoker, GetUserId());
-    check_refresh_has_query(topic.refresh_usec.value_or(0) > 0, is_state);
+    check_refresh_has_query(topic.refresh_usec.value_or(0) > 0, has_query);
+    check_key_has_query(key, has_query);
     if (find_topic(registry, topic.name))
         return false;
-    if (is_state)
-        check_query(*topic.query, parameters.size(), GetUserId(), search_path);
-    check_significant_of(topic, is_state, GetUserId());
+    if (has_query)
+        check_query(topic.name, *topic.query, parameters.size(), key, GetUserId(), search_path);
+    check_significant_of(topic, has_query && key.empty(), GetUserId());
     Rows inserted = registry.run(
         "INSERT INTO @.rtd_topic (name, kind, owner, query, search_path, parameters, type,"
-        " throttle, debounce, refresh, retain, history, significant,"
-        " security) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+        " throttle, debounce, refresh, retain, history, key, significant, security)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
         " ON CONFLICT DO NOTHING",
-        {text_value(topic.name), text_value(is_state ? "state" : "event"),
+        {text_value(topic.name), text_value(std::string(kind_of(has_query, key))),
          oid_value(GetUserId(), REGROLEOID), text_value(topic.query), text_value(search_path),
          texts_value(parameters), text_value(topic.type.value_or(default_message_type(topic.name))),
-         interval_value(topic.throttle_usec.value_or(is_state ? kStateThrottleUsec : 0)),
+         interval_value(topic.throttle_usec.value_or(default_throttle_usec(has_query, key))),
          interval_value(topic.debounce_usec.value_or(0)), refresh_value(topic.refresh_usec),
          boolean_value(topic.retain.value_or(true)),
-         integer_value(topic.history.value_or(kDefaultHistory)),
+         integer_value(topic.history.value_or(kDefaultHistory)), key_value(key),
          significant_value(topic.significant), text_value(topic.security.value_or("definer"))});
     if (inserted.affected == 0)
         return false;
@@ -331,11 +381,14 @@ void alter_topic(const Registry &registry, const Declaration &change) {
     if (change.query && change.query->empty())
         throw invalid("a topic cannot lose its query", {},
                       "Drop the topic and create it again as an event topic.");
-    bool becomes_state = change.query && !topic.is_state;
-    bool is_state = topic.is_state || becomes_state;
-    check_refresh_has_query(change.refresh_usec.value_or(0) > 0, is_state);
-    check_significant_of(change, is_state, topic.owner);
-    check_security(change, is_state);
+    bool has_query = topic.has_query() || change.query;
+    check_refresh_has_query(change.refresh_usec.value_or(0) > 0, has_query);
+    std::vector<std::string> key = change.key.value_or(topic.key);
+    check_key_has_query(key, has_query);
+    std::string kind = kind_of(has_query, key);
+    bool becomes_other = kind != kind_of(topic.has_query(), topic.key);
+    check_significant_of(change, has_query && key.empty(), topic.owner);
+    check_security(change, has_query);
     bool is_invoker = change.security ? change.security == "invoker" : topic.is_invoker;
 
     TextList old_parameters(topic.parameters.begin(), topic.parameters.end());
@@ -347,12 +400,13 @@ void alter_topic(const Registry &registry, const Declaration &change) {
     std::optional<std::string> query = change.query ? change.query : topic.query;
     std::string search_path = stored_search_path(
         change.query ? current_search_path() : topic.search_path, is_invoker, topic.owner);
-    if (query && (change.query || renumbers))
-        check_query(*query, parameters.size(), topic.owner, search_path);
+    bool reads_other = change.query || renumbers || key != topic.key;
+    if (query && reads_other)
+        check_query(topic.name, *query, parameters.size(), key, topic.owner, search_path);
 
     std::optional<int64> throttle_usec = change.throttle_usec;
-    if (becomes_state && !throttle_usec)
-        throttle_usec = kStateThrottleUsec;
+    if (becomes_other && !throttle_usec)
+        throttle_usec = default_throttle_usec(has_query, key);
     auto kept_or = [](std::optional<int64> usec) {
         return usec ? interval_value(*usec) : Value{INTERVALOID, 0, true};
     };
@@ -360,19 +414,20 @@ void alter_topic(const Registry &registry, const Declaration &change) {
         "UPDATE @.rtd_topic SET kind = $2, query = $3, search_path = $4, parameters = $5,"
         " type = coalesce($6, type), throttle = coalesce($7, throttle),"
         " debounce = coalesce($8, debounce), refresh = CASE WHEN $9 THEN $10 ELSE refresh END,"
-        " retain = coalesce($11, retain), history = coalesce($12, history),"
-        " significant = CASE WHEN $13 THEN $14 ELSE significant END,"
-        " security = coalesce($15, security), version = version + 1"
-        " WHERE name = $1",
-        {text_value(topic.name), text_value(is_state ? "state" : "event"), text_value(query),
-         text_value(search_path), texts_value(parameters), text_value(change.type),
-         kept_or(throttle_usec), kept_or(change.debounce_usec),
-         boolean_value(change.refresh_usec.has_value()), refresh_value(change.refresh_usec),
+        " retain = coalesce($11, retain), history = coalesce($12, history), key = $13,"
+        " significant = CASE WHEN $14 THEN $15 ELSE significant END,"
+        " security = coalesce($16, security), version = version + 1 WHERE name = $1",
+        {text_value(topic.name), text_value(kind), text_value(query), text_value(search_path),
+         texts_value(parameters), text_value(change.type), kept_or(throttle_usec),
+         kept_or(change.debounce_usec), boolean_value(change.refresh_usec.has_value()),
+         refresh_value(change.refresh_usec),
          Value{BOOLOID, BoolGetDatum(change.retain.value_or(false)), !change.retain},
-         Value{INT4OID, Int32GetDatum(change.history.value_or(0)), !change.history},
+         Value{INT4OID, Int32GetDatum(change.history.value_or(0)), !change.history}, key_value(key),
          boolean_value(change.significant.has_value()), significant_value(change.significant),
          text_value(change.security)});
-    if (renumbers || becomes_state || change.retain == false)
+    if (reads_other)
+        tell_rows_of(registry, needed_topic(registry, topic.name));
+    if (renumbers || becomes_other || change.retain == false)
         registry.run("DELETE FROM @.rtd_retained WHERE topic = $1", {text_value(topic.name)});
     // Triggers keep a topic's kind and options in memory.
     forget_watches_of(registry, topic.name);
@@ -396,7 +451,8 @@ void drop_topic(const Registry &registry, const std::string &name, bool if_exist
 std::optional<Topic> find_topic(const Registry &registry, const std::string &name) {
     Rows found =
         registry.run_fresh("SELECT kind = 'state', owner::oid, query, search_path, parameters,"
-                           " retain, security = 'invoker' FROM @.rtd_topic WHERE name = $1",
+                           " retain, security = 'invoker', coalesce(key, '{}')"
+                           " FROM @.rtd_topic WHERE name = $1",
                            {text_value(name)});
     if (found.rows.empty())
         return std::nullopt;
@@ -411,6 +467,8 @@ std::optional<Topic> find_topic(const Registry &registry, const std::string &nam
         topic.parameters.push_back(parameter.value_or(""));
     topic.retain = row[5].boolean();
     topic.is_invoker = row[6].boolean();
+    for (const std::optional<std::string> &column : row[7].elements)
+        topic.key.push_back(column.value_or(""));
     return topic;
 }
 

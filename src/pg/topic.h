@@ -18,9 +18,13 @@ struct Topic {
     Oid owner = InvalidOid;
     std::optional<std::string> query;
     std::string search_path;
+    std::vector<std::string> key;        // of a keyed topic
     std::vector<std::string> parameters; // their names
     bool retain = false;
     bool is_invoker = false; // the query runs as the subscriber's role
+
+    bool has_query() const { return query.has_value(); }
+    bool is_keyed() const { return !key.empty(); }
 };
 
 // As it is committed by now, also in a repeatable read transaction.

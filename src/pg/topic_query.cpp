@@ -14,13 +14,6 @@ extern "C" {
 #include "tcop/tcopprot.h"
 }
 
-// Walkers are declared without arguments before PostgreSQL 16.
-#if PG_VERSION_NUM >= 160000
-#define RTD_WALKER(walker) walker
-#else
-#define RTD_WALKER(walker) reinterpret_cast<bool (*)()>(reinterpret_cast<void (*)()>(walker))
-#endif
-
 namespace rtd::pg {
 
 namespace {

@@ -81,12 +81,13 @@ struct Watch {
     bool registered = true;    // false: no row in rtd_watch, nothing to do
 
     std::string topic;
-    bool is_state = false;
+    bool has_query = false;
     Delivery delivery = Delivery::if_subscribed;
     std::vector<PayloadColumn> columns;
     std::vector<ParameterColumn> parameters;
-    uint64_t state_key = 0;     // of a state topic without parameters
-    PreparedEvent state_change; // of the same: all its events are equal
+    std::vector<ParameterColumn> key; // of a keyed topic; empty: any of its rows may have changed
+    uint64_t state_key = 0;           // of a topic with a query and without parameters
+    PreparedEvent state_change;       // of the same: all its events without a key are equal
     std::optional<std::string> channel;
     bool audit = false;
     std::string table;         // in the payload and in the log
@@ -179,8 +180,8 @@ void resolve_columns(Watch &watch, Relation relation, const TextList &entries,
     }
 }
 
-void resolve_parameters(Watch &watch, Relation relation, const TextList &names,
-                        std::string &missing) {
+void resolve_parameters(Watch &watch, std::vector<ParameterColumn> &parameters, Relation relation,
+                        const TextList &names, std::string &missing) {
     TupleDesc description = RelationGetDescr(relation);
     for (const std::optional<std::string> &name : names) {
         ParameterColumn parameter{};
@@ -193,7 +194,7 @@ void resolve_parameters(Watch &watch, Relation relation, const TextList &names,
                 parameter.output = output_of(watch.memory, parameter.type);
             }
         }
-        watch.parameters.push_back(parameter);
+        parameters.push_back(parameter);
     }
 }
 
@@ -231,8 +232,9 @@ WatchPointer read_watch(const TriggerData *data) {
 
     Registry registry(trigger->tgfoid);
     Rows found = registry.run_fresh(
-        "SELECT t.kind = 'state', t.retain, w.columns, w.parameters, w.channel, w.audit,"
-        " c.relname, quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.oid"
+        "SELECT t.kind, t.retain, w.columns, w.parameters, w.channel, w.audit,"
+        " c.relname, quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.oid,"
+        " coalesce(w.key, '{}')"
         " FROM @.rtd_watch w JOIN @.rtd_topic t ON t.name = w.topic"
         " JOIN pg_class c ON c.oid = w.relation JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE w.topic = $1 AND w.relation = ANY ($2::oid[])"
@@ -247,10 +249,11 @@ WatchPointer read_watch(const TriggerData *data) {
         return watch;
     }
     const Row &row = found.rows[0];
-    watch->is_state = row[0].boolean();
-    watch->delivery = watch->is_state    ? Delivery::state_change
-                      : row[1].boolean() ? Delivery::always
-                                         : Delivery::if_subscribed;
+    watch->has_query = row[0].text != "event";
+    watch->delivery = row[0].text == "keyed" ? Delivery::keyed_change
+                      : watch->has_query     ? Delivery::state_change
+                      : row[1].boolean()     ? Delivery::always
+                                             : Delivery::if_subscribed;
     watch->channel = row[4].text;
     watch->audit = row[5].boolean();
     watch->table = row[6].text.value_or("");
@@ -261,7 +264,11 @@ WatchPointer read_watch(const TriggerData *data) {
 
     std::string missing;
     resolve_columns(*watch, relation, row[2].elements, missing);
-    resolve_parameters(*watch, relation, row[3].elements, missing);
+    resolve_parameters(*watch, watch->parameters, relation, row[3].elements, missing);
+    std::string missing_key;
+    resolve_parameters(*watch, watch->key, relation, row[9].elements, missing_key);
+    if (!missing_key.empty())
+        watch->key.clear();
     if (!missing.empty())
         warn_once(watch->relation, ERRCODE_UNDEFINED_COLUMN,
                   "events of table \"" + relation_name + "\" for topic \"" + watch->topic +
@@ -323,10 +330,11 @@ bool key_changed(const Watch &watch, HeapTuple before, HeapTuple after, TupleDes
             if (column.is_key && column.attribute != 0 &&
                 attribute_changed(column.attribute, before, after, description))
                 return true;
-        for (const ParameterColumn &parameter : watch.parameters)
-            if (parameter.attribute != 0 &&
-                attribute_changed(parameter.attribute, before, after, description))
-                return true;
+        for (const auto *columns : {&watch.parameters, &watch.key})
+            for (const ParameterColumn &column : *columns)
+                if (column.attribute != 0 &&
+                    attribute_changed(column.attribute, before, after, description))
+                    return true;
         return false;
     });
 }
@@ -414,13 +422,45 @@ bool read_parameters(const Watch &watch, HeapTuple row, TupleDesc description,
     return true;
 }
 
+// The text of a value of the key, the same in every session: a query worker reads it.
+const char *key_text(const ParameterColumn &column, Datum value) {
+    switch (column.type) {
+    case TIMEOID:
+    case TIMESTAMPOID:
+    case TIMESTAMPTZOID:
+        return call([&] {
+            return static_cast<const char *>(
+                JsonEncodeDateTime(nullptr, value, column.type, nullptr));
+        });
+    default:
+        return parameter_text(column, value);
+    }
+}
+
+// False if a column of the key is NULL: no row of the topic has that key.
+bool read_key(const Watch &watch, HeapTuple row, TupleDesc description,
+              std::vector<std::string> &key) {
+    if (row == nullptr)
+        return true;
+    for (const ParameterColumn &column : watch.key) {
+        bool null = false;
+        Datum value = call([&] { return heap_getattr(row, column.attribute, description, &null); });
+        if (null)
+            return false;
+        key.push_back(to_utf8(key_text(column, value)));
+    }
+    return true;
+}
+
 // Unlike interest_key(), tells unknown parameters apart from each other and from every value.
-uint64_t collapse_key(const Watch &watch, const std::vector<std::optional<std::string>> &params) {
-    if (params.empty())
+uint64_t collapse_key(const Watch &watch, const Event &event) {
+    if (event.params.empty() && event.key.empty())
         return watch.state_key;
     std::vector<std::string> marked;
-    for (const std::optional<std::string> &param : params)
+    for (const std::optional<std::string> &param : event.params)
         marked.push_back(param ? "=" + *param : "*");
+    for (const std::string &value : event.key)
+        marked.push_back("#" + value);
     return instance_key(watch.topic, marked);
 }
 
@@ -437,17 +477,20 @@ const char *payload_of(const Watch &watch, const Change &change, Content content
 void deliver_to_rtd(const Watch &watch, const Change &change, const char *&payload) {
     if (!hub_is_reachable())
         return;
-    // What happened to a state's row is for the log alone.
-    bool is_bare = watch.is_state && !message_level_is_interesting(event_log_level);
-    if (is_bare && watch.parameters.empty()) {
-        if (!collapse_pending(watch.state_key))
+    // Where a query is asked, what happened to the row is for the log alone.
+    bool is_bare = watch.has_query && !message_level_is_interesting(event_log_level);
+    if (is_bare && watch.parameters.empty() && watch.key.empty()) {
+        if (!collapse_pending(watch.state_key, watch.state_change.topic_key))
             add_pending(watch.state_change, watch.topic, watch.delivery);
         return;
     }
     Event event = change_of(watch);
     if (!read_parameters(watch, change.row, change.description, event.params))
         return;
-    if (watch.is_state && collapse_pending(collapse_key(watch, event.params)))
+    if (!read_key(watch, change.row, change.description, event.key))
+        return;
+    if (watch.has_query &&
+        collapse_pending(collapse_key(watch, event), watch.state_change.topic_key))
         return;
     if (!is_bare) {
         payload = payload_of(watch, change, Content::all);

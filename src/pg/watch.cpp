@@ -16,6 +16,7 @@
 #include "pg/pending_events.h"
 #include "pg/table_changes.h"
 #include "pg/topic.h"
+#include "pg/topic_key.h"
 #include "pg/watch_columns.h"
 
 #include "pg/prelude.h"
@@ -85,11 +86,11 @@ const char *what_it_is(char relkind) {
     }
 }
 
-// An open relation, locked against other DDL until the transaction ends.
+// An open relation, locked until the transaction ends: against other DDL, if not said otherwise.
 class LockedTable {
   public:
-    explicit LockedTable(Oid oid)
-        : relation_(call([&] { return relation_open(oid, ShareRowExclusiveLock); })) {}
+    explicit LockedTable(Oid oid, LOCKMODE mode = ShareRowExclusiveLock)
+        : relation_(call([&] { return relation_open(oid, mode); })) {}
     ~LockedTable() { relation_close(relation_, NoLock); }
     LockedTable(const LockedTable &) = delete;
     LockedTable &operator=(const LockedTable &) = delete;
@@ -180,7 +181,7 @@ TextList checked_columns(const LockedTable &table, const Topic &topic,
     if (!given) {
         for (const std::string &column : primary_key_of(table))
             entries.emplace_back(column);
-        if (entries.empty() && !topic.is_state)
+        if (entries.empty() && !topic.has_query())
             throw Error(ERRCODE_INVALID_TABLE_DEFINITION,
                         "table " + quoted(table.name()) + " has no primary key",
                         "An event carries the primary key unless columns says what it carries; a "
@@ -228,6 +229,62 @@ TextList checked_parameters(const LockedTable &table, const Topic &topic,
                     "value of that parameter.");
     }
     return parameters;
+}
+
+// The table's column that the event carries under this name, if there is one.
+std::optional<std::string> carried_as(const LockedTable &table, const TextList &entries,
+                                      const std::string &name) {
+    for (const std::optional<std::string> &entry : entries) {
+        ColumnEntry column = parse_column_entry(entry.value_or(""), table.description());
+        if (!column.is_table() && column.name == name)
+            return column.column;
+    }
+    return std::nullopt;
+}
+
+// What the caller says of a table that the query reads where it cannot be seen, in a function:
+// columns that the event carries under the names of the topic's key.
+std::optional<std::vector<std::string>> named_as_key(const LockedTable &table, const Topic &topic,
+                                                     const TextList &entries) {
+    std::vector<std::string> columns;
+    for (const std::string &name : topic.key) {
+        std::optional<std::string> column = carried_as(table, entries, name);
+        if (!column)
+            return std::nullopt;
+        columns.push_back(*column);
+    }
+    return columns;
+}
+
+// Which columns of the table tell the topic's row that one of its rows concerns; nullopt: that can
+// be any. `given` are the watch's columns, if the caller named them.
+std::optional<std::vector<std::string>> columns_of_key(const LockedTable &table, const Topic &topic,
+                                                       const std::optional<TextList> &given) {
+    if (!topic.is_keyed())
+        return std::nullopt;
+    ActingAs role(topic.owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+    SearchPath path(topic.search_path.c_str());
+    KeyedQuery query(*topic.query, topic.parameters.size(), topic.key);
+    std::optional<std::vector<std::string>> columns = query.columns_of(table.oid());
+    if (!columns && query.why_all().empty() && !query.reads(table.oid()) && given)
+        columns = named_as_key(table, topic, *given);
+    if (!columns && query.why_all().empty())
+        notice("every change of table " + quoted(table.name()) + " makes topic " +
+                   quoted(topic.name) + " be read again as a whole",
+               query.reads(table.oid())
+                   ? "Its query does not say by an equality condition which of its rows a row of "
+                     "the table concerns."
+                   : "Its query does not name the table.",
+               query.reads(table.oid())
+                   ? ""
+                   : "If a function reads it, name the key: columns => '{order_id AS id}'.");
+    return columns;
+}
+
+Value key_value(const std::optional<std::vector<std::string>> &key) {
+    Value value = texts_value(key ? TextList(key->begin(), key->end()) : TextList{});
+    value.null = !key;
+    return value;
 }
 
 // In canonical order, each once.
@@ -410,6 +467,7 @@ void watch_table(const Registry &registry, const Arguments &arguments) {
     check_owner(topic);
 
     TextList columns = checked_columns(table, topic, arguments.texts(2));
+    std::optional<std::vector<std::string>> key = columns_of_key(table, topic, arguments.texts(2));
     TextList parameters = checked_parameters(table, topic, arguments.texts(3));
     std::vector<const Operation *> operations = checked_operations(
         arguments.texts(4).value_or(TextList{"INSERT", "UPDATE", "DELETE", "TRUNCATE"}));
@@ -434,8 +492,9 @@ void watch_table(const Registry &registry, const Arguments &arguments) {
 
     bool audit = arguments.boolean(7, false);
     // "It changed" can be said without looking at a row, and a trigger on rows costs each of them.
-    bool per_row = !topic.is_state || !parameters.empty() || condition || channel || audit ||
-                   has_relatives(table);
+    bool says_row = !topic.has_query() || key;
+    bool per_row =
+        says_row || !parameters.empty() || condition || channel || audit || has_relatives(table);
 
     purge_dropped_tables(registry);
     drop_triggers(registry, oid, topic.name);
@@ -445,15 +504,15 @@ void watch_table(const Registry &registry, const Arguments &arguments) {
         create_trigger(registry, table, topic.name, trigger_name(topic.name, "_truncate"),
                        TRIGGER_TYPE_TRUNCATE, false, std::nullopt);
     registry.run("INSERT INTO @.rtd_watch AS w"
-                 " (relation, topic, columns, parameters, operations, condition, channel, audit)"
-                 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+                 " (relation, topic, columns, parameters, operations, condition, channel, audit,"
+                 " key) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
                  " ON CONFLICT (relation, topic) DO UPDATE SET columns = excluded.columns,"
                  " parameters = excluded.parameters, operations = excluded.operations,"
                  " condition = excluded.condition, channel = excluded.channel,"
-                 " audit = excluded.audit",
+                 " audit = excluded.audit, key = excluded.key",
                  {oid_value(oid, REGCLASSOID), text_value(topic.name), texts_value(columns),
                   texts_value(parameters), texts_value(operation_names), text_value(condition),
-                  text_value(channel), boolean_value(audit)});
+                  text_value(channel), boolean_value(audit), key_value(key)});
     forget_watches_on(oid);
     note_catalog_change();
     refresh_topic(topic.name); // rows may have been written before
@@ -503,6 +562,16 @@ Rows watched_into(const Registry &registry, const std::string &topic) {
 void drop_watches_of(const Registry &registry, const std::string &topic) {
     for (const Row &row : watched_into(registry, topic).rows)
         remove_watch(registry, row[0].oid(), topic);
+}
+
+void tell_rows_of(const Registry &registry, const Topic &topic) {
+    for (const Row &row : watched_into(registry, topic.name).rows) {
+        LockedTable table(row[0].oid(), AccessShareLock); // writers go on
+        // What the caller named then is not told from the default; it is not believed again.
+        registry.run("UPDATE @.rtd_watch SET key = $3 WHERE relation = $1 AND topic = $2",
+                     {oid_value(table.oid(), REGCLASSOID), text_value(topic.name),
+                      key_value(columns_of_key(table, topic, std::nullopt))});
+    }
 }
 
 void forget_watches_of(const Registry &registry, const std::string &topic) {

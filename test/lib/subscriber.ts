@@ -16,7 +16,7 @@ export interface Envelope {
     topic: string;
     params: string[];
     id: string;
-    kind: 'snapshot' | 'event' | 'gap' | 'control';
+    kind: 'snapshot' | 'delta' | 'event' | 'gap' | 'control';
 }
 
 const members = ['data', 'id', 'kind', 'params', 'source', 'timestamp', 'topic', 'type'];
@@ -32,7 +32,8 @@ export function checkEnvelope(message: any): asserts message is Envelope {
     assert.ok(Array.isArray(message.params) && message.params.every((p: unknown) => typeof p === 'string'));
     if (isControl) assert.equal(message.id, null, 'nothing resumes from a control message');
     else assert.match(message.id, /^[0-9a-z]+-\d+$/, 'id is <epoch>-<sequence>');
-    assert.ok(['snapshot', 'event', 'gap', 'control'].includes(message.kind), `kind ${message.kind}`);
+    const kinds = ['snapshot', 'delta', 'event', 'gap', 'control'];
+    assert.ok(kinds.includes(message.kind), `kind ${message.kind}`);
 }
 
 /** Epoch and sequence of a message's id. */

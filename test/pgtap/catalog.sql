@@ -84,7 +84,7 @@ SELECT columns_are('rtd_channel', ARRAY['channel', 'topic', 'parameters']);
 SELECT columns_are('rtd_retained', ARRAY['topic', 'params', 'message']);
 SELECT columns_are('rtd_audit_log', ARRAY['id', 'relation', 'action', 'key', 'changed_at']);
 SELECT columns_are('rtd_watch', ARRAY['relation', 'topic', 'columns', 'parameters', 'operations',
-    'condition', 'channel', 'audit']);
+    'condition', 'channel', 'audit', 'key']);
 
 -- Triggers of watches depend on the extension, so that it can be dropped without CASCADE.
 SET LOCAL client_min_messages = error;

@@ -6,8 +6,13 @@ namespace rtd {
 namespace {
 
 Event sample() {
-    return {EventKind::broadcast, "queue",        {"a", std::nullopt, ""},
-            "phase_queue",        "queue_update", "event",
+    return {EventKind::broadcast,
+            "queue",
+            {"a", std::nullopt, ""},
+            {"7", ""},
+            "phase_queue",
+            "queue_update",
+            "event",
             "{\"x\":1}"};
 }
 
@@ -17,6 +22,7 @@ TEST(Event, survives_its_encoding) {
     EXPECT_EQ(event->kind, EventKind::broadcast);
     EXPECT_EQ(event->topic, "queue");
     EXPECT_EQ(event->params, sample().params);
+    EXPECT_EQ(event->key, sample().key);
     EXPECT_EQ(event->origin, "phase_queue");
     EXPECT_EQ(event->type, "queue_update");
     EXPECT_EQ(event->source, "event");

@@ -1,0 +1,45 @@
+// KeyedPlans: a keyed topic's statements, prepared in a query worker, and what they return: rows by
+// key. See topic_key.h for the statements.
+#pragma once
+#include "core/fence.h"
+#include "core/query.h"
+
+#include <string>
+#include <vector>
+
+#include "pg/topic_key.h"
+
+#include "pg/prelude.h"
+
+namespace rtd::pg {
+
+class KeyedPlans {
+  public:
+    KeyedPlans(const std::string &topic, const std::string &query, size_t parameter_count,
+               const std::vector<std::string> &key);
+    ~KeyedPlans();
+    KeyedPlans(const KeyedPlans &) = delete;
+    KeyedPlans &operator=(const KeyedPlans &) = delete;
+
+    // False once DDL has changed what they are made of.
+    bool are_valid() const;
+    const std::vector<Oid> &parameter_types() const { return query_.parameter_types(); }
+
+    // Reads the rows in the active snapshot. All of them, too, if one of the keys is no value of
+    // its column's type. `values` are the topic's parameters.
+    void read(const std::vector<Datum> &values, const KeySelection &selection,
+              QueryOutcome &outcome) const;
+
+  private:
+    bool add_keys(const std::vector<Key> &keys, std::vector<Datum> &values) const;
+    std::vector<KeyedRow> collect() const;
+    void check_all_once(const std::vector<KeyedRow> &rows) const;
+    void keep_once(std::vector<KeyedRow> &rows) const;
+
+    std::string topic_;
+    KeyedQuery query_;
+    SPIPlanPtr all_ = nullptr;
+    SPIPlanPtr keys_ = nullptr;
+};
+
+} // namespace rtd::pg
