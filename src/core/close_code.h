@@ -12,6 +12,12 @@ enum class CloseCode : uint16_t {
 #undef RTD_CLOSE_CODE
 };
 
+// Whether a peer may send it in a close frame: RFC 6455, section 7.4, and IANA's registry.
+inline bool is_sendable_close_code(uint16_t code) {
+    return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
+           (code >= 3000 && code <= 4999);
+}
+
 inline const char *meaning(CloseCode close_code) {
     switch (close_code) {
 #define RTD_CLOSE_CODE(code, name, reconnect, meaning)                                             \

@@ -53,6 +53,8 @@ std::string *field_of(HttpRequest &request, std::string_view name) {
         {"sec-websocket-version", &request.websocket_version},
         {"last-event-id", &request.last_event_id},
         {"if-none-match", &request.if_none_match},
+        {"content-length", &request.content_length},
+        {"transfer-encoding", &request.transfer_encoding},
     };
     for (const auto &[known, value] : fields)
         if (equal_ignoring_case(name, known))
@@ -89,6 +91,18 @@ bool HttpRequest::wants_websocket() const {
     return has_token(connection, "upgrade") && has_token(upgrade, "websocket");
 }
 
+std::string_view framing_problem(const HttpRequest &request) {
+    // Repeated headers are joined by a comma, which neither of these may have.
+    if (request.host.find(',') != std::string::npos ||
+        (request.is_http_1_1 && request.host.empty()))
+        return "the request must have one Host header";
+    if (request.content_length.find_first_not_of("0123456789") != std::string::npos)
+        return "Content-Length must be one whole number";
+    if (!request.content_length.empty() && !request.transfer_encoding.empty())
+        return "Content-Length and Transfer-Encoding exclude each other";
+    return {};
+}
+
 Result<HttpRequest> parse_http_request(std::string_view head) {
     if (!head.ends_with(kHeadEnd))
         return Problem{"the request does not end with an empty line"};
@@ -102,6 +116,7 @@ Result<HttpRequest> parse_http_request(std::string_view head) {
         return Problem{"the request line is malformed"};
     if (line != "HTTP/1.1" && line != "HTTP/1.0")
         return Problem{"only HTTP/1.1 and HTTP/1.0 are understood"};
+    request.is_http_1_1 = line == "HTTP/1.1";
 
     while (!head.empty()) {
         line = take_until(head, "\r\n");

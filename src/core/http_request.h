@@ -25,10 +25,17 @@ struct HttpRequest {
     std::string websocket_version;
     std::string last_event_id;
     std::string if_none_match;
+    std::string content_length;
+    std::string transfer_encoding;
+    bool is_http_1_1 = false;
 
     // Asks for a WebSocket, well-formed or not.
     bool wants_websocket() const;
 };
+
+// What is wrong with the request as a whole, as a sentence; empty: nothing. RFC 9112 asks for one
+// Host, and a body of which two proxies could see different ends must not be guessed at.
+std::string_view framing_problem(const HttpRequest &request);
 
 // `head` is everything up to and including the empty line.
 Result<HttpRequest> parse_http_request(std::string_view head);

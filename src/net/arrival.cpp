@@ -7,7 +7,7 @@ namespace rtd::net {
 namespace {
 
 constexpr size_t kMaxArrivals = 4096;
-constexpr uint64_t kHeadDeadlineMs = 10000;
+constexpr uint64_t kHeadDeadlineMs = 5000;
 
 } // namespace
 
@@ -57,11 +57,11 @@ void Arrivals::read(Arrival &arrival) {
         arrival.head.resize(end + kHeadEnd.size());
     recv(arrival.fd.get(), chunk, arrival.head.size() - before, 0);
 
-    if (end != std::string::npos)
-        return finish(arrival, parse_http_request(arrival.head));
     if (arrival.head.size() > kMaxHeadBytes)
         return finish(arrival, Problem{"the request's head is longer than " +
                                        std::to_string(kMaxHeadBytes) + " bytes"});
+    if (end != std::string::npos)
+        return finish(arrival, parse_http_request(arrival.head));
 }
 
 void Arrivals::finish(Arrival &arrival, const Result<HttpRequest> &request) {

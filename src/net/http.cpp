@@ -150,6 +150,7 @@ bool is_snapshot_path(const RequestPath &path) {
 int status_of(CloseCode code) {
     switch (code) {
     case CloseCode::bad_request:
+    case CloseCode::protocol_error:
     case CloseCode::not_text:
     case CloseCode::bad_utf8:
     case CloseCode::too_big:
@@ -215,6 +216,8 @@ Answer readiness_answer(bool ready, std::string_view detail) {
 Route route(const Result<HttpRequest> &request, const Policy &policy) {
     if (!request)
         return error_answer(400, request.error());
+    if (std::string_view problem = framing_problem(*request); !problem.empty())
+        return error_answer(400, problem);
     Result<RequestPath> path = parse_request_path(request->target);
     if (!path)
         return error_answer(400, path.error());

@@ -1,5 +1,6 @@
 #include "net/server.h"
 
+#include "core/close_code.h"
 #include "net/event_stream.h"
 #include "net/lws_log.h"
 #include "net/multiplexed.h"
@@ -324,9 +325,13 @@ int Server::peer_closes(WebSocket &socket, std::string_view payload) {
     if (payload.size() >= 2)
         code = static_cast<uint16_t>(static_cast<uint8_t>(payload[0]) << 8 |
                                      static_cast<uint8_t>(payload[1]));
-    socket.on_peer_close(code, payload.substr(payload.size() >= 2 ? 2 : payload.size()));
+    bool may_be_sent = payload.size() != 1 && (payload.empty() || is_sendable_close_code(code));
+    if (may_be_sent)
+        socket.on_peer_close(code, payload.substr(payload.size() >= 2 ? 2 : payload.size()));
+    else
+        socket.close(CloseCode::protocol_error, "a close frame must have a code that may be sent");
     subscriptions_.close_all(socket);
-    return 0; // lws answers the frame
+    return may_be_sent ? 0 : -1; // 0: lws answers the frame with the same
 }
 
 void Server::handle(const link::Published &published) {
