@@ -253,8 +253,8 @@ describe('roles', () => {
     test('the role of clients is dropped: they are told', async () => {
         await use.cluster.sql('CREATE ROLE web_brief');
         await use.cluster.reload({ 'rtd.anonymous_role': 'web_brief' });
-        await createTopic(use.cluster, 'brief');
-        await use.cluster.sql(`SELECT rtd_grant('brief', 'web_brief')`);
+        // Granted to nobody else, so that a client from before the reload is refused.
+        await use.cluster.sql(`SELECT rtd_create_topic('brief'); SELECT rtd_grant('brief', 'web_brief')`);
         const client = await waitFor('the reload', async () => {
             const opened = await Subscriber.open(use.cluster.url('brief'));
             await use.cluster.sql(`SELECT rtd_broadcast('brief', '1')`);
