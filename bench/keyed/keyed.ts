@@ -19,7 +19,8 @@ const warmupSeconds = 2;
 type Kind = 'keyed' | 'state';
 
 interface Round {
-    latencies: number[]; // ms, by commit and listening client
+    latencies: number[]; // ms from UPDATE sent, by commit and listening client
+    fromReturned: number[]; // the same from its return
     unheard: number;
     updates: number;
     bytesAnUpdate: number; // to each client
@@ -72,6 +73,7 @@ async function run(cluster: Cluster, writer: Connection, pids: number[], kind: K
     const writes = options.rate * (warmupSeconds + options.seconds);
     const first = options.rate * warmupSeconds + 1;
     const sent = new BigInt64Array(writes + 1);
+    const returned = new BigInt64Array(writes + 1);
     // A delta says at its start what changed, so every client listens. A state must be read to its end:
     // one client does that, and the others only take it.
     const heard = Array.from({ length: kind === 'keyed' ? options.clients : 1 }, () => new Heard(writes));
@@ -98,6 +100,7 @@ async function run(cluster: Cluster, writer: Connection, pids: number[], kind: K
         const id = step * (1 + ((sequence * 7919) % options.shown)); // a row that is shown, another one each time
         sent[sequence] = process.hrtime.bigint();
         await writer.query({ ...update, values: [sequence, id] });
+        returned[sequence] = process.hrtime.bigint();
     }
     await waitFor('the last update', () => heard.every(({ newest }) => newest >= writes), { deadlineMs: 60_000 });
     const elapsed = Date.now() - begin;
@@ -111,14 +114,19 @@ async function run(cluster: Cluster, writer: Connection, pids: number[], kind: K
     await writer.query(`UPDATE items_${kind} SET seq = 0 WHERE shown AND seq > 0`);
 
     const latencies: number[] = [];
+    const fromReturned: number[] = [];
     let unheard = 0;
     for (const { at } of heard)
         for (let sequence = first; sequence <= writes; sequence++) {
             if (at[sequence] === 0n) unheard++;
-            else latencies.push(Number(at[sequence] - sent[sequence]) / 1e6);
+            else {
+                latencies.push(Number(at[sequence] - sent[sequence]) / 1e6);
+                fromReturned.push(Number(at[sequence] - returned[sequence]) / 1e6);
+            }
         }
     return {
         latencies,
+        fromReturned,
         unheard,
         updates: writes,
         bytesAnUpdate: bytes / options.clients / writes,
@@ -131,10 +139,12 @@ async function run(cluster: Cluster, writer: Connection, pids: number[], kind: K
 const sum = (clients: Receiver[], what: 'messages' | 'bytes') => clients.reduce((all, client) => all + client[what], 0);
 
 function line(label: string, rounds: Round[]) {
-    const sorted = Float64Array.from(rounds.flatMap(({ latencies }) => latencies)).sort();
-    const quantile = (q: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))];
+    const sortedBy = (pick: (round: Round) => number[]) => Float64Array.from(rounds.flatMap(pick)).sort();
+    const quantile = (sorted: Float64Array, q: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))];
+    const sent = sortedBy(({ latencies }) => latencies);
+    const returned = sortedBy(({ fromReturned }) => fromReturned);
     const mean = (pick: (round: Round) => number) => rounds.reduce((all, round) => all + pick(round), 0) / rounds.length;
-    const figures = [quantile(0.5), quantile(0.99), sorted.at(-1)!].map((ms) => ms.toFixed(2).padStart(9));
+    const figures = [quantile(returned, 0.5), quantile(returned, 0.99), quantile(sent, 0.5), quantile(sent, 0.99)].map((ms) => ms.toFixed(2).padStart(9));
     const rest = [mean((round) => round.bytesAnUpdate).toFixed(0), mean((round) => round.messages).toFixed(0)];
     const cpu = [mean((round) => round.serverCpu), mean((round) => round.generatorCpu)].map((share) => `${(share * 100).toFixed(0)} %`);
     const unheard = rounds.reduce((all, round) => all + round.unheard, 0);
@@ -149,9 +159,10 @@ async function main() {
         const writer = await cluster.connect();
         console.log(
             `${options.rows} rows, ${options.shown} shown, ${options.clients} clients, ${options.rate} updates/s, ` +
-                `${options.seconds} s a round after ${warmupSeconds} s of warm-up; milliseconds from UPDATE sent`,
+                `${options.seconds} s a round after ${warmupSeconds} s of warm-up; milliseconds`,
         );
-        console.log('             median       p99       max bytes/update     messages  server    load unheard');
+        console.log('            from COMMIT returned      from UPDATE sent');
+        console.log('             median       p99    median       p99 bytes/update     messages  server    load unheard');
         const results: Record<Kind, Round[]> = { keyed: [], state: [] };
         for (let round = 1; round <= options.rounds; round++)
             for (const kind of ['keyed', 'state'] as Kind[]) {
