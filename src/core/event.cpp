@@ -2,6 +2,8 @@
 
 #include "core/fields.h"
 
+#include <charconv>
+
 namespace rtd {
 
 namespace {
@@ -19,6 +21,19 @@ template <class IO> void fields(IO &io, Event &event) {
     io(event.type);
     io(event.source);
     io(event.payload);
+}
+
+std::string stored_payload(StoredRow row) {
+    return std::to_string(row.id) + ' ' + std::to_string(row.bytes);
+}
+
+StoredRow stored_row(const Event &event) {
+    StoredRow row;
+    const char *end = event.payload.data() + event.payload.size();
+    auto id = std::from_chars(event.payload.data(), end, row.id);
+    if (id.ptr != end)
+        std::from_chars(id.ptr + 1, end, row.bytes);
+    return row;
 }
 
 std::string encode(const Event &event) {

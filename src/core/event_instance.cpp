@@ -39,6 +39,7 @@ void EventInstance::handle(const Event &event, Now now) {
         }
         return deliver(message, event.type.empty() ? topic_->type : event.type, event.payload);
     }
+    case EventKind::stored:  // of a durable topic
     case EventKind::refresh: // there is no query to refresh
     case EventKind::probe:   // the hub's own
         return;

@@ -1,6 +1,7 @@
 // What instances of all kinds share; the rules are in instance.h.
 #include "core/instance.h"
 
+#include "core/durable_instance.h"
 #include "core/envelope.h"
 #include "core/event_instance.h"
 #include "core/state_instance.h"
@@ -19,6 +20,8 @@ Instance::Instance(InstanceSetup setup)
 std::unique_ptr<Instance> make_instance(InstanceSetup setup, Now now) {
     switch (setup.topic->kind) {
     case TopicKind::event:
+        if (setup.topic->is_durable)
+            return std::make_unique<DurableInstance>(std::move(setup));
         return std::make_unique<EventInstance>(std::move(setup));
     case TopicKind::state:
     case TopicKind::keyed: // no topic can be declared keyed yet
@@ -29,11 +32,11 @@ std::unique_ptr<Instance> make_instance(InstanceSetup setup, Now now) {
 
 // ---- subscribers ----
 
-void Instance::admit(uint64_t subscription, bool awaits_first) {
+void Instance::admit(uint64_t subscription, bool awaits_first, bool recovered) {
     subscriptions_.insert(subscription);
     if (awaits_first)
         waiting_.insert(subscription);
-    host_.send(link::Subscribed{subscription, id_, topic_->kind, awaits_first, false});
+    host_.send(link::Subscribed{subscription, id_, topic_->kind, awaits_first, recovered});
 }
 
 void Instance::unsubscribe(uint64_t subscription) {
@@ -97,6 +100,13 @@ QueryJob Instance::start_query(Now) {
 
 void Instance::finish_query(const QueryOutcome &, Now) {
     assert(!"a topic without a query");
+}
+
+// ---- reading: only of durable topics ----
+
+ReadJob Instance::next_read() const {
+    assert(!"a topic that is not durable");
+    return {};
 }
 
 } // namespace rtd

@@ -9,6 +9,7 @@
 #include "core/event.h"
 #include "core/fence.h"
 #include "core/link.h"
+#include "core/message_log.h"
 #include "core/query.h"
 #include "core/router_host.h"
 #include "core/topic.h"
@@ -63,7 +64,7 @@ class Instance {
 
     // Answers with Subscribed, and sends or prepares what the subscriber gets first.
     virtual void subscribe(const link::Subscribe &request, Now now) = 0;
-    void unsubscribe(uint64_t subscription);
+    virtual void unsubscribe(uint64_t subscription);
     // Sends the first message to those who wait for it, if there is one by now.
     void greet();
     bool can_greet() { return !waiting_.empty() && first_message() != nullptr; }
@@ -84,12 +85,23 @@ class Instance {
     virtual bool is_unstored() const { return false; }
     virtual void mark_stored(uint64_t /* sequence */) {}
 
+    // Of a durable topic: messages of it that were numbered, and what it has to read in
+    // rtd_message.
+    virtual void receive(const NumberedMessage &, Now) {}
+    virtual bool is_behind() const { return false; }
+    virtual ReadJob next_read() const; // only if it is behind
+    virtual void finish_read(const ReadOutcome &, Now) {}
+    // Messages may have been numbered of which it was not told.
+    virtual void doubt() {}
+
   protected:
     // What a new subscriber gets first, nullptr if there is nothing yet.
     virtual const Sent *first_message() = 0;
 
+    // Counts the subscriber, who is answered later with admit().
+    void join(uint64_t subscription) { subscriptions_.insert(subscription); }
     // Takes the subscriber in: to those who wait for the first message, or to the live ones.
-    void admit(uint64_t subscription, bool awaits_first);
+    void admit(uint64_t subscription, bool awaits_first, bool recovered = false);
     Sent next_message(std::string_view data, std::string_view type, std::string_view source,
                       std::string_view kind, Now now);
     // An event or broadcast as a message of its own.

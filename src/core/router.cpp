@@ -40,6 +40,14 @@ std::optional<std::vector<std::string>> instance_to_retain(const Topic &topic, c
 // ---- topics ----
 
 void Router::set_topics(Topics topics) {
+    // Messages of a topic that was not known as durable may have come to nothing.
+    bool has_new_durable = std::ranges::any_of(topics, [&](const auto &entry) {
+        auto known = topics_.find(entry.first);
+        return entry.second->is_durable &&
+               (known == topics_.end() || !known->second->same_definition(*entry.second));
+    });
+    if (has_new_durable)
+        log_.start();
     topics_ = std::move(topics);
     std::vector<Instance *> instances;
     for (auto &[id, entry] : instances_)
@@ -66,6 +74,7 @@ void Router::set_topics(Topics topics) {
 
 void Router::set_settings(const RouterSettings &settings) {
     settings_ = settings;
+    log_.set_retention(settings.message_retention_ms);
     for (auto &[id, entry] : instances_)
         reschedule(*entry.instance);
 }
@@ -163,6 +172,7 @@ void Router::drop(Instance &instance) {
     if (std::optional<int64_t> deadline_ms = instances_.at(instance.id()).deadline_ms)
         deadlines_.erase({*deadline_ms, instance.id()});
     unstored_.erase(instance.id());
+    log_.set_behind(instance.id(), false);
     by_name_.erase({instance.topic().name, instance.params()});
     instances_.erase(instance.id());
 }
@@ -181,6 +191,8 @@ std::vector<Instance *> Router::matching(const Event &event) {
 void Router::handle(const Event &event, Now now) {
     if (host_.logs_events())
         host_.log_event("[EVENT_DETECTION] " + event.origin + " event received: " + event.payload);
+    if (handle_stored(event))
+        return;
     auto topic = topics_.find(event.topic);
     if (topic == topics_.end())
         return; // dropped since the event was made
@@ -197,8 +209,28 @@ void Router::handle(const Event &event, Now now) {
     }
 }
 
+// False if the event is for the instances. Whether a row's topic is still durable is for the query
+// worker to say: what is known here may be older.
+bool Router::handle_stored(const Event &event) {
+    if (event.kind == EventKind::stored) {
+        StoredRow row = stored_row(event);
+        log_.add(row.id, row.bytes);
+        return true;
+    }
+    auto topic = topics_.find(event.topic);
+    if (topic == topics_.end() || !topic->second->is_durable)
+        return false;
+    if (event.kind == EventKind::lost)
+        log_.recover();
+    return true;
+}
+
 void Router::handle_loss(const std::function<bool(uint64_t topic_key)> &concerns,
                          const std::string &reason, Now now) {
+    if (std::ranges::any_of(topics_, [&](const auto &entry) {
+            return entry.second->is_durable && concerns(topic_key(entry.first));
+        }))
+        log_.recover();
     for (auto &[id, entry] : instances_) {
         if (!concerns(topic_key(entry.instance->topic().name)))
             continue;
@@ -255,6 +287,50 @@ void Router::abandon_job(uint64_t id, Now now) {
     finish_job(id, {QueryOutcome::Status::failed, "the query worker ended unexpectedly"}, now);
 }
 
+// ---- messages of durable topics ----
+
+std::optional<LogJob> Router::take_log_job(Now now) {
+    std::optional<MessageLog::Task> task = log_.take(now.steady_ms);
+    if (!task)
+        return std::nullopt;
+    if (auto *numbering = std::get_if<MessageLog::Numbering>(&*task))
+        return NumberJob{std::move(numbering->rows)};
+    if (const auto *reading = std::get_if<MessageLog::Reading>(&*task))
+        return instances_.at(reading->instance).instance->next_read();
+    return ExpireJob{std::get<MessageLog::Expiry>(*task).retention_ms};
+}
+
+void Router::finish_log_job(const LogOutcome &outcome, Now now) {
+    if (const auto *failure = std::get_if<LogFailure>(&outcome))
+        return retry_log_job(failure->error, now);
+    log_.finish(outcome, now.steady_ms);
+    if (const auto *numbered = std::get_if<NumberOutcome>(&outcome))
+        for (const NumberedMessage &message : numbered->messages)
+            if (Instance *instance = find(message.topic, message.params)) {
+                instance->receive(message, now);
+                reschedule(*instance);
+            }
+    if (const auto *read = std::get_if<ReadOutcome>(&outcome))
+        if (auto found = instances_.find(read->instance); found != instances_.end()) {
+            found->second.instance->finish_read(*read, now);
+            reschedule(*found->second.instance);
+        }
+}
+
+void Router::abandon_log_job(Now now) {
+    for (auto &[id, entry] : instances_) {
+        entry.instance->doubt();
+        reschedule(*entry.instance);
+    }
+    retry_log_job("the query worker ended unexpectedly", now);
+}
+
+void Router::retry_log_job(const std::string &error, Now now) {
+    int64_t retry_ms = log_.fail(now.steady_ms);
+    host_.log_warning("rtd hub could not number or read durable messages: " + error +
+                      " (next attempt in " + std::to_string(retry_ms) + " ms)");
+}
+
 // ---- time ----
 
 void Router::reschedule(Instance &instance) {
@@ -267,6 +343,7 @@ void Router::reschedule(Instance &instance) {
         unstored_.insert(instance.id());
     else
         unstored_.erase(instance.id());
+    log_.set_behind(instance.id(), instance.is_behind());
     std::optional<int64_t> next = instance.next_deadline_ms();
     if (next == entry.deadline_ms)
         return;
@@ -295,9 +372,10 @@ void Router::finish_turn(Now now) {
 }
 
 std::optional<int64_t> Router::next_deadline_ms() const {
-    if (deadlines_.empty())
-        return std::nullopt;
-    return deadlines_.begin()->first;
+    std::optional<int64_t> next = log_.next_deadline_ms();
+    if (!deadlines_.empty() && (!next || deadlines_.begin()->first < *next))
+        next = deadlines_.begin()->first;
+    return next;
 }
 
 // ---- retained messages ----

@@ -10,6 +10,7 @@
 #include "core/fence.h"
 #include "core/instance.h"
 #include "core/link.h"
+#include "core/message_log.h"
 #include "core/query.h"
 #include "core/router_host.h"
 #include "core/topic.h"
@@ -41,7 +42,8 @@ class Router {
     void forget_subscriptions();
 
     void handle(const Event &event, Now now);
-    // Events were lost: states are queried again, subscribers of event topics get a gap message.
+    // Events were lost: states are queried again, durable messages looked for in their table, and
+    // subscribers of other event topics get a gap message.
     // `concerns` says which topics, by key. `reason` is a sentence.
     void handle_loss(const std::function<bool(uint64_t topic_key)> &concerns,
                      const std::string &reason, Now now);
@@ -52,6 +54,16 @@ class Router {
     void finish_job(uint64_t instance, const QueryOutcome &outcome, Now now);
     // The query worker died: the job is repeated after a backoff.
     void abandon_job(uint64_t instance, Now now);
+
+    // The next job about the messages of durable topics, if there is one and none is under way. It
+    // is until finish_log_job() or abandon_log_job().
+    std::optional<LogJob> take_log_job(Now now);
+    void finish_log_job(const LogOutcome &outcome, Now now);
+    // The query worker died: whether it had committed is not known.
+    void abandon_log_job(Now now);
+    // The extension is gone, and what was to be done with it.
+    void forget_log_jobs() { log_.forget(); }
+    bool has_log_jobs() const { return log_.has_work(); }
 
     // End of a turn: sends first messages and moves due instances to the queue.
     void finish_turn(Now now);
@@ -82,6 +94,8 @@ class Router {
     void end_all(Instance &instance, CloseCode code, const std::string &reason);
     std::optional<link::Ended> why_refused(const link::Subscribe &request);
     std::vector<Instance *> matching(const Event &event);
+    bool handle_stored(const Event &event);
+    void retry_log_job(const std::string &error, Now now);
 
     RouterHost &host_;
     Topics topics_;
@@ -96,6 +110,7 @@ class Router {
     std::unordered_map<uint64_t, std::string> running_; // job's instance to its topic's name
     std::unordered_map<std::string, size_t> running_of_topic_;
     std::set<uint64_t> unstored_;     // instances with a retained message that is not stored yet
+    MessageLog log_;                  // of durable topics
     std::vector<uint64_t> greetings_; // instances with a first message to send, this turn
 };
 

@@ -36,7 +36,8 @@ class RouterHost {
 
 // What an administrator sets for all topics.
 struct RouterSettings {
-    int64_t resync_interval_ms = 0; // states are queried again after so long without an event
+    int64_t resync_interval_ms = 0;   // states are queried again after so long without an event
+    int64_t message_retention_ms = 0; // durable messages are kept at least so long
 };
 
 } // namespace rtd
