@@ -38,10 +38,13 @@ struct Event {
 // A row of rtd_message, as the payload of an event says it.
 struct StoredRow {
     uint64_t id = 0;
-    uint64_t bytes = 0; // of its data
+    uint64_t bytes = 0;    // of its data
+    bool for_many = false; // a parameter is unknown: it is for every instance that matches
 };
 std::string stored_payload(StoredRow row);
 StoredRow stored_row(const Event &event); // only of kind `stored`
+// It has parameters that are not known.
+bool is_for_many(const Event &event);
 
 std::string encode(const Event &event);
 Result<Event> decode_event(std::string_view bytes);

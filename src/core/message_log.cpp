@@ -51,19 +51,20 @@ std::optional<MessageLog::Task> MessageLog::take(int64_t now_ms) {
     else if (!behind_.empty())
         running_ = take_reading();
     else if (expiry_due_ms_ && *expiry_due_ms_ <= now_ms)
-        running_ = Expiry{retention_ms_};
-    numbered_last_ = running_ && std::holds_alternative<Numbering>(*running_);
+        running_ = ExpireJob{retention_ms_};
+    numbered_last_ = running_ && std::holds_alternative<NumberJob>(*running_);
     return running_;
 }
 
 MessageLog::Task MessageLog::take_numbering() {
-    Numbering task;
+    NumberJob task;
     if (std::exchange(recovers_, false))
         return task;
     uint64_t bytes = 0;
     while (!rows_.empty() && batch_.size() < kMaxBatchRows && bytes < kMaxBatchBytes) {
         bytes += rows_.front().bytes;
-        task.rows.push_back(rows_.front().row);
+        task.rows.push_back(rows_.front().id);
+        task.expands = task.expands || rows_.front().for_many;
         batch_.push_back(rows_.front());
         rows_.pop_front();
     }
@@ -94,7 +95,7 @@ void MessageLog::finish(const LogOutcome &outcome, int64_t now_ms) {
 }
 
 int64_t MessageLog::fail(int64_t now_ms) {
-    if (const auto *numbering = running_ ? std::get_if<Numbering>(&*running_) : nullptr) {
+    if (const auto *numbering = running_ ? std::get_if<NumberJob>(&*running_) : nullptr) {
         if (numbering->rows.empty())
             recover();
         else if (!recovers_) // a recovery takes them along

@@ -13,6 +13,7 @@
 // One job at a time is what makes the rest simple: what an instance reads from the table is exactly
 // what it has been sent, and no live message overtakes it.
 #pragma once
+#include "core/event.h"
 #include "core/fence.h"
 
 #include <cstdint>
@@ -40,6 +41,7 @@ struct NumberedMessage {
 // outcome. Without rows: to all that have none, as many as fit into one job.
 struct NumberJob {
     std::vector<uint64_t> rows;
+    bool expands = false; // some are for many instances, and become a row for each
 };
 
 struct NumberOutcome {
@@ -90,8 +92,8 @@ class MessageLog {
     // How long messages are kept at least. Partitions are a fraction of it.
     void set_retention(int64_t retention_ms) { retention_ms_ = retention_ms; }
 
-    // A row of rtd_message that was committed, in the order of commits; `bytes` of its data.
-    void add(uint64_t row, uint64_t bytes) { rows_.push_back({row, bytes}); }
+    // A row of rtd_message that was committed, in the order of commits.
+    void add(StoredRow row) { rows_.push_back(row); }
     // Rows may have been committed whose events were lost.
     void recover();
     // The same when the hub begins to serve: rows may also have expired meanwhile.
@@ -101,16 +103,10 @@ class MessageLog {
     // The instance needs a job that reads its messages, or no longer does.
     void set_behind(uint64_t instance, bool is_behind);
 
-    struct Numbering { // without rows: recovery
-        std::vector<uint64_t> rows;
-    };
     struct Reading {
         uint64_t instance;
     };
-    struct Expiry {
-        int64_t retention_ms;
-    };
-    using Task = std::variant<Numbering, Reading, Expiry>;
+    using Task = std::variant<NumberJob, Reading, ExpireJob>;
 
     // The next task, if there is one and none is under way. It is until finish() or fail().
     std::optional<Task> take(int64_t now_ms);
@@ -125,17 +121,12 @@ class MessageLog {
     std::optional<int64_t> next_deadline_ms() const;
 
   private:
-    struct Row {
-        uint64_t row;
-        uint64_t bytes;
-    };
-
     bool can_number() const { return recovers_ || !rows_.empty(); }
     Task take_numbering();
     Task take_reading();
 
-    std::deque<Row> rows_;   // committed, in order, not yet numbered
-    std::vector<Row> batch_; // of the task that is under way
+    std::deque<StoredRow> rows_;   // committed, in order, not yet numbered
+    std::vector<StoredRow> batch_; // of the task that is under way
     bool recovers_ = false;
     std::set<uint64_t> behind_;
     uint64_t last_read_ = 0;     // instance; the next one in turn comes after it

@@ -213,8 +213,7 @@ void Router::handle(const Event &event, Now now) {
 // worker to say: what is known here may be older.
 bool Router::handle_stored(const Event &event) {
     if (event.kind == EventKind::stored) {
-        StoredRow row = stored_row(event);
-        log_.add(row.id, row.bytes);
+        log_.add(stored_row(event));
         return true;
     }
     auto topic = topics_.find(event.topic);
@@ -293,11 +292,11 @@ std::optional<LogJob> Router::take_log_job(Now now) {
     std::optional<MessageLog::Task> task = log_.take(now.steady_ms);
     if (!task)
         return std::nullopt;
-    if (auto *numbering = std::get_if<MessageLog::Numbering>(&*task))
-        return NumberJob{std::move(numbering->rows)};
-    if (const auto *reading = std::get_if<MessageLog::Reading>(&*task))
-        return instances_.at(reading->instance).instance->next_read();
-    return ExpireJob{std::get<MessageLog::Expiry>(*task).retention_ms};
+    if (auto *number = std::get_if<NumberJob>(&*task))
+        return std::move(*number);
+    if (const auto *expire = std::get_if<ExpireJob>(&*task))
+        return *expire;
+    return instances_.at(std::get<MessageLog::Reading>(*task).instance).instance->next_read();
 }
 
 void Router::finish_log_job(const LogOutcome &outcome, Now now) {

@@ -1,5 +1,6 @@
 // rtd_broadcast() and rtd_refresh(): events that SQL makes itself. Runs in backends.
 #include "core/event.h"
+#include "pg/durable_event.h"
 #include "pg/interest.h"
 #include "pg/pending_events.h"
 #include "pg/settings.h"
@@ -55,11 +56,21 @@ int64 broadcast(const Arguments &arguments) {
         check_message_type(event.type);
     event.source = checked_source(arguments, 4);
     event.payload = checked_data(arguments, 1);
+    bool is_transactional = arguments.boolean(5, true);
+    if (topic->is_durable && !is_transactional)
+        throw Error(ERRCODE_FEATURE_NOT_SUPPORTED,
+                    "a message of durable topic \"" + name + "\" cannot be sent at once",
+                    "The transaction writes it to rtd_message, and may be rolled back.",
+                    "Leave out transactional => false, or use a topic that is not durable.");
+    if (topic->is_durable) {
+        add_durable(Registry(arguments.function()), event);
+        return subscriber_count(instance_key(name, instance));
+    }
     if (!hub_is_reachable())
         return 0;
     Delivery delivery =
         !topic->is_state && topic->retain ? Delivery::always : Delivery::if_subscribed;
-    if (arguments.boolean(5, true))
+    if (is_transactional)
         add_pending(event, delivery);
     else
         publish_now(event, delivery);

@@ -8,6 +8,7 @@
 #include "pg/boundary.h"
 #include "pg/event_queue.h"
 #include "pg/interest.h"
+#include "pg/message_store.h"
 #include "pg/retained.h"
 #include "pg/settings.h"
 #include "pg/shared_state.h"
@@ -67,7 +68,8 @@ link::Settings gateway_settings() {
 }
 
 RouterSettings router_settings() {
-    return {.resync_interval_ms = int64_t{resync_interval_s} * 1000};
+    return {.resync_interval_ms = int64_t{resync_interval_s} * 1000,
+            .message_retention_ms = int64_t{message_retention_s} * 1000};
 }
 
 void report(int level, const std::string &message, const std::string &hint = {}) {
@@ -119,6 +121,7 @@ void HubLoop::turn() {
     if (serving()) {
         drain_queue(now);
         tend_gateway(now);
+        tend_messages(now);
         tend_queries(now);
         tend_retained(now);
         gateway_.flush();
@@ -163,6 +166,8 @@ void HubLoop::sleep() {
     if (serving()) {
         consider(router_.next_deadline_ms());
         consider(pool_.next_deadline_ms());
+        if (router_.has_log_jobs())
+            consider(log_pool_.next_deadline_ms());
         consider(gateway_.next_start_ms());
         if (router_.has_unstored_messages() && !storing_)
             consider(next_store_ms_);
@@ -266,6 +271,8 @@ void HubLoop::stop_serving() {
     readiness_.forget_gateway();
     router_.forget_subscriptions();
     pool_.stop();
+    log_pool_.stop();
+    router_.forget_log_jobs();
     storing_.reset();
     order_ = {};
     more_events_ = false;
@@ -312,6 +319,7 @@ void HubLoop::drain_notifications(Now now) {
     if (!Listener::is_pending())
         return;
     watch_notification_queue(now);
+    std::vector<Event> durable;
     for (const Notification &notification : listener_.collect()) {
         if (notification.channel == kProbeChannel)
             prove_ready(readiness_.on_notification(notification.payload));
@@ -319,13 +327,45 @@ void HubLoop::drain_notifications(Now now) {
             if (channel.name != notification.channel)
                 continue;
             Result<Event> event = to_event(notification, channel);
-            if (event)
+            if (event && catalog_.is_durable(channel.topic))
+                durable.push_back(*event);
+            else if (event)
                 router_.handle(*event, now);
             else
                 report(WARNING, "[DB_LISTENER] " + event.error(),
                        "The notification was ignored for topic \"" + channel.topic + "\".");
         }
     }
+    if (!durable.empty())
+        store_notifications(durable, now);
+}
+
+// No transaction wrote them to rtd_message, so the hub does, without waiting for the disk: they are
+// sent after they were numbered, which does.
+void HubLoop::store_notifications(const std::vector<Event> &events, Now now) {
+    std::vector<Event> stored;
+    try {
+        in_transaction([&] {
+            call([] {
+                set_config_option("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE,
+                                  GUC_ACTION_LOCAL, true, 0, false);
+            });
+            for (const Event &event : events) {
+                Event &row = stored.emplace_back();
+                row.kind = EventKind::stored;
+                row.topic = event.topic;
+                row.origin = event.origin;
+                row.payload = stored_payload(insert_message(catalog_.schema, event));
+            }
+        });
+    } catch (const Error &error) {
+        return report(WARNING,
+                      "[DB_LISTENER] " + std::to_string(events.size()) +
+                          " notifications for durable topics are lost: " + error.message(),
+                      error.hint());
+    }
+    for (const Event &event : stored)
+        router_.handle(event, now);
 }
 
 // Looked at when notifications come, not on a timer: without them the queue does not grow.
@@ -453,6 +493,8 @@ void HubLoop::tend_queries(Now now) {
 void HubLoop::handle(const WorkerReply &reply, Now now) {
     if (const QueryDone *done = std::get_if<QueryDone>(&reply))
         return router_.finish_job(done->instance, done->outcome, now);
+    if (const LogJobDone *done = std::get_if<LogJobDone>(&reply))
+        return router_.finish_log_job(done->outcome, now);
     const StoreDone &store = std::get<StoreDone>(reply);
     if (!store.stored)
         report(WARNING, "rtd hub could not store retained messages: " + store.error,
@@ -466,8 +508,23 @@ void HubLoop::handle(const WorkerReply &reply, Now now) {
 void HubLoop::handle_lost(const WorkerRequest &request, Now now) {
     if (const RunQuery *run = std::get_if<RunQuery>(&request))
         router_.abandon_job(run->instance, now);
+    else if (std::holds_alternative<RunLogJob>(request))
+        router_.abandon_log_job(now);
     else
         storing_.reset();
+}
+
+// Messages of durable topics have a query worker of their own, while there are any.
+void HubLoop::tend_messages(Now now) {
+    if (!router_.has_log_jobs())
+        return;
+    log_pool_.advance(
+        now, [&](const WorkerReply &reply) { handle(reply, now); },
+        [&](const WorkerRequest &request) { handle_lost(request, now); });
+    if (!log_pool_.has_idle())
+        return;
+    if (std::optional<LogJob> job = router_.take_log_job(now))
+        log_pool_.submit(RunLogJob{catalog_.schema, std::move(*job)});
 }
 
 void HubLoop::tend_retained(Now now) {
@@ -498,6 +555,7 @@ void HubLoop::shut_down() {
     }
     gateway_.shut_down(CloseCode::going_away, "the server shuts down", kShutdownMs);
     pool_.stop();
+    log_pool_.stop();
 }
 
 // ---- what the router asks ----

@@ -55,6 +55,8 @@ class HubLoop final : private RouterHost {
     void handle(const link::Note &frame, Now now);
     void tend_queries(Now now);
     void tend_retained(Now now);
+    void tend_messages(Now now);
+    void store_notifications(const std::vector<Event> &events, Now now);
     void handle(const WorkerReply &reply, Now now);
     void handle_lost(const WorkerRequest &request, Now now);
     void prove_ready(uint64_t nonce);
@@ -80,6 +82,7 @@ class HubLoop final : private RouterHost {
     Listener listener_;
     GatewayProcess gateway_;
     QueryPool pool_;
+    QueryPool log_pool_{1}; // one job at a time, and never behind a slow query
     Readiness readiness_;
     MemoryContext turn_context_; // reset every turn
     CommitOrder order_;          // events that came in, until all before them have

@@ -114,17 +114,20 @@ void push(const Event &event, Delivery delivery, uint64_t topic, std::string byt
     tally.bytes += pending.events.back().bytes.size();
 }
 
-void push_lost(const std::string &topic_name, uint64_t topic, const char *reason) {
+// `delivery`: of what is lost.
+void push_lost(const std::string &topic_name, Delivery delivery, uint64_t topic,
+               const char *reason) {
     Event lost;
     lost.kind = EventKind::lost;
     lost.topic = topic_name;
     lost.payload = "{\"reason\": " + json_quote(reason) + "}";
-    push(lost, Delivery::if_subscribed, topic, encode(lost));
+    bool is_stored = delivery == Delivery::stored;
+    push(lost, is_stored ? delivery : Delivery::if_subscribed, topic, encode(lost));
 }
 
 // The topic's events of this subtransaction give way to one that says that they are lost. Those of
 // its parents, as many as the bound at most, are kept for the case that this one is rolled back.
-void collapse_topic(const std::string &name, uint64_t topic) {
+void collapse_topic(const std::string &name, Delivery delivery, uint64_t topic) {
     int level = GetCurrentTransactionNestLevel();
     std::erase_if(transaction->events, [=](const Pending &event) {
         bool goes = event.topic_key == topic && event.level >= level;
@@ -132,7 +135,8 @@ void collapse_topic(const std::string &name, uint64_t topic) {
             untally(event);
         return goes;
     });
-    push_lost(name, topic, "a transaction made more events than rtd.max_transaction_events");
+    push_lost(name, delivery, topic,
+              "a transaction made more events than rtd.max_transaction_events");
     transaction->tallies[topic].collapsed_level = level;
     transaction->has_collapsed = true;
 }
@@ -148,6 +152,9 @@ bool is_superseded(const Pending &event) {
 bool is_wanted(const Pending &event) {
     if (event.delivery == Delivery::always)
         return true;
+    // A hub that begins to serve says so before it looks for rows, and we were visible before this.
+    if (event.delivery == Delivery::stored)
+        return shared->hub_database == MyDatabaseId;
     // A log of every event wants every event.
     if (event.may_be_known && !message_level_is_interesting(event_log_level))
         return mark_changed(event.interest_key);
@@ -292,10 +299,10 @@ void add_pending(const Event &event, Delivery delivery) {
     uint64_t most_bytes = static_cast<uint64_t>(queue_kilobytes) * 1024;
     std::string bytes = encode(event);
     if (bytes.size() > most_bytes)
-        push_lost(event.topic, topic, "an event was larger than rtd.queue_size");
+        push_lost(event.topic, delivery, topic, "an event was larger than rtd.queue_size");
     else if (tally.events >= static_cast<uint64_t>(max_transaction_events) ||
              tally.bytes > most_bytes)
-        collapse_topic(event.topic, topic);
+        collapse_topic(event.topic, delivery, topic);
     else
         push(event, delivery, topic, std::move(bytes));
 }

@@ -14,6 +14,7 @@ enum class Delivery : uint8_t {
     if_subscribed, // when no subscriber is interested
     state_change,  // that, or when the hub already knows that the state changed
     always,        // never: a retained topic keeps the newest message
+    stored,        // when no hub serves the database: the next one finds the row by itself
 };
 
 // Registers the transaction callbacks. Called once per backend, from _PG_init.

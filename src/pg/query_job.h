@@ -1,6 +1,7 @@
 // What hub and query worker say to each other, encoded with core/bytes.h and carried by one shared
 // memory message queue per direction.
 #pragma once
+#include "core/message_log.h"
 #include "core/router.h"
 
 #include <string>
@@ -26,6 +27,12 @@ struct StoreRetained {
     std::vector<RetainedMessage> messages;
 };
 
+// A job about rtd_message.
+struct RunLogJob {
+    std::string schema;
+    LogJob job;
+};
+
 struct QueryDone {
     uint64_t instance = 0;
     QueryOutcome outcome;
@@ -36,8 +43,12 @@ struct StoreDone {
     std::string error;
 };
 
-using WorkerRequest = std::variant<RunQuery, StoreRetained>;
-using WorkerReply = std::variant<QueryDone, StoreDone>;
+struct LogJobDone {
+    LogOutcome outcome;
+};
+
+using WorkerRequest = std::variant<RunQuery, StoreRetained, RunLogJob>;
+using WorkerReply = std::variant<QueryDone, StoreDone, LogJobDone>;
 
 std::string encode(const WorkerRequest &request);
 std::string encode(const WorkerReply &reply);

@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "pg/boundary.h"
+#include "pg/message_store.h"
 #include "pg/query_job.h"
 #include "pg/retained.h"
 #include "pg/settings.h"
@@ -54,6 +55,7 @@ class QueryWorker {
     bool send(const WorkerReply &reply);
     WorkerReply handle(const RunQuery &job);
     WorkerReply handle(const StoreRetained &job);
+    WorkerReply handle(const RunLogJob &job);
     void run_as_owner(const RunQuery &job, QueryOutcome &outcome);
     const Prepared &prepare(const RunQuery &job);
     bool convert(const RunQuery &job, const Prepared &prepared, std::vector<Datum> &values,
@@ -129,6 +131,14 @@ WorkerReply QueryWorker::handle(const StoreRetained &job) {
         return StoreDone{false, error.message()};
     }
     return StoreDone{true, {}};
+}
+
+WorkerReply QueryWorker::handle(const RunLogJob &job) {
+    try {
+        return LogJobDone{run_log_job(job.schema, job.job)};
+    } catch (const Error &error) {
+        return LogJobDone{LogFailure{error.message()}};
+    }
 }
 
 WorkerReply QueryWorker::handle(const RunQuery &job) {

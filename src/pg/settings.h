@@ -17,6 +17,7 @@ extern int statement_timeout_ms;
 extern int resync_interval_s;
 extern int max_message_kilobytes;
 extern int max_transaction_events;
+extern int message_retention_s;
 extern int max_clients;
 extern int client_buffer_kilobytes;
 extern int max_client_message_kilobytes;

@@ -170,7 +170,7 @@ struct Declaration {
     std::optional<std::string> query, type;
     std::optional<TextList> parameters;
     std::optional<int64> throttle_usec, debounce_usec, refresh_usec;
-    std::optional<bool> retain;
+    std::optional<bool> retain, durable;
     std::optional<int32> history;
 };
 
@@ -200,9 +200,6 @@ void refuse_what_comes_later(const Arguments &arguments) {
         throw not_in_this_version(
             "significant",
             "Filter in the query, or leave it out: an equal state is not sent again.");
-    if (arguments.boolean(kDurable, false))
-        throw not_in_this_version("durable => true",
-                                  "The last message survives a restart with retain => true.");
     std::string security = arguments.text(kSecurity).value_or("definer");
     if (security == "invoker")
         throw not_in_this_version(
@@ -235,6 +232,8 @@ Declaration read_declaration(const Arguments &arguments) {
         read.refresh_usec = checked_interval(arguments.datum(kRefresh), "refresh", kMinRefreshUsec);
     if (arguments.has(kRetain))
         read.retain = arguments.boolean(kRetain, true);
+    if (arguments.has(kDurable))
+        read.durable = arguments.boolean(kDurable, false);
     if (arguments.has(kHistory)) {
         read.history = arguments.integer(kHistory, 0);
         if (*read.history < 0 || *read.history > kMaxHistory)
@@ -250,6 +249,13 @@ void check_refresh_has_query(bool has_refresh, bool has_query) {
                       "Give the topic a query, or leave refresh out.");
 }
 
+void check_durable_has_no_query(bool is_durable, bool has_query) {
+    if (is_durable && has_query)
+        throw invalid("a topic with a query cannot be durable",
+                      "Its messages are states: whoever comes back gets the present one.",
+                      "Leave out query or durable.");
+}
+
 Value refresh_value(std::optional<int64> usec) {
     if (!usec || *usec == 0)
         return {INTERVALOID, 0, true};
@@ -262,21 +268,23 @@ bool insert_topic(const Registry &registry, const Declaration &topic) {
     TextList parameters = topic.parameters.value_or(TextList{});
     std::string search_path = current_search_path();
     check_refresh_has_query(topic.refresh_usec.value_or(0) > 0, is_state);
+    check_durable_has_no_query(topic.durable.value_or(false), is_state);
     if (find_topic(registry, topic.name))
         return false;
     if (is_state)
         check_query(*topic.query, parameters.size(), GetUserId(), search_path);
     Rows inserted = registry.run(
         "INSERT INTO @.rtd_topic (name, kind, owner, query, search_path, parameters, type,"
-        " throttle, debounce, refresh, retain, history)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING",
+        " throttle, debounce, refresh, retain, history, durable)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
         {text_value(topic.name), text_value(is_state ? "state" : "event"),
          oid_value(GetUserId(), REGROLEOID), text_value(topic.query), text_value(search_path),
          texts_value(parameters), text_value(topic.type.value_or(default_message_type(topic.name))),
          interval_value(topic.throttle_usec.value_or(is_state ? kStateThrottleUsec : 0)),
          interval_value(topic.debounce_usec.value_or(0)), refresh_value(topic.refresh_usec),
          boolean_value(topic.retain.value_or(true)),
-         integer_value(topic.history.value_or(kDefaultHistory))});
+         integer_value(topic.history.value_or(kDefaultHistory)),
+         boolean_value(topic.durable.value_or(false))});
     if (inserted.affected == 0)
         return false;
     note_catalog_change();
@@ -304,6 +312,8 @@ void alter_topic(const Registry &registry, const Declaration &change) {
     bool becomes_state = change.query && !topic.is_state;
     bool is_state = topic.is_state || becomes_state;
     check_refresh_has_query(change.refresh_usec.value_or(0) > 0, is_state);
+    bool is_durable = change.durable.value_or(topic.is_durable);
+    check_durable_has_no_query(is_durable, is_state);
 
     TextList old_parameters(topic.parameters.begin(), topic.parameters.end());
     TextList parameters = change.parameters.value_or(old_parameters);
@@ -326,16 +336,22 @@ void alter_topic(const Registry &registry, const Declaration &change) {
         "UPDATE @.rtd_topic SET kind = $2, query = $3, search_path = $4, parameters = $5,"
         " type = coalesce($6, type), throttle = coalesce($7, throttle),"
         " debounce = coalesce($8, debounce), refresh = CASE WHEN $9 THEN $10 ELSE refresh END,"
-        " retain = coalesce($11, retain), history = coalesce($12, history), version = version + 1"
+        " retain = coalesce($11, retain), history = coalesce($12, history), durable = $13,"
+        " version = version + 1"
         " WHERE name = $1",
         {text_value(topic.name), text_value(is_state ? "state" : "event"), text_value(query),
          text_value(search_path), texts_value(parameters), text_value(change.type),
          kept_or(throttle_usec), kept_or(change.debounce_usec),
          boolean_value(change.refresh_usec.has_value()), refresh_value(change.refresh_usec),
          Value{BOOLOID, BoolGetDatum(change.retain.value_or(false)), !change.retain},
-         Value{INT4OID, Int32GetDatum(change.history.value_or(0)), !change.history}});
+         Value{INT4OID, Int32GetDatum(change.history.value_or(0)), !change.history},
+         boolean_value(is_durable)});
     if (renumbers || becomes_state || change.retain == false)
         registry.run("DELETE FROM @.rtd_retained WHERE topic = $1", {text_value(topic.name)});
+    // Whoever resumes must not take messages of before for what came after.
+    if (renumbers || (topic.is_durable && !is_durable))
+        registry.run("DELETE FROM @.rtd_durable_instance WHERE topic = $1",
+                     {text_value(topic.name)});
     // Triggers keep a topic's kind and options in memory.
     forget_watches_of(registry, topic.name);
     note_catalog_change();
@@ -358,7 +374,7 @@ void drop_topic(const Registry &registry, const std::string &name, bool if_exist
 std::optional<Topic> find_topic(const Registry &registry, const std::string &name) {
     Rows found =
         registry.run_fresh("SELECT kind = 'state', owner::oid, query, search_path, parameters,"
-                           " retain FROM @.rtd_topic WHERE name = $1",
+                           " retain, durable FROM @.rtd_topic WHERE name = $1",
                            {text_value(name)});
     if (found.rows.empty())
         return std::nullopt;
@@ -372,6 +388,7 @@ std::optional<Topic> find_topic(const Registry &registry, const std::string &nam
     for (const std::optional<std::string> &parameter : row[4].elements)
         topic.parameters.push_back(parameter.value_or(""));
     topic.retain = row[5].boolean();
+    topic.is_durable = row[6].boolean();
     return topic;
 }
 

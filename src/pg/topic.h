@@ -20,6 +20,7 @@ struct Topic {
     std::string search_path;
     std::vector<std::string> parameters; // their names
     bool retain = false;
+    bool is_durable = false;
 };
 
 // As it is committed by now, also in a repeatable read transaction.
