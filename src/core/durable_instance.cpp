@@ -4,30 +4,15 @@
 #include "core/envelope.h"
 
 #include <algorithm>
-#include <charconv>
+#include <utility>
 
 namespace rtd {
 
 namespace {
 
-constexpr size_t kMaxRecentBytes = 1 << 20;
-
-struct MessageId {
-    uint64_t epoch = 0;
-    uint64_t sequence = 0;
-};
-
-std::optional<MessageId> parse_id(std::string_view text) {
-    MessageId id;
-    const char *end = text.data() + text.size();
-    auto epoch = std::from_chars(text.data(), end, id.epoch);
-    if (epoch.ec != std::errc() || epoch.ptr == end || *epoch.ptr != '-')
-        return std::nullopt;
-    auto sequence = std::from_chars(epoch.ptr + 1, end, id.sequence);
-    if (sequence.ec != std::errc() || sequence.ptr != end)
-        return std::nullopt;
-    return id;
-}
+// Of the messages that are in memory from the beginning. Whoever needs older ones waits for a query
+// worker.
+constexpr int64_t kMostLoaded = 100;
 
 } // namespace
 
@@ -35,74 +20,66 @@ std::optional<MessageId> parse_id(std::string_view text) {
 
 void DurableInstance::subscribe(const link::Subscribe &request, Now now) {
     join(request.subscription);
+    if (!is_loaded_)
+        if (std::optional<ReadOutcome> newest = host_.read_messages(next_read()))
+            load(*newest, now);
     if (is_loaded_)
-        answer(request.subscription, request.since, now);
+        answer(request, now);
     else
-        unanswered_[request.subscription] = request.since;
+        unanswered_.push_back(request);
 }
 
 void DurableInstance::unsubscribe(uint64_t subscription) {
     Instance::unsubscribe(subscription);
-    unanswered_.erase(subscription);
+    std::erase_if(unanswered_,
+                  [=](const auto &request) { return request.subscription == subscription; });
     behind_.erase(subscription);
 }
 
-void DurableInstance::answer(uint64_t subscription, const std::string &since, Now now) {
-    if (since.empty()) {
-        bool has_first = topic_->retain && !recent_.empty();
+void DurableInstance::answer(const link::Subscribe &request, Now now) {
+    uint64_t subscription = request.subscription;
+    bool has_first = topic_->retain && !last_.body.empty();
+    if (request.since.empty()) {
         // Those who are behind wait too, and must not get a first message.
-        admit(subscription, has_first && behind_.empty(), false);
+        admit(subscription, has_first && behind_.empty());
         if (has_first && !behind_.empty())
-            replay(subscription, sequence_ - 1);
+            replay(subscription, last_);
         return;
     }
-    std::optional<MessageId> id = parse_id(since);
-    // What was told "0-0" was told that there is a gap, at a time when there was no message.
-    bool knows_id = id && (id->epoch == epoch_ || (id->epoch == 0 && id->sequence == 0)) &&
-                    id->sequence <= sequence_ && id->sequence + 1 >= oldest_;
+    if (history_.newest() == sequence_ && resume(request))
+        return;
+    std::optional<MessageId> since = parse_message_id(request.since);
+    // "0-0" is of a gap that was told when there was no message yet.
+    bool is_known = since && (since->epoch == epoch_ || since->epoch + since->sequence == 0) &&
+                    since->sequence <= sequence_ && since->sequence + 1 >= oldest_;
+    if (is_known && since->sequence == sequence_)
+        return admit(subscription, false, true);
     // Whoever is behind ends with the newest message, so that one must be there.
-    knows_id = knows_id && (id->sequence == sequence_ || !recent_.empty());
-    if (!knows_id) {
-        admit(subscription, false, false);
-        return tell_gap(subscription, sequence_, now);
+    if (is_known && !last_.body.empty()) {
+        greet(); // those who wait for it alone
+        admit(subscription, true, true);
+        behind_[subscription] = since->sequence;
+        return;
     }
-    if (id->sequence + 1 >= first_recent()) {
-        admit(subscription, false, true);
-        return replay(subscription, id->sequence);
-    }
-    greet(); // those who wait for the newest message, because that is not for the one who comes
-    admit(subscription, true, true);
-    behind_[subscription] = id->sequence;
+    admit(subscription, false);
+    replay(subscription, gap(has_first ? sequence_ - 1 : sequence_, now));
+    if (has_first)
+        replay(subscription, last_);
 }
 
 const Sent *DurableInstance::first_message() {
-    return behind_.empty() && !recent_.empty() ? &recent_.back() : nullptr;
-}
-
-void DurableInstance::replay(uint64_t subscription, uint64_t after) {
-    for (uint64_t number = after + 1; number <= sequence_; number++) {
-        const Sent &message = recent_[number - first_recent()];
-        host_.send(link::Replayed{subscription, message.body, message.id});
-    }
+    return behind_.empty() && !last_.body.empty() ? &last_ : nullptr;
 }
 
 // `sequence`: the client has, or must do without, everything up to it.
 Sent DurableInstance::gap(uint64_t sequence, Now now) const {
-    Sent message{message_id(epoch_, sequence), {}};
-    message.body = to_json({.type = "rtd_gap",
-                            .data = R"({"reason": "the messages since then are not kept"})",
-                            .timestamp_us = now.wall_us,
-                            .source = "event",
-                            .topic = topic_->name,
-                            .params = &params_,
-                            .id = message.id,
-                            .kind = "gap"});
-    return message;
+    return compose(sequence, R"({"reason": "the messages since then are not kept"})", "rtd_gap",
+                   "event", "gap", now);
 }
 
-void DurableInstance::tell_gap(uint64_t subscription, uint64_t sequence, Now now) {
-    Sent message = gap(sequence, now);
-    host_.send(link::Replayed{subscription, message.body, message.id});
+void DurableInstance::tell_live(const Sent &message) {
+    if (has_live())
+        host_.send(link::Message{id_, link::Audience::live, message.body, message.id});
 }
 
 // ---- messages ----
@@ -110,13 +87,8 @@ void DurableInstance::tell_gap(uint64_t subscription, uint64_t sequence, Now now
 void DurableInstance::append(const NumberedMessage &message) {
     epoch_ = message.epoch;
     sequence_ = message.sequence;
-    recent_.push_back({message_id(message.epoch, message.sequence), message.body});
-    recent_bytes_ += message.body.size();
-    auto most = static_cast<size_t>(std::max<int64_t>(topic_->history, 1));
-    while (recent_.size() > 1 && (recent_.size() > most || recent_bytes_ > kMaxRecentBytes)) {
-        recent_bytes_ -= recent_.front().body.size();
-        recent_.pop_front();
-    }
+    last_ = {message_id(message.epoch, message.sequence), message.body};
+    history_.add(sequence_, last_, {history_length(), settings_.history_bytes});
 }
 
 void DurableInstance::receive(const NumberedMessage &message, Now) {
@@ -125,12 +97,12 @@ void DurableInstance::receive(const NumberedMessage &message, Now) {
     bool follows = message.sequence == sequence_ + 1 && (message.epoch == epoch_ || epoch_ == 0);
     if (!follows)
         return doubt();
+    greet(); // those who came before it get it as a later message
     append(message);
-    const Sent &sent = recent_.back();
     if (host_.logs_events())
-        deliver(sent, json_member(sent.body, "type"), json_member(sent.body, "data"));
+        deliver(last_, json_member(last_.body, "type"), json_member(last_.body, "data"));
     else
-        deliver(sent, {}, {});
+        deliver(last_, {}, {});
 }
 
 // ---- reading ----
@@ -138,7 +110,7 @@ void DurableInstance::receive(const NumberedMessage &message, Now) {
 ReadJob DurableInstance::next_read() const {
     ReadJob job{id_, topic_->name, params_, std::nullopt, 0};
     if (!is_loaded_) {
-        job.most = static_cast<uint32_t>(std::max<int64_t>(topic_->history, 1));
+        job.most = static_cast<uint32_t>(std::clamp<int64_t>(topic_->history, 1, kMostLoaded));
     } else if (is_doubtful_) {
         job.after = sequence_;
     } else {
@@ -151,44 +123,40 @@ ReadJob DurableInstance::next_read() const {
 void DurableInstance::finish_read(const ReadOutcome &outcome, Now now) {
     if (!is_loaded_)
         return load(outcome, now);
+    if (!outcome.after)
+        return; // loaded at once since, for a later subscriber
     if (epoch_ != 0 && outcome.epoch != epoch_)
         return begin_anew(outcome, now);
     oldest_ = outcome.oldest;
-    uint64_t after = outcome.after.value_or(0);
-    if (after == sequence_)
+    if (*outcome.after == sequence_)
         catch_up(outcome, now);
     else
-        hand_out(outcome, after, now);
+        hand_out(outcome, *outcome.after, now);
 }
 
 void DurableInstance::load(const ReadOutcome &outcome, Now now) {
     is_loaded_ = true;
     is_doubtful_ = false;
     epoch_ = outcome.epoch;
-    for (const NumberedMessage &message : outcome.messages) {
-        if (message.sequence != sequence_ + 1)
-            forget_recent();
+    for (const NumberedMessage &message : outcome.messages)
         append(message);
-    }
     if (sequence_ != outcome.newest)
-        forget_recent();
+        last_ = {};
     sequence_ = outcome.newest;
     oldest_ = outcome.oldest;
-    for (const auto &[subscription, since] : std::exchange(unanswered_, {}))
-        answer(subscription, since, now);
+    for (const link::Subscribe &request : std::exchange(unanswered_, {}))
+        answer(request, now);
 }
 
 // The numbers of the instance were taken away under it.
 void DurableInstance::begin_anew(const ReadOutcome &outcome, Now now) {
-    forget_recent();
+    last_ = {};
+    history_ = {};
     sequence_ = 0;
     load(outcome, now);
-    if (has_live()) {
-        Sent message = gap(sequence_, now);
-        host_.send(link::Message{id_, link::Audience::live, message.body, message.id});
-    }
+    tell_live(gap(sequence_, now));
     for (const auto &[subscription, position] : std::exchange(behind_, {}))
-        tell_gap(subscription, sequence_, now);
+        replay(subscription, gap(sequence_, now));
     greet();
 }
 
@@ -208,11 +176,8 @@ void DurableInstance::catch_up(const ReadOutcome &outcome, Now now) {
 // The messages up to there expired before they were sent.
 void DurableInstance::skip_to(uint64_t sequence, Now now) {
     sequence_ = sequence;
-    forget_recent();
-    if (!has_live())
-        return;
-    Sent message = gap(sequence_, now);
-    host_.send(link::Message{id_, link::Audience::live, message.body, message.id});
+    last_ = {};
+    tell_live(gap(sequence_, now));
 }
 
 // To those who are behind, but have everything up to `after`. The last message makes all who caught
@@ -223,15 +188,14 @@ void DurableInstance::hand_out(const ReadOutcome &outcome, uint64_t after, Now n
             continue; // came while this was read
         auto advance_to = [&](uint64_t number) {
             if (position + 1 < number) // expired meanwhile
-                tell_gap(subscription, number - 1, now);
+                replay(subscription, gap(number - 1, now));
             position = std::max(position, number - 1);
         };
         for (const NumberedMessage &message : outcome.messages) {
             if (message.sequence <= position || message.sequence >= sequence_)
                 continue;
             advance_to(message.sequence);
-            host_.send(link::Replayed{subscription, message.body,
-                                      message_id(message.epoch, message.sequence)});
+            replay(subscription, {message_id(message.epoch, message.sequence), message.body});
             position = message.sequence;
         }
         if (outcome.messages.empty() || outcome.messages.back().sequence >= sequence_)
@@ -243,11 +207,6 @@ void DurableInstance::hand_out(const ReadOutcome &outcome, uint64_t after, Now n
         return;
     behind_.clear();
     greet();
-}
-
-void DurableInstance::forget_recent() {
-    recent_.clear();
-    recent_bytes_ = 0;
 }
 
 } // namespace rtd

@@ -2,6 +2,7 @@
 
 #include "core/json_text.h"
 
+#include <charconv>
 #include <cstdio>
 #include <ctime>
 #include <memory>
@@ -21,6 +22,15 @@ struct TextRelease {
     void operator()(char *text) const { free(text); }
 };
 using Text = std::unique_ptr<char, TextRelease>;
+
+std::optional<uint64_t> whole_number(std::string_view digits) {
+    uint64_t number = 0;
+    const char *end = digits.data() + digits.size();
+    auto [rest, error] = std::from_chars(digits.data(), end, number);
+    if (error != std::errc() || rest != end)
+        return std::nullopt;
+    return number;
+}
 
 std::string as_text(const json_t *value) {
     if (json_is_string(value))
@@ -75,6 +85,26 @@ std::string to_json(const Envelope &envelope) {
 
 std::string message_id(uint64_t epoch, uint64_t sequence) {
     return std::to_string(epoch) + '-' + std::to_string(sequence);
+}
+
+std::optional<MessageId> parse_message_id(std::string_view text) {
+    size_t hyphen = text.find('-');
+    if (hyphen == std::string_view::npos)
+        return std::nullopt;
+    std::optional<uint64_t> epoch = whole_number(text.substr(0, hyphen));
+    std::optional<uint64_t> sequence = whole_number(text.substr(hyphen + 1));
+    if (!epoch || !sequence)
+        return std::nullopt;
+    return MessageId{*epoch, *sequence};
+}
+
+std::string with_id(std::string message, std::string_view old_id, std::string_view id) {
+    constexpr std::string_view kName = "\"id\":\"";
+    // The last one: data and parameters come before it.
+    size_t place = message.rfind(std::string(kName).append(old_id) + '"');
+    if (place != std::string::npos)
+        message.replace(place + kName.size(), old_id.size(), id);
+    return message;
 }
 
 std::string json_member(std::string_view object, const char *name) {

@@ -3,6 +3,7 @@
 #include "core/fence.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,12 +23,21 @@ struct Envelope {
 
 std::string to_json(const Envelope &envelope);
 
+// A message's id is <epoch>-<sequence>.
+struct MessageId {
+    uint64_t epoch = 0;
+    uint64_t sequence = 0;
+};
 std::string message_id(uint64_t epoch, uint64_t sequence);
+std::optional<MessageId> parse_message_id(std::string_view text);
+
+// The message with another id. `message` is what to_json() made.
+std::string with_id(std::string message, std::string_view old_id, std::string_view id);
 
 // 2026-11-21T05:14:40.123456+00:00
 std::string iso_timestamp(int64_t wall_us);
 // The value of the named member of a JSON object as text; "" if there is
-// none. For log lines only.
+// none. It reads the whole object: not for every message.
 std::string json_member(std::string_view object, const char *name);
 // The same for the value of the second member, which in a change's payload is the key.
 std::string json_second_member(std::string_view object);

@@ -2,7 +2,6 @@
 #include "core/event_instance.h"
 
 #include "core/envelope.h"
-#include "core/json_text.h"
 
 namespace rtd {
 
@@ -12,18 +11,58 @@ constexpr std::string_view kGapType = "rtd_gap";
 
 } // namespace
 
-void EventInstance::subscribe(const link::Subscribe &request, Now) {
-    load_retained();
-    admit(request.subscription, first_message() != nullptr);
+// ---- subscribers ----
+
+void EventInstance::subscribe(const link::Subscribe &request, Now now) {
+    load_retained(now);
+    if (resume(request))
+        return;
+    bool has_gap = !gap_.body.empty();
+    bool has_retained = !retained_.body.empty();
+    admit(request.subscription, has_retained && !has_gap);
+    if (!request.since.empty())
+        replay(request.subscription, resume_gap(request.since, now));
+    if (!has_gap)
+        return;
+    if (has_retained)
+        replay(request.subscription, retained_);
+    replay(request.subscription, gap_);
 }
 
-void EventInstance::load_retained() {
+// The stored message becomes the first one of this instance, with an id of its epoch: whoever has
+// the old id may have missed messages that were not stored.
+void EventInstance::load_retained(Now now) {
     if (loaded_ || !topic_->retain)
         return;
     loaded_ = true;
-    if (std::optional<std::string> body = host_.load_retained(topic_->name, params_))
-        retained_ = {json_member(*body, "id"), *body};
+    std::string stored_at;
+    if (std::optional<std::string> stored = host_.load_retained(topic_->name, params_)) {
+        stored_at = json_member(*stored, "timestamp");
+        retained_.id = message_id(epoch_, ++sequence_);
+        retained_.body = with_id(*stored, json_member(*stored, "id"), retained_.id);
+        retained_sequence_ = sequence_;
+        history_.add(sequence_, retained_, {history_length(), settings_.history_bytes});
+    }
+    if (last_loss_ && stored_at <= iso_timestamp(last_loss_->wall_us))
+        tell_gap(last_loss_->payload, now);
 }
+
+Sent EventInstance::resume_gap(const std::string &since, Now now) const {
+    uint64_t next = sequence_ + 1;
+    if (!retained_.body.empty())
+        next = retained_sequence_;
+    else if (!gap_.body.empty())
+        next = gap_sequence_;
+    std::optional<MessageId> id = parse_message_id(since);
+    std::string_view reason = "what followed the message that was named is no longer known";
+    if (id && id->epoch == epoch_)
+        reason = id->sequence > sequence_ ? "the message that was named does not exist yet"
+                                          : "more was missed than the server keeps";
+    return compose(next - 1, "{\"reason\": \"" + std::string(reason) + "\"}", kGapType, "event",
+                   "gap", now);
+}
+
+// ---- events ----
 
 void EventInstance::handle(const Event &event, Now now) {
     switch (event.kind) {
@@ -31,13 +70,17 @@ void EventInstance::handle(const Event &event, Now now) {
         return tell_gap(event.payload, now);
     case EventKind::change:
     case EventKind::broadcast: {
+        greet(); // those who came before it get it as a later message
         Sent message = next_message(event, now);
-        if (topic_->retain) {
-            retained_ = message;
-            loaded_ = true;
-            unstored_ = true;
-        }
-        return deliver(message, event.type.empty() ? topic_->type : event.type, event.payload);
+        deliver(message, event.type.empty() ? topic_->type : event.type, event.payload);
+        if (!topic_->retain)
+            return;
+        retained_ = std::move(message);
+        retained_sequence_ = sequence_;
+        gap_ = {};
+        loaded_ = true;
+        unstored_ = true;
+        return;
     }
     case EventKind::stored:  // of a durable topic
     case EventKind::refresh: // there is no query to refresh
@@ -46,25 +89,31 @@ void EventInstance::handle(const Event &event, Now now) {
     }
 }
 
-void EventInstance::handle_loss(const std::string &reason, Now now) {
-    tell_gap("{\"reason\": " + json_quote(reason) + "}", now);
+void EventInstance::handle_loss(const Loss &loss, Now now) {
+    tell_gap(loss.payload, now);
 }
 
 void EventInstance::tell_gap(const std::string &payload, Now now) {
-    if (!has_live())
-        return; // nobody who could have missed something
+    greet();
     Sent gap = next_message(payload, kGapType, "event", "gap", now);
-    host_.send(link::Message{id_, link::Audience::live, gap.body, gap.id});
+    if (has_live())
+        host_.send(link::Message{id_, link::Audience::live, gap.body, gap.id});
+    if (!topic_->retain)
+        return;
+    gap_ = std::move(gap);
+    gap_sequence_ = sequence_;
 }
+
+// ---- the stored message ----
 
 std::optional<RetainedMessage> EventInstance::unstored_message() const {
     if (!unstored_)
         return std::nullopt;
-    return RetainedMessage{id_, sequence_, topic_->name, params_, retained_.body};
+    return RetainedMessage{id_, retained_sequence_, topic_->name, params_, retained_.body};
 }
 
 void EventInstance::mark_stored(uint64_t sequence) {
-    if (sequence == sequence_) // otherwise a newer one came while this one was written
+    if (sequence == retained_sequence_) // otherwise a newer one came while this one was written
         unstored_ = false;
 }
 

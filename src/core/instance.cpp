@@ -39,26 +39,38 @@ void Instance::admit(uint64_t subscription, bool awaits_first, bool recovered) {
     host_.send(link::Subscribed{subscription, id_, topic_->kind, awaits_first, recovered});
 }
 
+bool Instance::resume(const link::Subscribe &request) {
+    std::optional<MessageId> since = parse_message_id(request.since);
+    if (!since || since->epoch != epoch_ || !history_.covers(since->sequence))
+        return false;
+    admit(request.subscription, false, true);
+    history_.replay(since->sequence,
+                    [&](const Sent &message) { replay(request.subscription, message); });
+    return true;
+}
+
+void Instance::replay(uint64_t subscription, const Sent &message) {
+    host_.send(link::Replayed{subscription, message.body, message.id});
+}
+
 void Instance::unsubscribe(uint64_t subscription) {
     subscriptions_.erase(subscription);
     waiting_.erase(subscription);
 }
 
 void Instance::greet() {
-    if (waiting_.empty())
+    if (!can_greet())
         return;
     const Sent *first = first_message();
-    if (first == nullptr)
-        return;
     host_.send(link::Message{id_, link::Audience::waiting, first->body, first->id});
     waiting_.clear();
 }
 
 // ---- messages ----
 
-Sent Instance::next_message(std::string_view data, std::string_view type, std::string_view source,
-                            std::string_view kind, Now now) {
-    Sent message{message_id(epoch_, ++sequence_), {}};
+Sent Instance::compose(uint64_t sequence, std::string_view data, std::string_view type,
+                       std::string_view source, std::string_view kind, Now now) const {
+    Sent message{message_id(epoch_, sequence), {}};
     message.body = to_json({.type = type,
                             .data = data,
                             .timestamp_us = now.wall_us,
@@ -67,6 +79,13 @@ Sent Instance::next_message(std::string_view data, std::string_view type, std::s
                             .params = &params_,
                             .id = message.id,
                             .kind = kind});
+    return message;
+}
+
+Sent Instance::next_message(std::string_view data, std::string_view type, std::string_view source,
+                            std::string_view kind, Now now) {
+    Sent message = compose(++sequence_, data, type, source, kind, now);
+    history_.add(sequence_, message, {history_length(), settings_.history_bytes});
     return message;
 }
 

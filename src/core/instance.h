@@ -2,12 +2,15 @@
 // numbering and the composing and sending of messages. What an event means, what a new subscriber
 // gets and whether a query runs is for the kind to say: event_instance.h, state_instance.h.
 //
-// A subscriber waits until it gets its first message, and is live from then on (see link.h). The
-// router owns the instances and asks each, after every call, when it wants to be called again.
+// A subscriber waits until it gets its first message, and is live from then on (see link.h). One
+// that resumes is live at once, if the history still has everything after the message it names.
+//
+// The router owns the instances and asks each, after every call, when it wants to be called again.
 #pragma once
 #include "core/clock.h"
 #include "core/event.h"
 #include "core/fence.h"
+#include "core/history.h"
 #include "core/link.h"
 #include "core/message_log.h"
 #include "core/query.h"
@@ -24,12 +27,6 @@
 
 namespace rtd {
 
-// A message as clients get it.
-struct Sent {
-    std::string id;
-    std::string body; // empty: none
-};
-
 // The newest message of an instance of a retained event topic, to be stored.
 struct RetainedMessage {
     uint64_t instance = 0;
@@ -37,6 +34,12 @@ struct RetainedMessage {
     std::string topic;
     std::vector<std::string> params;
     std::string message;
+};
+
+// Events of a topic were lost.
+struct Loss {
+    int64_t wall_us = 0; // when the hub heard of it
+    std::string payload; // an object with the reason
 };
 
 // What an instance is made of.
@@ -47,6 +50,7 @@ struct InstanceSetup {
     uint64_t epoch; // its own: an instance that comes back later never repeats a message's id
     std::shared_ptr<const Topic> topic;
     std::vector<std::string> params;
+    std::optional<Loss> last_loss = {}; // of the topic, before the instance was made
 };
 
 class Instance {
@@ -67,17 +71,23 @@ class Instance {
     virtual void unsubscribe(uint64_t subscription);
     // Sends the first message to those who wait for it, if there is one by now.
     void greet();
-    bool can_greet() { return !waiting_.empty() && first_message() != nullptr; }
+    bool can_greet() { return !waiting_.empty() && !is_outdated() && first_message() != nullptr; }
 
     virtual void handle(const Event &event, Now now) = 0;
-    // Events were lost; `reason` is a sentence.
-    virtual void handle_loss(const std::string &reason, Now now) = 0;
+    virtual void handle_loss(const Loss &loss, Now now) = 0;
+
+    // Has it something for those who come back, after the last subscriber left?
+    virtual bool is_worth_keeping() const = 0;
+    // What it keeps for them.
+    virtual size_t kept_bytes() const { return history_.bytes(); }
 
     // When tick() must be called at the latest; nullopt: only something new can cause work.
     virtual std::optional<int64_t> next_deadline_ms() const { return std::nullopt; }
     // True if its query became due: start_query() must follow, as soon as a query worker is free.
     virtual bool tick(Now) { return false; }
     virtual QueryJob start_query(Now now);
+    // Instead of start_query(): nobody subscribes any more.
+    virtual void postpone_query() {}
     virtual void finish_query(const QueryOutcome &outcome, Now now);
 
     // The retained message, if it is not stored yet.
@@ -97,11 +107,23 @@ class Instance {
   protected:
     // What a new subscriber gets first, nullptr if there is nothing yet.
     virtual const Sent *first_message() = 0;
+    // Must those who wait be spared the first message, until a newer one comes?
+    virtual bool is_outdated() const { return false; }
+    // How many messages the history holds.
+    virtual size_t history_length() const { return static_cast<size_t>(topic_->history); }
 
     // Counts the subscriber, who is answered later with admit().
     void join(uint64_t subscription) { subscriptions_.insert(subscription); }
     // Takes the subscriber in: to those who wait for the first message, or to the live ones.
     void admit(uint64_t subscription, bool awaits_first, bool recovered = false);
+    // Takes in a live subscriber that resumes, and sends it what it missed. False, and nothing is
+    // done, if the request names no message or one after which not everything is known.
+    bool resume(const link::Subscribe &request);
+    // A message that only this subscriber gets.
+    void replay(uint64_t subscription, const Sent &message);
+    Sent compose(uint64_t sequence, std::string_view data, std::string_view type,
+                 std::string_view source, std::string_view kind, Now now) const;
+    // Composed, numbered, and in the history.
     Sent next_message(std::string_view data, std::string_view type, std::string_view source,
                       std::string_view kind, Now now);
     // An event or broadcast as a message of its own.
@@ -115,6 +137,7 @@ class Instance {
     uint64_t id_;
     uint64_t epoch_;
     uint64_t sequence_ = 0; // of the newest message
+    History history_;
     std::shared_ptr<const Topic> topic_;
     std::vector<std::string> params_;
     uint64_t key_;

@@ -13,7 +13,14 @@ QueryInstance::QueryInstance(InstanceSetup setup, Now now)
 }
 
 void QueryInstance::subscribe(const link::Subscribe &request, Now now) {
-    admit(request.subscription, true);
+    if (subscriptions().empty()) {
+        run_timers(now);
+        is_outdated_ = coalescer_.dirty() || coalescer_.running();
+    }
+    // One that resumes is where those are who stayed: it has the newest message, and a query that
+    // is due will tell whether there is a newer one.
+    if (!resume(request))
+        admit(request.subscription, true);
     if (first_message() == nullptr && !coalescer_.running() && !coalescer_.dirty())
         changed(nullptr, Cause::sync, now);
 }
@@ -26,11 +33,11 @@ void QueryInstance::handle(const Event &event, Now now) {
         return publish(event, now);
     changed(&event, Cause::event, now);
     // Quiet can only be told by hearing of every change.
-    if (topic_->debounce_ms > 0)
+    if (topic_->debounce_ms > 0 && !subscriptions().empty())
         host_.clear_changed(key_, topic_key(topic_->name));
 }
 
-void QueryInstance::handle_loss(const std::string &, Now now) {
+void QueryInstance::handle_loss(const Loss &, Now now) {
     changed(nullptr, Cause::sync, now);
 }
 
@@ -48,6 +55,8 @@ void QueryInstance::changed(const Event *event, Cause cause, Now now) {
 // ---- time ----
 
 std::optional<int64_t> QueryInstance::next_deadline_ms() const {
+    if (subscriptions().empty())
+        return std::nullopt;
     std::optional<int64_t> next;
     auto consider = [&](int64_t at) { next = next ? std::min(*next, at) : at; };
     if (std::optional<int64_t> due = coalescer_.due_ms(); due && !is_queued_)
@@ -59,7 +68,7 @@ std::optional<int64_t> QueryInstance::next_deadline_ms() const {
     return next;
 }
 
-bool QueryInstance::tick(Now now) {
+void QueryInstance::run_timers(Now now) {
     if (next_poll_ms_ > 0 && next_poll_ms_ <= now.steady_ms) {
         next_poll_ms_ = now.steady_ms + topic_->refresh_ms;
         changed(nullptr, Cause::poll, now);
@@ -69,6 +78,10 @@ bool QueryInstance::tick(Now now) {
         last_event_ms_ = now.steady_ms;
         changed(nullptr, Cause::sync, now);
     }
+}
+
+bool QueryInstance::tick(Now now) {
+    run_timers(now);
     std::optional<int64_t> due = coalescer_.due_ms();
     if (is_queued_ || !due || *due > now.steady_ms)
         return false;
@@ -88,6 +101,7 @@ QueryJob QueryInstance::start_query(Now now) {
 void QueryInstance::finish_query(const QueryOutcome &outcome, Now now) {
     if (outcome.status == QueryOutcome::Status::ok) {
         coalescer_.succeeded();
+        is_outdated_ = false;
         return apply(outcome, now);
     }
     int64_t retry_ms = coalescer_.failed(now.steady_ms, run_cause_);

@@ -3,6 +3,8 @@
 #include "core/names.h"
 #include "core/utf8.h"
 
+#include <algorithm>
+
 namespace rtd {
 
 namespace {
@@ -28,7 +30,7 @@ Result<std::string> decode_percent(std::string_view raw) {
         int high = i + 2 < raw.size() ? hex_digit(raw[i + 1]) : -1;
         int low = i + 2 < raw.size() ? hex_digit(raw[i + 2]) : -1;
         if (high < 0 || low < 0)
-            return Problem{"the path has a percent sign without two hexadecimal digits"};
+            return Problem{"the request has a percent sign without two hexadecimal digits"};
         decoded.push_back(static_cast<char>(high * 16 + low));
         i += 2;
     }
@@ -103,6 +105,16 @@ Result<TopicPath> parse_topic_path(const std::vector<std::string> &segments, siz
             return Problem{"a parameter is longer than " + std::to_string(kMaxParamBytes) +
                            " bytes"};
     return path;
+}
+
+Result<std::string> query_value(std::string_view query, std::string_view name) {
+    while (!query.empty()) {
+        std::string_view field = query.substr(0, query.find('&'));
+        query.remove_prefix(std::min(field.size() + 1, query.size()));
+        if (field.substr(0, field.find('=')) == name && field.size() > name.size())
+            return decode_percent(field.substr(name.size() + 1));
+    }
+    return std::string();
 }
 
 } // namespace rtd

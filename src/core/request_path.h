@@ -26,9 +26,13 @@ Result<RequestPath> parse_request_path(std::string_view target);
 struct TopicPath {
     std::string topic;
     std::vector<std::string> params;
+    std::string since = {}; // of the query: id of the last message the client has; empty: none
 };
 
 // From the segments after the endpoint's own: `/ws/context-analysis/42` without `ws`.
 Result<TopicPath> parse_topic_path(const std::vector<std::string> &segments, size_t first);
+
+// The decoded value of the first `name=value` of a query; "" if there is none.
+Result<std::string> query_value(std::string_view query, std::string_view name);
 
 } // namespace rtd

@@ -1,6 +1,9 @@
 // Implementation of the router; the rules are in router.h.
 #include "core/router.h"
 
+#include "core/envelope.h"
+#include "core/json_text.h"
+
 #include <algorithm>
 
 namespace rtd {
@@ -8,6 +11,10 @@ namespace rtd {
 using link::TopicKind;
 
 namespace {
+
+// A client that walks through parameters leaves an instance behind at every step.
+constexpr size_t kMaxLingering = 10'000;
+constexpr size_t kMaxKeptBytes = 64 << 20;
 
 bool matches(const std::vector<std::optional<std::string>> &pattern,
              const std::vector<std::string> &params) {
@@ -49,6 +56,7 @@ void Router::set_topics(Topics topics) {
     if (has_new_durable)
         log_.start();
     topics_ = std::move(topics);
+    std::erase_if(losses_, [&](const auto &loss) { return !topics_.contains(loss.first); });
     std::vector<Instance *> instances;
     for (auto &[id, entry] : instances_)
         instances.push_back(entry.instance.get());
@@ -95,7 +103,19 @@ std::optional<link::Ended> Router::why_refused(const link::Subscribe &request) {
                            "topic \"" + topic->name + "\" takes " + std::to_string(wanted) +
                                (wanted == 1 ? " parameter" : " parameters") + ", not " +
                                std::to_string(request.params.size())};
+    if (!request.since.empty() && !parse_message_id(request.since))
+        return link::Ended{0, CloseCode::bad_request,
+                           "\"since\" must be the id of a message, <epoch>-<sequence>"};
     return std::nullopt;
+}
+
+bool Router::add_subscriber_interest(uint64_t instance_key, uint64_t topic_key) {
+    if (host_.add_interest(Interest::subscriber, instance_key, topic_key))
+        return true;
+    // Who is there goes before who may come back.
+    while (!lingering_.empty())
+        drop_oldest_lingering();
+    return host_.add_interest(Interest::subscriber, instance_key, topic_key);
 }
 
 void Router::subscribe(const link::Subscribe &request, Now now) {
@@ -105,32 +125,38 @@ void Router::subscribe(const link::Subscribe &request, Now now) {
     }
     const std::shared_ptr<const Topic> &topic = topics_.find(request.topic)->second;
     // Counted before the first query is made, so that no commit in between goes unnoticed.
-    if (!host_.add_interest(instance_key(topic->name, request.params), topic_key(topic->name)))
+    if (!add_subscriber_interest(instance_key(topic->name, request.params), topic_key(topic->name)))
         return host_.send(link::Ended{request.subscription, CloseCode::too_many,
                                       "too many different topic instances are subscribed"});
 
     Instance *instance = find(topic->name, request.params);
     if (instance == nullptr)
         instance = &make_instance(topic, request.params, now);
+    else
+        stop_lingering(*instance);
     subscriptions_[request.subscription] = instance;
     instance->subscribe(request, now);
     reschedule(*instance);
 }
 
-void Router::unsubscribe(uint64_t subscription) {
+void Router::unsubscribe(uint64_t subscription, Now now) {
     auto found = subscriptions_.find(subscription);
     if (found == subscriptions_.end())
         return; // ended from here while the request was on its way
     Instance &instance = *found->second;
     subscriptions_.erase(found);
     instance.unsubscribe(subscription);
-    host_.remove_interest(instance.key(), topic_key(instance.topic().name));
+    bool is_last = instance.subscriptions().empty();
+    if (is_last && settings_.linger_ms > 0 && instance.is_worth_keeping())
+        start_lingering(instance, now); // before the interest of the subscriber goes: no gap
+    host_.remove_interest(Interest::subscriber, instance.key(), topic_key(instance.topic().name));
+    reschedule(instance);
     drop_if_unused(instance);
 }
 
-void Router::forget_subscriptions() {
+void Router::forget_subscriptions(Now now) {
     while (!subscriptions_.empty())
-        unsubscribe(subscriptions_.begin()->first);
+        unsubscribe(subscriptions_.begin()->first, now);
 }
 
 // Leaves an instance that nobody subscribes to; the caller drops it.
@@ -140,7 +166,8 @@ void Router::end_all(Instance &instance, CloseCode code, const std::string &reas
         host_.send(link::Ended{subscription, code, reason});
         subscriptions_.erase(subscription);
         instance.unsubscribe(subscription);
-        host_.remove_interest(instance.key(), topic_key(instance.topic().name));
+        host_.remove_interest(Interest::subscriber, instance.key(),
+                              topic_key(instance.topic().name));
     }
 }
 
@@ -154,21 +181,47 @@ Instance *Router::find(const std::string &topic, const std::vector<std::string> 
 Instance &Router::make_instance(std::shared_ptr<const Topic> topic, std::vector<std::string> params,
                                 Now now) {
     uint64_t id = next_instance_++;
-    std::unique_ptr<Instance> made = rtd::make_instance(
-        {host_, settings_, id, next_epoch_++, std::move(topic), std::move(params)}, now);
+    InstanceSetup setup{host_, settings_, id, next_epoch_++, std::move(topic), std::move(params)};
+    if (auto loss = losses_.find(setup.topic->name); loss != losses_.end())
+        setup.last_loss = loss->second;
+    std::unique_ptr<Instance> made = rtd::make_instance(std::move(setup), now);
     Instance &instance = *made;
     by_name_[{instance.topic().name, instance.params()}] = &instance;
     instances_[id].instance = std::move(made);
     return instance;
 }
 
+void Router::start_lingering(Instance &instance, Now now) {
+    host_.add_interest(Interest::lingering, instance.key(), topic_key(instance.topic().name));
+    instances_.at(instance.id()).left_ms = now.steady_ms;
+    lingering_.insert({now.steady_ms, instance.id()});
+}
+
+void Router::stop_lingering(Instance &instance) {
+    Entry &entry = instances_.at(instance.id());
+    if (!entry.left_ms)
+        return;
+    host_.remove_interest(Interest::lingering, instance.key(), topic_key(instance.topic().name));
+    lingering_.erase({*entry.left_ms, instance.id()});
+    kept_bytes_ -= std::exchange(entry.kept_bytes, 0);
+    entry.left_ms.reset();
+}
+
+void Router::drop_oldest_lingering() {
+    Instance &instance = *instances_.at(lingering_.begin()->second).instance;
+    stop_lingering(instance);
+    drop_if_unused(instance);
+}
+
 void Router::drop_if_unused(Instance &instance) {
-    if (instance.subscriptions().empty() && !instance.is_unstored())
+    bool lingers = instances_.at(instance.id()).left_ms.has_value();
+    if (instance.subscriptions().empty() && !instance.is_unstored() && !lingers)
         drop(instance);
 }
 
 // Frees the instance; a running query of it ends unheard.
 void Router::drop(Instance &instance) {
+    stop_lingering(instance);
     if (std::optional<int64_t> deadline_ms = instances_.at(instance.id()).deadline_ms)
         deadlines_.erase({*deadline_ms, instance.id()});
     unstored_.erase(instance.id());
@@ -196,6 +249,8 @@ void Router::handle(const Event &event, Now now) {
     auto topic = topics_.find(event.topic);
     if (topic == topics_.end())
         return; // dropped since the event was made
+    if (event.kind == EventKind::lost)
+        remember_loss(*topic->second, {now.wall_us, event.payload});
     std::vector<Instance *> instances = matching(event);
     if (instances.empty())
         if (auto params = instance_to_retain(*topic->second, event))
@@ -226,16 +281,27 @@ bool Router::handle_stored(const Event &event) {
 
 void Router::handle_loss(const std::function<bool(uint64_t topic_key)> &concerns,
                          const std::string &reason, Now now) {
-    if (std::ranges::any_of(topics_, [&](const auto &entry) {
-            return entry.second->is_durable && concerns(topic_key(entry.first));
-        }))
-        log_.recover();
+    Loss loss{now.wall_us, "{\"reason\": " + json_quote(reason) + "}"};
+    for (const auto &[name, topic] : topics_) {
+        if (!concerns(topic_key(name)))
+            continue;
+        if (topic->is_durable)
+            log_.recover();
+        else
+            remember_loss(*topic, loss);
+    }
     for (auto &[id, entry] : instances_) {
         if (!concerns(topic_key(entry.instance->topic().name)))
             continue;
-        entry.instance->handle_loss(reason, now);
+        entry.instance->handle_loss(loss, now);
         reschedule(*entry.instance);
     }
+}
+
+// What was lost may have been the message that a later subscriber would get.
+void Router::remember_loss(const Topic &topic, const Loss &loss) {
+    if (topic.kind == TopicKind::event && topic.retain)
+        losses_.insert_or_assign(topic.name, loss);
 }
 
 // ---- queries ----
@@ -243,8 +309,10 @@ void Router::handle_loss(const std::function<bool(uint64_t topic_key)> &concerns
 std::optional<QueryJob> Router::take_job(Now now, size_t most_per_topic) {
     for (auto it = ready_.begin(); it != ready_.end();) {
         auto found = instances_.find(*it);
-        if (found == instances_.end()) { // nobody subscribes any more
-            it = ready_.erase(it);
+        if (found == instances_.end() || found->second.instance->subscriptions().empty()) {
+            if (found != instances_.end())
+                found->second.instance->postpone_query();
+            it = ready_.erase(it); // nobody subscribes any more
             continue;
         }
         Instance &instance = *found->second.instance;
@@ -343,6 +411,11 @@ void Router::reschedule(Instance &instance) {
     else
         unstored_.erase(instance.id());
     log_.set_behind(instance.id(), instance.is_behind());
+    if (entry.left_ms) {
+        kept_bytes_ -= entry.kept_bytes;
+        entry.kept_bytes = instance.kept_bytes();
+        kept_bytes_ += entry.kept_bytes;
+    }
     std::optional<int64_t> next = instance.next_deadline_ms();
     if (next == entry.deadline_ms)
         return;
@@ -360,6 +433,10 @@ void Router::finish_turn(Now now) {
             ready_.push_back(instance.id());
         reschedule(instance);
     }
+    while (!lingering_.empty() &&
+           (lingering_.begin()->first + settings_.linger_ms <= now.steady_ms ||
+            lingering_.size() > kMaxLingering || kept_bytes_ > kMaxKeptBytes))
+        drop_oldest_lingering();
     // One message for all who joined since the last turn.
     for (uint64_t id : std::exchange(greetings_, {})) {
         auto found = instances_.find(id);
@@ -372,8 +449,11 @@ void Router::finish_turn(Now now) {
 
 std::optional<int64_t> Router::next_deadline_ms() const {
     std::optional<int64_t> next = log_.next_deadline_ms();
-    if (!deadlines_.empty() && (!next || deadlines_.begin()->first < *next))
-        next = deadlines_.begin()->first;
+    auto consider = [&](int64_t at) { next = next ? std::min(*next, at) : at; };
+    if (!deadlines_.empty())
+        consider(deadlines_.begin()->first);
+    if (!lingering_.empty())
+        consider(lingering_.begin()->first + settings_.linger_ms);
     return next;
 }
 

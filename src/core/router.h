@@ -2,8 +2,10 @@
 // their turn. The heart of the hub, free of clock, socket and server, so that a unit test can drive
 // it. What an instance does with it is for its kind to say: instance.h.
 //
-// An instance exists while somebody subscribes to it, or while its newest retained message is not
-// yet stored.
+// An instance exists while somebody subscribes to it, while its newest retained message is not yet
+// stored, and for a while after its last subscriber left (it lingers): whoever comes back finds its
+// history and its numbering. Those that linger are bounded, in number and in bytes; the oldest go
+// first.
 #pragma once
 #include "core/clock.h"
 #include "core/event.h"
@@ -37,13 +39,13 @@ class Router {
     void set_settings(const RouterSettings &settings);
 
     void subscribe(const link::Subscribe &request, Now now);
-    void unsubscribe(uint64_t subscription);
+    void unsubscribe(uint64_t subscription, Now now);
     // The gateway is gone and all its subscriptions with it.
-    void forget_subscriptions();
+    void forget_subscriptions(Now now);
 
     void handle(const Event &event, Now now);
     // Events were lost: states are queried again, durable messages looked for in their table, and
-    // subscribers of other event topics get a gap message.
+    // subscribers of other event topics get a gap message, the next ones of topics that retain too.
     // `concerns` says which topics, by key. `reason` is a sentence.
     void handle_loss(const std::function<bool(uint64_t topic_key)> &concerns,
                      const std::string &reason, Now now);
@@ -75,6 +77,7 @@ class Router {
     void mark_stored(uint64_t instance, uint64_t sequence);
 
     size_t subscription_count() const { return subscriptions_.size(); }
+    size_t instance_count() const { return instances_.size(); }
 
   private:
     // An instance, and where it stands in the queues below.
@@ -82,6 +85,8 @@ class Router {
         std::unique_ptr<Instance> instance;
         std::optional<int64_t> deadline_ms; // in deadlines_
         bool greets = false;                // in greetings_
+        std::optional<int64_t> left_ms;     // in lingering_: when the last subscriber left
+        size_t kept_bytes = 0;              // of kept_bytes_
     };
 
     Instance *find(const std::string &topic, const std::vector<std::string> &params);
@@ -89,13 +94,18 @@ class Router {
                             Now now);
     // Must follow every call that may change what the instance waits for.
     void reschedule(Instance &instance);
+    void start_lingering(Instance &instance, Now now);
+    void stop_lingering(Instance &instance);
+    void drop_oldest_lingering();
     void drop_if_unused(Instance &instance);
     void drop(Instance &instance);
     void end_all(Instance &instance, CloseCode code, const std::string &reason);
     std::optional<link::Ended> why_refused(const link::Subscribe &request);
+    bool add_subscriber_interest(uint64_t instance_key, uint64_t topic_key);
     std::vector<Instance *> matching(const Event &event);
     bool handle_stored(const Event &event);
     void retry_log_job(const std::string &error, Now now);
+    void remember_loss(const Topic &topic, const Loss &loss);
 
     RouterHost &host_;
     Topics topics_;
@@ -106,12 +116,15 @@ class Router {
     std::map<std::pair<std::string, std::vector<std::string>>, Instance *> by_name_;
     std::unordered_map<uint64_t, Instance *> subscriptions_;
     std::set<std::pair<int64_t, uint64_t>> deadlines_;  // (when, instance)
+    std::set<std::pair<int64_t, uint64_t>> lingering_;  // (since when, instance)
+    size_t kept_bytes_ = 0;                             // of those that linger
     std::deque<uint64_t> ready_;                        // instances whose query is due
     std::unordered_map<uint64_t, std::string> running_; // job's instance to its topic's name
     std::unordered_map<std::string, size_t> running_of_topic_;
     std::set<uint64_t> unstored_;     // instances with a retained message that is not stored yet
     MessageLog log_;                  // of durable topics
     std::vector<uint64_t> greetings_; // instances with a first message to send, this turn
+    std::map<std::string, Loss, std::less<>> losses_; // the newest one of each topic that retains
 };
 
 } // namespace rtd

@@ -1,6 +1,7 @@
 // StateInstance: an instance of a topic whose messages are the whole state, the result of a query.
 // The newest state is kept and is what a new subscriber gets first: it may be kept because every
-// change since makes the instance dirty. A result that equals it is not sent again.
+// change since makes the instance dirty. A result that equals it is not sent again. There is no
+// history: the newest state is all that one who comes back can have missed.
 #pragma once
 #include "core/fence.h"
 #include "core/query_instance.h"
@@ -11,8 +12,11 @@ class StateInstance final : public QueryInstance {
   public:
     using QueryInstance::QueryInstance;
 
+    size_t kept_bytes() const override { return state_.body.size(); }
+
   protected:
     const Sent *first_message() override { return state_.body.empty() ? nullptr : &state_; }
+    size_t history_length() const override { return 0; }
     void publish(const Event &event, Now now) override;
     void apply(const QueryOutcome &outcome, Now now) override;
 

@@ -50,6 +50,10 @@ Route route_websocket(const HttpRequest &request, const RequestPath &path, const
     Result<TopicPath> topic = parse_topic_path(path.segments, 1);
     if (!topic)
         return error_answer(400, topic.error());
+    Result<std::string> since = query_value(path.query, "since");
+    if (!since)
+        return error_answer(400, since.error());
+    topic->since = std::move(*since);
     if (request.method != "GET")
         return error_answer(405, "only GET is allowed here", "Allow: GET\r\n");
     if (!request.wants_websocket())

@@ -213,8 +213,8 @@ void Server::open_session(Connection &connection) {
     subscriptions_.emplace(session.subscription, &session);
     hub_.send(link::ClientConnected{session.client, session.address,
                                     static_cast<uint32_t>(sessions_.size())});
-    hub_.send(link::Subscribe{
-        session.subscription, session.client, session.topic.topic, session.topic.params, {}});
+    hub_.send(link::Subscribe{session.subscription, session.client, session.topic.topic,
+                              session.topic.params, session.topic.since});
 }
 
 void Server::close_session(Connection &connection) {

@@ -69,6 +69,8 @@ link::Settings gateway_settings() {
 
 RouterSettings router_settings() {
     return {.resync_interval_ms = int64_t{resync_interval_s} * 1000,
+            .linger_ms = int64_t{linger_s} * 1000,
+            .history_bytes = static_cast<size_t>(history_kilobytes) * 1024,
             .message_retention_ms = int64_t{message_retention_s} * 1000};
 }
 
@@ -216,7 +218,7 @@ void HubLoop::reload_settings() {
     report(LOG, "rtd hub: starting rtd-gateway again to listen on " + where_to_listen());
     gateway_.shut_down(CloseCode::going_away, "the server changes its address", kShutdownMs);
     gateway_listens_ = false;
-    router_.forget_subscriptions();
+    router_.forget_subscriptions(read_clock());
     readiness_.forget_gateway();
 }
 
@@ -269,7 +271,7 @@ void HubLoop::stop_serving() {
     gateway_.shut_down(CloseCode::topic_dropped, "the extension was dropped", kShutdownMs);
     gateway_listens_ = false;
     readiness_.forget_gateway();
-    router_.forget_subscriptions();
+    router_.forget_subscriptions(read_clock());
     pool_.stop();
     log_pool_.stop();
     router_.forget_log_jobs();
@@ -410,7 +412,7 @@ void HubLoop::tend_gateway(Now now) {
                           &why))
         return;
     gateway_listens_ = false;
-    router_.forget_subscriptions();
+    router_.forget_subscriptions(now);
     readiness_.forget_gateway();
     report(WARNING, "rtd hub: rtd-gateway " + why + "; starting it again",
            "Clients reconnect by themselves; the server is not affected.");
@@ -456,8 +458,8 @@ void HubLoop::handle(const link::Subscribe &frame, Now now) {
     router_.subscribe(frame, now);
 }
 
-void HubLoop::handle(const link::Unsubscribe &frame, Now) {
-    router_.unsubscribe(frame.subscription);
+void HubLoop::handle(const link::Unsubscribe &frame, Now now) {
+    router_.unsubscribe(frame.subscription, now);
 }
 
 void HubLoop::handle(const link::Probe &frame, Now) {
@@ -564,18 +566,18 @@ std::optional<link::Ended> HubLoop::refuse(const Topic *topic) {
     return access_.refuse(catalog_, topic);
 }
 
-bool HubLoop::add_interest(uint64_t instance_key, uint64_t topic_key) {
-    if (!pg::add_interest(instance_key))
+bool HubLoop::add_interest(Interest interest, uint64_t instance_key, uint64_t topic_key) {
+    if (!pg::add_interest(interest, instance_key))
         return false;
-    if (pg::add_interest(topic_key))
+    if (pg::add_interest(interest, topic_key))
         return true;
-    pg::remove_interest(instance_key);
+    pg::remove_interest(interest, instance_key);
     return false;
 }
 
-void HubLoop::remove_interest(uint64_t instance_key, uint64_t topic_key) {
-    pg::remove_interest(instance_key);
-    pg::remove_interest(topic_key);
+void HubLoop::remove_interest(Interest interest, uint64_t instance_key, uint64_t topic_key) {
+    pg::remove_interest(interest, instance_key);
+    pg::remove_interest(interest, topic_key);
 }
 
 void HubLoop::clear_changed(uint64_t instance_key, uint64_t topic_key) {
@@ -592,6 +594,17 @@ std::optional<std::string> HubLoop::load_retained(const std::string &topic,
         report(WARNING, "rtd hub could not read a retained message: " + error.message());
     }
     return message;
+}
+
+std::optional<ReadOutcome> HubLoop::read_messages(const ReadJob &job) {
+    std::optional<ReadOutcome> outcome;
+    try {
+        in_transaction([&] { outcome = pg::read_messages(catalog_.schema, job); });
+    } catch (const Error &error) {
+        report(WARNING, "rtd hub could not read durable messages: " + error.message());
+        return std::nullopt;
+    }
+    return outcome;
 }
 
 bool HubLoop::logs_events() const {

@@ -65,11 +65,12 @@ class HubLoop final : private RouterHost {
     // RouterHost
     void send(const link::HubFrame &frame) override { gateway_.send(frame); }
     std::optional<link::Ended> refuse(const Topic *topic) override;
-    bool add_interest(uint64_t instance_key, uint64_t topic_key) override;
-    void remove_interest(uint64_t instance_key, uint64_t topic_key) override;
+    bool add_interest(Interest interest, uint64_t instance_key, uint64_t topic_key) override;
+    void remove_interest(Interest interest, uint64_t instance_key, uint64_t topic_key) override;
     void clear_changed(uint64_t instance_key, uint64_t topic_key) override;
     std::optional<std::string> load_retained(const std::string &topic,
                                              const std::vector<std::string> &params) override;
+    std::optional<ReadOutcome> read_messages(const ReadJob &job) override;
     bool logs_events() const override;
     void log_event(const std::string &line) override;
     void log_warning(const std::string &line) override;

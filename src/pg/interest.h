@@ -1,5 +1,5 @@
-// Interest: how many subscribers each topic and instance has, and whether a change of it is already
-// known, in shared memory.
+// Interest: how many subscribers each topic and instance has, whether it lingers after the last one
+// left (see core/router.h), and whether a change of it is already known, in shared memory.
 //
 // A fixed open-addressing table, keys as in core/event.h. The hub counts; backends read without a
 // lock, in their commit callback and when rtd_broadcast() counts its subscribers. A subscriber is
@@ -11,6 +11,7 @@
 // the query. Whoever found it set was visible before the query's snapshot.
 #pragma once
 #include "core/fence.h"
+#include "core/router_host.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -19,13 +20,15 @@ namespace rtd::pg {
 
 // Backends: subscribers of the topic or instance with this key.
 uint32_t subscriber_count(uint64_t key);
-// Backends: marks it as changed. True if somebody subscribes and it was not marked before: then an
+// Backends: must an event of it be made? Yes if somebody subscribes or it lingers.
+bool has_interest(uint64_t key);
+// Backends: marks it as changed. True if there is interest and it was not marked before: then an
 // event must follow.
 bool mark_changed(uint64_t key);
 
-// Hub: one more, or one less. False if the table is full: the subscription must be refused.
-bool add_interest(uint64_t key);
-void remove_interest(uint64_t key);
+// Hub: one more, or one less. False if the table is full; it never is for a key that is counted.
+bool add_interest(Interest interest, uint64_t key);
+void remove_interest(Interest interest, uint64_t key);
 // Hub, before a query starts.
 void clear_changed(uint64_t key);
 // Hub, at its start: nobody is subscribed.

@@ -143,7 +143,7 @@ NumberedMessage numbered_message(const std::string &topic, std::vector<std::stri
     return message;
 }
 
-NumberOutcome run_in_transaction(const std::string &schema, const NumberJob &job) {
+NumberOutcome give_numbers(const std::string &schema, const NumberJob &job) {
     // Who was sent a message knows its id: it must survive a crash, whatever the server's setting.
     if (synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
         call([] {
@@ -195,7 +195,7 @@ NumberOutcome run_in_transaction(const std::string &schema, const NumberJob &job
 
 // ---- read ----
 
-ReadOutcome run_in_transaction(const std::string &schema, const ReadJob &job) {
+ReadOutcome read_kept(const std::string &schema, const ReadJob &job) {
     ReadOutcome outcome;
     outcome.instance = job.instance;
     outcome.after = job.after;
@@ -214,6 +214,7 @@ ReadOutcome run_in_transaction(const std::string &schema, const ReadJob &job) {
     outcome.epoch = number(instances[0], 1);
     outcome.newest = number(instances[0], 2);
     outcome.oldest = number(instances[0], 3);
+    // More may be numbered between the two statements: it is for the next time.
     std::string direction = job.after ? "ASC" : "DESC";
     for (const Row &row :
          run(schema,
@@ -222,12 +223,13 @@ ReadOutcome run_in_transaction(const std::string &schema, const ReadJob &job) {
                  ") AS bytes FROM ("
                  "  SELECT *, octet_length(data::text) AS own FROM @.rtd_message"
                  "  WHERE instance = $1::bigint AND sequence IS NOT NULL"
-                 "  AND sequence > $2::bigint ORDER BY sequence " +
+                 "  AND sequence > $2::bigint AND sequence <= $5::bigint ORDER BY sequence " +
                  direction +
                  " LIMIT $3::int) kept) summed"
                  " WHERE bytes - own < $4::bigint ORDER BY sequence",
              {text(instances[0], 0), std::to_string(job.after.value_or(0)),
-              std::to_string(job.after ? kMostRows : job.most), std::to_string(kMostBytes)}))
+              std::to_string(job.after ? kMostRows : job.most), std::to_string(kMostBytes),
+              std::to_string(outcome.newest)}))
         outcome.messages.push_back(numbered_message(job.topic, job.params, outcome.epoch, row, 0));
     return outcome;
 }
@@ -283,11 +285,15 @@ LogOutcome run_log_job(const std::string &schema, const LogJob &job) {
     LogOutcome outcome;
     in_transaction([&] {
         if (const auto *number_job = std::get_if<NumberJob>(&job))
-            outcome = run_in_transaction(schema, *number_job);
+            outcome = give_numbers(schema, *number_job);
         else
-            outcome = run_in_transaction(schema, std::get<ReadJob>(job));
+            outcome = read_kept(schema, std::get<ReadJob>(job));
     });
     return outcome;
+}
+
+ReadOutcome read_messages(const std::string &schema, const ReadJob &job) {
+    return read_kept(schema, job);
 }
 
 StoredRow insert_message(const std::string &schema, const Event &event) {

@@ -20,7 +20,9 @@ namespace rtd::pg {
 // Query worker: in transactions of its own.
 LogOutcome run_log_job(const std::string &schema, const LogJob &job);
 
-// Hub, inside in_transaction(): for what no backend's transaction can write, a notification.
+// Hub, inside in_transaction().
+ReadOutcome read_messages(const std::string &schema, const ReadJob &job);
+// For what no backend's transaction can write, a notification.
 StoredRow insert_message(const std::string &schema, const Event &event);
 
 } // namespace rtd::pg

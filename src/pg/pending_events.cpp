@@ -114,20 +114,20 @@ void push(const Event &event, Delivery delivery, uint64_t topic, std::string byt
     tally.bytes += pending.events.back().bytes.size();
 }
 
-// `delivery`: of what is lost.
-void push_lost(const std::string &topic_name, Delivery delivery, uint64_t topic,
+void push_lost(const std::string &topic_name, uint64_t topic, Delivery delivery,
                const char *reason) {
     Event lost;
     lost.kind = EventKind::lost;
     lost.topic = topic_name;
     lost.payload = "{\"reason\": " + json_quote(reason) + "}";
-    bool is_stored = delivery == Delivery::stored;
-    push(lost, is_stored ? delivery : Delivery::if_subscribed, topic, encode(lost));
+    // A retained or stored message is lost also if nobody subscribes.
+    bool matters = delivery == Delivery::always || delivery == Delivery::stored;
+    push(lost, matters ? delivery : Delivery::if_subscribed, topic, encode(lost));
 }
 
 // The topic's events of this subtransaction give way to one that says that they are lost. Those of
 // its parents, as many as the bound at most, are kept for the case that this one is rolled back.
-void collapse_topic(const std::string &name, Delivery delivery, uint64_t topic) {
+void collapse_topic(const std::string &name, uint64_t topic, Delivery delivery) {
     int level = GetCurrentTransactionNestLevel();
     std::erase_if(transaction->events, [=](const Pending &event) {
         bool goes = event.topic_key == topic && event.level >= level;
@@ -135,7 +135,7 @@ void collapse_topic(const std::string &name, Delivery delivery, uint64_t topic) 
             untally(event);
         return goes;
     });
-    push_lost(name, delivery, topic,
+    push_lost(name, topic, delivery,
               "a transaction made more events than rtd.max_transaction_events");
     transaction->tallies[topic].collapsed_level = level;
     transaction->has_collapsed = true;
@@ -158,7 +158,7 @@ bool is_wanted(const Pending &event) {
     // A log of every event wants every event.
     if (event.may_be_known && !message_level_is_interesting(event_log_level))
         return mark_changed(event.interest_key);
-    return subscriber_count(event.interest_key) > 0;
+    return has_interest(event.interest_key);
 }
 
 // The hub may hold events back for this transaction.
@@ -299,10 +299,10 @@ void add_pending(const Event &event, Delivery delivery) {
     uint64_t most_bytes = static_cast<uint64_t>(queue_kilobytes) * 1024;
     std::string bytes = encode(event);
     if (bytes.size() > most_bytes)
-        push_lost(event.topic, delivery, topic, "an event was larger than rtd.queue_size");
+        push_lost(event.topic, topic, delivery, "an event was larger than rtd.queue_size");
     else if (tally.events >= static_cast<uint64_t>(max_transaction_events) ||
              tally.bytes > most_bytes)
-        collapse_topic(event.topic, delivery, topic);
+        collapse_topic(event.topic, topic, delivery);
     else
         push(event, delivery, topic, std::move(bytes));
 }
@@ -313,7 +313,7 @@ bool collapse_pending(uint64_t key) {
 
 void publish_now(const Event &event, Delivery delivery) {
     std::string bytes = encode(event);
-    if (delivery != Delivery::always && subscriber_count(interest_key(event)) == 0)
+    if (delivery != Delivery::always && !has_interest(interest_key(event)))
         return;
     lock_event_queue();
     append_event(bytes, topic_key(event.topic), {GetXLogInsertRecPtr(), false});

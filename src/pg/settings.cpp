@@ -14,6 +14,8 @@ int port;
 char *anonymous_role;
 int statement_timeout_ms;
 int resync_interval_s;
+int linger_s;
+int history_kilobytes;
 int max_message_kilobytes;
 int max_transaction_events;
 int message_retention_s;
@@ -70,6 +72,12 @@ void define_settings() {
                "Subscribed topics are queried again after this long without an event.",
                "0 turns it off.", &resync_interval_s, 300, 0, INT_MAX / 1000, PGC_SIGHUP,
                GUC_UNIT_S);
+    define_int("rtd.linger", "How long a topic's messages are kept after its last subscriber left.",
+               "A client that comes back within that time gets what it missed. 0 keeps nothing.",
+               &linger_s, 60, 0, INT_MAX / 1000, PGC_SIGHUP, GUC_UNIT_S);
+    define_int("rtd.history_size", "Memory for the last messages of one topic instance.",
+               "They are for clients that come back; the topic says how many they may be.",
+               &history_kilobytes, 1024, 0, INT_MAX / 1024, PGC_SIGHUP, GUC_UNIT_KB);
     define_int("rtd.max_message_size", "Largest message data that is sent to clients.", nullptr,
                &max_message_kilobytes, 16 * 1024, 1, 256 * 1024, PGC_SIGHUP, GUC_UNIT_KB);
     define_int("rtd.max_transaction_events",

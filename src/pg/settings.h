@@ -15,6 +15,8 @@ extern int port;
 extern char *anonymous_role;
 extern int statement_timeout_ms;
 extern int resync_interval_s;
+extern int linger_s;
+extern int history_kilobytes;
 extern int max_message_kilobytes;
 extern int max_transaction_events;
 extern int message_retention_s;

@@ -47,6 +47,24 @@ TEST(Delivery, messages_arrive_in_order) {
         ASSERT_EQ(subscriber.client.read_text(), numbered(i, 1 + i % 300));
 }
 
+TEST(Delivery, what_a_client_missed_comes_to_it_alone_and_before_what_follows) {
+    GatewayProcess gateway(local_settings());
+    Subscriber stayed(gateway, 1, TopicKind::event, false);
+    Client back(gateway.port);
+    EXPECT_EQ(back.upgrade("/ws/queue/a%20b?x=y&since=7%2D3"), 101);
+    gateway.expect<ClientConnected>();
+    Subscribe request = gateway.expect<Subscribe>();
+    EXPECT_EQ(request.since, "7-3");
+    EXPECT_EQ(request.params, std::vector<std::string>{"a b"});
+    gateway.send(Subscribed{request.subscription, 1, TopicKind::event, false, true});
+    gateway.send(Replayed{request.subscription, "missed 1", "7-4"});
+    gateway.send(Replayed{request.subscription, "missed 2", "7-5"});
+    gateway.send(Message{1, Audience::live, "new", "7-6"});
+    for (const char *text : {"missed 1", "missed 2", "new"})
+        EXPECT_EQ(back.read_text(), text);
+    EXPECT_EQ(stayed.client.read_text(), "new");
+}
+
 TEST(Delivery, the_first_message_comes_before_all_others) {
     GatewayProcess gateway(local_settings());
     Subscriber early(gateway, 1, TopicKind::state, false);

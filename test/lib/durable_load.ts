@@ -91,7 +91,7 @@ class Broadcaster {
 
 const kinds: Record<string, Kill> = {
     ...killKinds,
-    'full queue': (cluster, random) => pauseHubUntil(cluster, pause(1500), random, 400),
+    'full queue': (cluster, random) => pauseHubUntil(cluster, pause(4000), random, 2000),
 };
 
 export const durableKillNames = Object.keys(kinds);

@@ -34,6 +34,15 @@ TEST(RequestPath, the_query_is_kept_apart) {
     EXPECT_TRUE(parse_request_path("/?x")->segments.empty());
 }
 
+TEST(RequestPath, a_value_of_the_query_is_found_by_name_and_decoded) {
+    EXPECT_EQ(*query_value("since=1-2", "since"), "1-2");
+    EXPECT_EQ(*query_value("other=x&since=1%2D2&since=3-4", "since"), "1-2");
+    EXPECT_EQ(*query_value("since=a=b", "since"), "a=b");
+    for (const char *none : {"", "&", "since", "since=", "sinc=1", "sincere=1", "x=since=1"})
+        EXPECT_EQ(*query_value(none, "since"), "") << none;
+    EXPECT_FALSE(query_value("since=%zz", "since"));
+}
+
 TEST(RequestPath, an_escaped_slash_stays_inside_its_parameter) {
     EXPECT_EQ(parse_request_path("/ws/t/a%2Fb")->segments, (Strings{"ws", "t", "a/b"}));
 }

@@ -1,125 +1,8 @@
-// The router alone, with a host that records: no clock, no socket, no server.
-#include "core/router.h"
-
-#include <gtest/gtest.h>
-
-#include <map>
+// The router alone: topics, subscriptions, queries and time. Those who come back: resume_test.cpp.
+#include "router_fixture.h"
 
 namespace rtd {
 namespace {
-
-using link::Audience;
-using link::TopicKind;
-
-class RecordingHost : public RouterHost {
-  public:
-    void send(const link::HubFrame &frame) override { frames.push_back(frame); }
-    std::optional<link::Ended> refuse(const Topic *topic) override {
-        if (topic != nullptr && forbidden.contains(topic->name))
-            return link::Ended{0, CloseCode::forbidden, "no"};
-        return std::nullopt;
-    }
-    bool add_interest(uint64_t instance, uint64_t topic) override {
-        if (full)
-            return false;
-        interest[instance]++;
-        interest[topic]++;
-        return true;
-    }
-    void remove_interest(uint64_t instance, uint64_t topic) override {
-        for (uint64_t key : {instance, topic})
-            if (--interest[key] == 0)
-                interest.erase(key);
-    }
-    void clear_changed(uint64_t instance, uint64_t topic) override { cleared = {instance, topic}; }
-    std::optional<std::string> load_retained(const std::string &topic,
-                                             const std::vector<std::string> &) override {
-        auto found = stored.find(topic);
-        return found != stored.end() ? std::optional(found->second) : std::nullopt;
-    }
-    bool logs_events() const override { return true; }
-    void log_event(const std::string &line) override { lines.push_back(line); }
-    void log_warning(const std::string &line) override { warnings.push_back(line); }
-
-    // What was sent since the last call.
-    std::vector<link::HubFrame> take() { return std::exchange(frames, {}); }
-    template <class Frame> std::vector<Frame> take_all() {
-        std::vector<Frame> found;
-        for (const link::HubFrame &frame : take())
-            if (const Frame *match = std::get_if<Frame>(&frame))
-                found.push_back(*match);
-        return found;
-    }
-
-    std::vector<link::HubFrame> frames;
-    std::set<std::string> forbidden;
-    std::map<uint64_t, int> interest;
-    std::map<std::string, std::string> stored;
-    std::vector<std::string> lines, warnings;
-    std::vector<uint64_t> cleared;
-    bool full = false;
-};
-
-class RouterTest : public testing::Test {
-  protected:
-    RouterTest() { router.set_topics(topics); }
-
-    Topic &add(const std::string &name, TopicKind kind) {
-        auto topic = std::make_shared<Topic>();
-        topic->name = name;
-        topic->kind = kind;
-        topic->type = name + "_update";
-        topic->version = 1;
-        Topic &made = *topic;
-        topics[name] = std::move(topic);
-        return made;
-    }
-    void apply() { router.set_topics(topics); }
-    void subscribe(uint64_t subscription, const std::string &topic,
-                   std::vector<std::string> params = {}) {
-        router.subscribe({subscription, subscription, topic, std::move(params), {}}, now);
-        router.finish_turn(now);
-    }
-    void change(const std::string &topic, std::vector<std::optional<std::string>> params = {}) {
-        Event event;
-        event.topic = topic;
-        event.params = std::move(params);
-        event.payload = R"({"operation":"UPDATE","id":1})";
-        router.handle(event, now);
-        router.finish_turn(now);
-    }
-    void broadcast(const std::string &topic, const std::string &data,
-                   std::vector<std::optional<std::string>> params = {}) {
-        Event event;
-        event.kind = EventKind::broadcast;
-        event.topic = topic;
-        event.params = std::move(params);
-        event.payload = data;
-        router.handle(event, now);
-        router.finish_turn(now);
-    }
-    size_t jobs_due() {
-        size_t count = 0;
-        for (; std::optional<QueryJob> job = router.take_job(now, 8); count++)
-            jobs.push_back(*job);
-        return count;
-    }
-    void finish(uint64_t instance, const std::string &text, uint64_t hash) {
-        router.finish_job(instance, {QueryOutcome::Status::ok, text, hash, 0}, now);
-        router.finish_turn(now);
-    }
-    void pass(int64_t ms) {
-        now.steady_ms += ms;
-        now.wall_us += ms * 1000;
-        router.finish_turn(now);
-    }
-
-    Now now{1'000'000, 1'790'000'000'000'000};
-    RecordingHost host;
-    Topics topics;
-    Router router{host, 100};
-    std::vector<QueryJob> jobs;
-};
 
 TEST_F(RouterTest, an_unknown_topic_is_refused) {
     subscribe(1, "nothing");
@@ -164,7 +47,7 @@ TEST_F(RouterTest, interest_is_counted_before_the_first_query_and_given_back_at_
     subscribe(1, "list");
     EXPECT_EQ(host.interest.size(), 2u);
     EXPECT_EQ(jobs_due(), 1u);
-    router.unsubscribe(1);
+    router.unsubscribe(1, now);
     EXPECT_TRUE(host.interest.empty());
 }
 
@@ -362,10 +245,12 @@ TEST_F(RouterTest, a_retained_message_meets_later_subscribers_and_is_kept_until_
 
 TEST_F(RouterTest, a_stored_retained_message_is_read_for_the_first_subscriber) {
     add("routes", TopicKind::event).retain = true;
-    host.stored["routes"] = R"({"id":"1-1"})";
+    host.stored["routes"] = R"({"data":{"id":"1-1"},"id":"1-1","kind":"event"})";
     apply();
     subscribe(1, "routes");
-    EXPECT_EQ(host.take_all<link::Message>().at(0).body, R"({"id":"1-1"})");
+    auto first = host.take_all<link::Message>().at(0);
+    EXPECT_EQ(first.id, "100-1") << "an id of this epoch";
+    EXPECT_EQ(first.body, R"({"data":{"id":"1-1"},"id":"100-1","kind":"event"})");
 }
 
 TEST_F(RouterTest, a_subscriber_of_an_event_topic_without_a_message_is_live_at_once) {
@@ -430,7 +315,7 @@ TEST_F(RouterTest, the_refresh_timer_polls_only_while_somebody_subscribes) {
     finish(jobs[1].instance, "2", 2);
     EXPECT_NE(host.take_all<link::Message>().at(0).body.find(R"("source":"poll")"),
               std::string::npos);
-    router.unsubscribe(1);
+    router.unsubscribe(1, now);
     pass(5000);
     EXPECT_EQ(jobs_due(), 0u);
 }
@@ -504,7 +389,7 @@ TEST_F(RouterTest, an_instance_that_comes_back_never_repeats_an_id) {
         jobs_due();
         finish(jobs.back().instance, "1", 1);
         bodies.insert(host.take_all<link::Message>().at(0).body);
-        router.unsubscribe(subscription);
+        router.unsubscribe(subscription, now);
     }
     EXPECT_EQ(bodies.size(), 3u);
 }
@@ -514,7 +399,7 @@ TEST_F(RouterTest, a_lost_gateway_leaves_no_interest_behind) {
     apply();
     for (uint64_t subscription = 1; subscription <= 10; subscription++)
         subscribe(subscription, "list");
-    router.forget_subscriptions();
+    router.forget_subscriptions(now);
     EXPECT_EQ(router.subscription_count(), 0u);
     EXPECT_TRUE(host.interest.empty());
     jobs_due();
