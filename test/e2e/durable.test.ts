@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { durableKillNames, durableSettings, runDurableKills } from '../lib/durable_load';
-import { Follower } from '../lib/follower';
+import { DurableFollower } from '../lib/durable_follower';
 import { createTopic, expectMessage, subscribe, useCluster } from '../lib/harness';
 import { withHubStopped } from '../lib/hub_pauses';
 import { newSeed, Random } from '../lib/random';
@@ -105,7 +105,7 @@ describe('a client that comes back', () => {
 
     test('misses and repeats nothing while others broadcast and it breaks off again and again', async (t) => {
         await durable('d-broken', 'history => 20');
-        const follower = new Follower(use.cluster, 'd-broken');
+        const follower = new DurableFollower(use.cluster, 'd-broken');
         t.after(() => follower.close());
         await broadcast('d-broken', 0);
         await follower.waitForCount(1);
@@ -132,7 +132,7 @@ describe('a client that comes back', () => {
 
     test('finds all it missed after gateway, hub and server died', async (t) => {
         await durable('d-deaths');
-        const follower = new Follower(use.cluster, 'd-deaths');
+        const follower = new DurableFollower(use.cluster, 'd-deaths');
         t.after(() => follower.close());
         await broadcast('d-deaths', 0);
         await follower.waitForCount(1);

@@ -6,7 +6,7 @@
 
 import assert from 'node:assert/strict';
 import { Cluster } from './cluster';
-import { Follower } from './follower';
+import { DurableFollower } from './durable_follower';
 import { createTopic } from './harness';
 import { pauseHubUntil } from './hub_pauses';
 import { Kill, killKinds } from './kill_load';
@@ -127,7 +127,7 @@ export async function runDurableKills(
         CREATE TABLE sent (key text PRIMARY KEY, place text);
         CREATE TABLE watched (key text PRIMARY KEY, place text);
         SELECT rtd_watch_table('watched', 'events', columns => '{key}', parameters => '{place}', operations => '{INSERT}')`);
-    const followers = places.flatMap((place) => Array.from({ length: followersOfEach }, () => new Follower(cluster, 'events', [place])));
+    const followers = places.flatMap((place) => Array.from({ length: followersOfEach }, () => new DurableFollower(cluster, 'events', [place])));
     const figures: DurableFigures = {
         ...{ kills: {}, committed: 0, received: 0, reconnects: 0, transactionsFailed: 0 },
         eventsLost: 0,
@@ -164,7 +164,7 @@ export async function runDurableKills(
 }
 
 /** Nobody writes: waits for the clients to have all there is, and compares. Returns how many messages. */
-async function compare(cluster: Cluster, followers: Follower[], confirmed: string[]): Promise<number[]> {
+async function compare(cluster: Cluster, followers: DurableFollower[], confirmed: string[]): Promise<number[]> {
     const sent = await cluster.sql<{ key: string; place: string }>('SELECT key, place FROM sent');
     const keys = new Set(sent.map(({ key }) => key));
     for (const key of confirmed) assert.ok(keys.has(key), `${key} was committed, and is gone`);

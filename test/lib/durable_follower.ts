@@ -5,7 +5,7 @@ import { Cluster } from './cluster';
 import { Envelope, parseId, Subscriber } from './subscriber';
 import { waitFor } from './wait';
 
-export class Follower {
+export class DurableFollower {
     /** What the messages carried, in order. */
     readonly data: any[] = [];
     lastId?: string;
