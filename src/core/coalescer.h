@@ -32,6 +32,9 @@ class Coalescer {
         cause_ = std::max(cause_, cause);
     }
 
+    // The next run has another reason than the changes so far.
+    void relabel(Cause cause) { cause_ = cause; }
+
     // When the next run is due; nullopt while clean or running.
     std::optional<int64_t> due_ms() const {
         if (!dirty_ || running_)
@@ -56,16 +59,25 @@ class Coalescer {
         not_before_ms_ = 0;
     }
 
-    // Returns after how many milliseconds the run is repeated.
+    // The run is owed again, for its `cause`. Returns in how many milliseconds it is due.
     int64_t failed(int64_t now_ms, Cause cause) {
         running_ = false;
-        int64_t backoff_ms =
-            std::min<int64_t>(kFirstRetryMs << std::min(failures_, 6), kLastRetryMs);
+        not_before_ms_ =
+            now_ms + std::min<int64_t>(kFirstRetryMs << std::min(failures_, 6), kLastRetryMs);
         failures_++;
-        not_before_ms_ = now_ms + backoff_ms;
-        changed(now_ms, cause);
-        return backoff_ms;
+        // No change of its own: those it ran for have had their quiet time.
+        cause_ = dirty_ ? std::max(cause_, cause) : cause;
+        dirty_ = true;
+        return *due_ms() - now_ms;
     }
+
+    // From now on. A run that is already owed follows the new ones too.
+    void set_intervals(int64_t throttle_ms, int64_t debounce_ms) {
+        throttle_ms_ = throttle_ms;
+        debounce_ms_ = debounce_ms;
+    }
+    // There is reason to hope: the next run does not wait for the backoff of the last failure.
+    void skip_backoff() { not_before_ms_ = 0; }
 
     bool running() const { return running_; }
     bool dirty() const { return dirty_; }

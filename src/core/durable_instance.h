@@ -29,6 +29,11 @@ class DurableInstance final : public Instance {
     // Its events are rows, which come back as messages; lost ones are recovered.
     void handle(const Event &, Now) override {}
     void handle_loss(const Loss &, Now) override {}
+    // Its numbers may have begun anew: see rtd_alter_topic().
+    void redefine(std::shared_ptr<const Topic> topic, Now now) override {
+        Instance::redefine(std::move(topic), now);
+        doubt();
+    }
     // All of it is in the table.
     bool is_worth_keeping() const override { return false; }
 

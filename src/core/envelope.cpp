@@ -3,8 +3,7 @@
 #include "core/json_text.h"
 
 #include <charconv>
-#include <cstdio>
-#include <ctime>
+#include <chrono>
 #include <memory>
 
 #include <jansson.h>
@@ -45,14 +44,26 @@ Json load(std::string_view text) {
 
 } // namespace
 
+// Digits by hand: every message has a timestamp, and snprintf() with gmtime_r() was a sixth of what
+// the hub does for one.
 std::string iso_timestamp(int64_t wall_us) {
-    time_t seconds = wall_us / 1'000'000;
-    tm parts{};
-    gmtime_r(&seconds, &parts);
-    char text[64];
-    std::snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%06d+00:00",
-                  parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday, parts.tm_hour,
-                  parts.tm_min, parts.tm_sec, static_cast<int>(wall_us % 1'000'000));
+    using namespace std::chrono;
+    sys_time<microseconds> time{microseconds{wall_us}};
+    sys_days day = floor<days>(time);
+    year_month_day date{day};
+    hh_mm_ss clock{time - day};
+    std::string text = "0000-00-00T00:00:00.000000+00:00";
+    auto put = [&](size_t end, int64_t number) {
+        for (; number > 0; number /= 10)
+            text[end--] = static_cast<char>('0' + number % 10);
+    };
+    put(3, static_cast<int>(date.year()));
+    put(6, static_cast<unsigned>(date.month()));
+    put(9, static_cast<unsigned>(date.day()));
+    put(12, clock.hours().count());
+    put(15, clock.minutes().count());
+    put(18, clock.seconds().count());
+    put(25, clock.subseconds().count());
     return text;
 }
 

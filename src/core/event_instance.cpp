@@ -32,7 +32,7 @@ void EventInstance::subscribe(const link::Subscribe &request, Now now) {
 // The stored message becomes the first one of this instance, with an id of its epoch: whoever has
 // the old id may have missed messages that were not stored.
 void EventInstance::load_retained(Now now) {
-    if (loaded_ || !topic_->retain)
+    if (loaded_ || !topic_->retain || sequence_ > 0)
         return;
     loaded_ = true;
     std::string stored_at;
@@ -60,6 +60,15 @@ Sent EventInstance::resume_gap(const std::string &since, Now now) const {
                                           : "more was missed than the server keeps";
     return compose(next - 1, "{\"reason\": \"" + std::string(reason) + "\"}", kGapType, "event",
                    "gap", now);
+}
+
+void EventInstance::redefine(std::shared_ptr<const Topic> topic, Now now) {
+    Instance::redefine(std::move(topic), now);
+    if (topic_->retain)
+        return;
+    retained_ = {};
+    gap_ = {};
+    loaded_ = unstored_ = false;
 }
 
 // ---- events ----

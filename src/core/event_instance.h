@@ -21,6 +21,7 @@ class EventInstance final : public Instance {
     void handle_loss(const Loss &loss, Now now) override;
     bool is_worth_keeping() const override { return topic_->history > 0; }
     size_t kept_bytes() const override { return history_.bytes() + retained_.body.size(); }
+    void redefine(std::shared_ptr<const Topic> topic, Now now) override;
     std::optional<RetainedMessage> unstored_message() const override;
     bool is_unstored() const override { return unstored_; }
     void mark_stored(uint64_t sequence) override;

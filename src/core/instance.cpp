@@ -121,6 +121,10 @@ void Instance::finish_query(const QueryOutcome &, Now) {
     assert(!"a topic without a query");
 }
 
+void Instance::discard_query(Now) {
+    assert(!"a topic without a query");
+}
+
 // ---- reading: only of durable topics ----
 
 ReadJob Instance::next_read() const {

@@ -81,6 +81,9 @@ class Instance {
     // What it keeps for them.
     virtual size_t kept_bytes() const { return history_.bytes(); }
 
+    // The topic was altered, but its subscribers may go on: see Topic::same_instances().
+    virtual void redefine(std::shared_ptr<const Topic> topic, Now) { topic_ = std::move(topic); }
+
     // When tick() must be called at the latest; nullopt: only something new can cause work.
     virtual std::optional<int64_t> next_deadline_ms() const { return std::nullopt; }
     // True if its query became due: start_query() must follow, as soon as a query worker is free.
@@ -89,6 +92,8 @@ class Instance {
     // Instead of start_query(): nobody subscribes any more.
     virtual void postpone_query() {}
     virtual void finish_query(const QueryOutcome &outcome, Now now);
+    // Instead: the query that ran is no longer the topic's.
+    virtual void discard_query(Now now);
 
     // The retained message, if it is not stored yet.
     virtual std::optional<RetainedMessage> unstored_message() const { return std::nullopt; }
@@ -130,6 +135,7 @@ class Instance {
     Sent next_message(const Event &event, Now now);
     // To the live subscribers. `payload` is of the event that caused it, for the log.
     void deliver(const Sent &message, std::string_view type, std::string_view payload);
+    bool has_waiting() const { return !waiting_.empty(); }
     bool has_live() const { return subscriptions_.size() > waiting_.size(); }
 
     RouterHost &host_;

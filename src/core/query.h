@@ -15,6 +15,7 @@ struct QueryJob {
     uint64_t instance = 0;
     std::shared_ptr<const Topic> topic;
     std::vector<std::string> params;
+    std::string last_message = {}; // for the topic's significant function: the last state sent
 };
 
 struct QueryOutcome {
@@ -23,6 +24,8 @@ struct QueryOutcome {
     std::string text;  // the result as jsonb text, or the error as a sentence
     uint64_t hash = 0; // of the result as jsonb: equal for equal values
     int64_t elapsed_us = 0;
+    bool is_significant = true; // false: the topic's function says so, about job and result
+    std::string warning = {};   // why that function failed, as a sentence
 };
 
 } // namespace rtd

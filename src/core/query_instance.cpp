@@ -12,10 +12,24 @@ QueryInstance::QueryInstance(InstanceSetup setup, Now now)
         next_poll_ms_ = now.steady_ms + topic_->refresh_ms;
 }
 
+void QueryInstance::redefine(std::shared_ptr<const Topic> topic, Now now) {
+    if (!topic->same_results(*topic_))
+        forget_result();
+    if (topic->refresh_ms != topic_->refresh_ms)
+        next_poll_ms_ = topic->refresh_ms > 0 ? now.steady_ms + topic->refresh_ms : 0;
+    Instance::redefine(std::move(topic), now);
+    coalescer_.set_intervals(topic_->throttle_ms, topic_->debounce_ms);
+    coalescer_.skip_backoff();
+    changed(nullptr, Cause::sync, now);
+}
+
 void QueryInstance::subscribe(const link::Subscribe &request, Now now) {
     if (subscriptions().empty()) {
         run_timers(now);
         is_outdated_ = coalescer_.dirty() || coalescer_.running();
+        // The next result is for this subscriber, whatever happened before.
+        coalescer_.relabel(Cause::sync);
+        run_cause_ = Cause::sync;
     }
     // One that resumes is where those are who stayed: it has the newest message, and a query that
     // is due will tell whether there is a newer one.
@@ -31,6 +45,8 @@ void QueryInstance::handle(const Event &event, Now now) {
     last_event_ms_ = now.steady_ms;
     if (event.kind == EventKind::broadcast)
         return publish(event, now);
+    if (event.kind == EventKind::refresh)
+        coalescer_.skip_backoff();
     changed(&event, Cause::event, now);
     // Quiet can only be told by hearing of every change.
     if (topic_->debounce_ms > 0 && !subscriptions().empty())
@@ -108,6 +124,11 @@ void QueryInstance::finish_query(const QueryOutcome &outcome, Now now) {
     host_.log_warning("[EVENT_BROADCAST] Error broadcasting " + topic_->type +
                       " update: " + outcome.text + " (topic \"" + topic_->name +
                       "\", next attempt in " + std::to_string(retry_ms) + " ms)");
+}
+
+void QueryInstance::discard_query(Now now) {
+    coalescer_.succeeded();
+    changed(nullptr, run_cause_, now);
 }
 
 std::string_view QueryInstance::run_source() const {

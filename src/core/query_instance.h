@@ -28,6 +28,8 @@ class QueryInstance : public Instance {
     QueryJob start_query(Now now) override;
     void postpone_query() override { is_queued_ = false; }
     void finish_query(const QueryOutcome &outcome, Now now) override;
+    void discard_query(Now now) override;
+    void redefine(std::shared_ptr<const Topic> topic, Now now) override;
 
   protected:
     bool is_outdated() const override { return is_outdated_; }
@@ -35,6 +37,9 @@ class QueryInstance : public Instance {
     virtual void publish(const Event &event, Now now);
     // The query may have another result. `event` says why, nullptr: anything may have changed.
     virtual void changed(const Event *event, Cause cause, Now now);
+    // What was sent comes from another query, or has another type: it is nobody's first message
+    // any more, and the next result is sent even if it is equal.
+    virtual void forget_result() {}
     // A query that started after the last change has this result.
     virtual void apply(const QueryOutcome &outcome, Now now) = 0;
 

@@ -46,38 +46,48 @@ std::optional<std::vector<std::string>> instance_to_retain(const Topic &topic, c
 
 // ---- topics ----
 
-void Router::set_topics(Topics topics) {
+void Router::set_topics(Topics topics, Now now) {
     // Messages of a topic that was not known as durable may have come to nothing.
     bool has_new_durable = std::ranges::any_of(topics, [&](const auto &entry) {
         auto known = topics_.find(entry.first);
         return entry.second->is_durable &&
-               (known == topics_.end() || !known->second->same_definition(*entry.second));
+               (known == topics_.end() || known->second->version != entry.second->version ||
+                known->second->generation != entry.second->generation);
     });
     if (has_new_durable)
         log_.start();
+    std::erase_if(losses_, [&](const auto &loss) {
+        auto was = topics_.find(loss.first), is = topics.find(loss.first);
+        return is == topics.end() || is->second->generation != was->second->generation;
+    });
     topics_ = std::move(topics);
-    std::erase_if(losses_, [&](const auto &loss) { return !topics_.contains(loss.first); });
     std::vector<Instance *> instances;
     for (auto &[id, entry] : instances_)
         instances.push_back(entry.instance.get());
     for (Instance *instance : instances) {
-        const Topic &topic = instance->topic();
-        auto found = topics_.find(topic.name);
-        if (found == topics_.end() || found->second->generation != topic.generation) {
-            end_all(*instance, CloseCode::topic_dropped,
-                    "topic \"" + topic.name + "\" was dropped");
+        const Topic &old = instance->topic();
+        auto found = topics_.find(old.name);
+        if (found == topics_.end() || found->second->generation != old.generation) {
+            end_all(*instance, CloseCode::topic_dropped, "topic \"" + old.name + "\" was dropped");
             drop(*instance);
-        } else if (!found->second->same_definition(topic)) {
+        } else if (!found->second->same_instances(old)) {
             end_all(*instance, CloseCode::topic_changed,
-                    "topic \"" + topic.name + "\" was altered, subscribe again");
+                    "topic \"" + old.name + "\" was altered, subscribe again");
             drop(*instance);
-        } else if (!instance->subscriptions().empty()) {
-            if (std::optional<link::Ended> refusal = host_.refuse(found->second.get())) {
-                end_all(*instance, refusal->code, refusal->reason);
-                drop_if_unused(*instance);
-            }
+        } else {
+            follow(*instance, found->second, now);
         }
     }
+}
+
+void Router::follow(Instance &instance, const std::shared_ptr<const Topic> &topic, Now now) {
+    if (topic->version != instance.topic().version)
+        instance.redefine(topic, now);
+    if (!instance.subscriptions().empty())
+        if (std::optional<link::Ended> refusal = host_.refuse(topic.get()))
+            end_all(instance, refusal->code, refusal->reason);
+    reschedule(instance);
+    drop_if_unused(instance);
 }
 
 void Router::set_settings(const RouterSettings &settings) {
@@ -323,7 +333,7 @@ std::optional<QueryJob> Router::take_job(Now now, size_t most_per_topic) {
         }
         ready_.erase(it);
         running++;
-        running_[instance.id()] = instance.topic().name;
+        running_[instance.id()] = {instance.topic().name, instance.topic().version};
         QueryJob job = instance.start_query(now);
         reschedule(instance);
         return job;
@@ -332,16 +342,22 @@ std::optional<QueryJob> Router::take_job(Now now, size_t most_per_topic) {
 }
 
 void Router::finish_job(uint64_t id, const QueryOutcome &outcome, Now now) {
+    uint64_t version = 0;
     if (auto job = running_.find(id); job != running_.end()) {
-        auto count = running_of_topic_.find(job->second);
+        auto count = running_of_topic_.find(job->second.topic);
         if (--count->second == 0)
             running_of_topic_.erase(count);
+        version = job->second.version;
         running_.erase(job);
     }
     auto found = instances_.find(id);
     if (found == instances_.end())
         return; // everybody left while it ran
     Instance &instance = *found->second.instance;
+    if (instance.topic().version != version) { // altered while it ran
+        instance.discard_query(now);
+        return reschedule(instance);
+    }
     if (outcome.status == QueryOutcome::Status::bad_parameter) {
         end_all(instance, CloseCode::bad_request, outcome.text);
         return drop(instance);

@@ -34,8 +34,10 @@ class Router {
   public:
     Router(RouterHost &host, uint64_t first_epoch) : host_(host), next_epoch_(first_epoch) {}
 
-    // Replaces the topics. Subscriptions to topics that are gone, altered or no longer granted end.
-    void set_topics(Topics topics);
+    // Replaces the topics. Subscriptions end if their topic is gone, no longer granted, or altered
+    // so that they cannot go on; those of one that was altered otherwise follow it, and get its new
+    // state.
+    void set_topics(Topics topics, Now now);
     void set_settings(const RouterSettings &settings);
 
     void subscribe(const link::Subscribe &request, Now now);
@@ -80,6 +82,11 @@ class Router {
     size_t instance_count() const { return instances_.size(); }
 
   private:
+    // A query that a query worker has.
+    struct Running {
+        std::string topic;
+        uint64_t version; // of the topic
+    };
     // An instance, and where it stands in the queues below.
     struct Entry {
         std::unique_ptr<Instance> instance;
@@ -102,6 +109,7 @@ class Router {
     void end_all(Instance &instance, CloseCode code, const std::string &reason);
     std::optional<link::Ended> why_refused(const link::Subscribe &request);
     bool add_subscriber_interest(uint64_t instance_key, uint64_t topic_key);
+    void follow(Instance &instance, const std::shared_ptr<const Topic> &topic, Now now);
     std::vector<Instance *> matching(const Event &event);
     bool handle_stored(const Event &event);
     void retry_log_job(const std::string &error, Now now);
@@ -115,11 +123,11 @@ class Router {
     std::unordered_map<uint64_t, Entry> instances_;
     std::map<std::pair<std::string, std::vector<std::string>>, Instance *> by_name_;
     std::unordered_map<uint64_t, Instance *> subscriptions_;
-    std::set<std::pair<int64_t, uint64_t>> deadlines_;  // (when, instance)
-    std::set<std::pair<int64_t, uint64_t>> lingering_;  // (since when, instance)
-    size_t kept_bytes_ = 0;                             // of those that linger
-    std::deque<uint64_t> ready_;                        // instances whose query is due
-    std::unordered_map<uint64_t, std::string> running_; // job's instance to its topic's name
+    std::set<std::pair<int64_t, uint64_t>> deadlines_; // (when, instance)
+    std::set<std::pair<int64_t, uint64_t>> lingering_; // (since when, instance)
+    size_t kept_bytes_ = 0;                            // of those that linger
+    std::deque<uint64_t> ready_;                       // instances whose query is due
+    std::unordered_map<uint64_t, Running> running_;    // by instance
     std::unordered_map<std::string, size_t> running_of_topic_;
     std::set<uint64_t> unstored_;     // instances with a retained message that is not stored yet
     MessageLog log_;                  // of durable topics

@@ -1,6 +1,8 @@
 // What an instance of a state topic does; the rules are in state_instance.h.
 #include "core/state_instance.h"
 
+#include <utility>
+
 namespace rtd {
 
 void StateInstance::publish(const Event &event, Now now) {
@@ -9,12 +11,47 @@ void StateInstance::publish(const Event &event, Now now) {
     QueryInstance::publish(event, now);
 }
 
+void StateInstance::subscribe(const link::Subscribe &request, Now now) {
+    QueryInstance::subscribe(request, now);
+    if (std::optional<HeldBack> state = std::exchange(held_back_, std::nullopt))
+        send_state(state->data, state->hash, state->source, now);
+}
+
+QueryJob StateInstance::start_query(Now now) {
+    QueryJob job = QueryInstance::start_query(now);
+    if (topic_->significant != 0 && last_sent_is_state_)
+        job.last_message = state_.body;
+    compared_with_ = sequence_;
+    return job;
+}
+
+void StateInstance::forget_result() {
+    state_ = {};
+    last_sent_is_state_ = false;
+    held_back_.reset();
+}
+
 void StateInstance::apply(const QueryOutcome &outcome, Now now) {
+    held_back_.reset();
+    if (!outcome.warning.empty() && !significant_failed_)
+        host_.log_warning("[EVENT_BROADCAST] The significant function of topic \"" + topic_->name +
+                          "\" failed: " + outcome.warning + " (until it works, states are sent)");
+    significant_failed_ = !outcome.warning.empty();
     bool equal = first_message() != nullptr && hash_ == outcome.hash;
     if (equal && last_sent_is_state_)
         return;
-    state_ = next_message(outcome.text, topic_->type, run_source(), "snapshot", now);
-    hash_ = outcome.hash;
+    // Unless something else was sent since: then nobody has compared the result with that.
+    // Those who wait get the state of now.
+    if (!outcome.is_significant && compared_with_ == sequence_ && !has_waiting())
+        held_back_ = {outcome.text, outcome.hash, std::string(run_source())};
+    else
+        send_state(outcome.text, outcome.hash, run_source(), now);
+}
+
+void StateInstance::send_state(std::string_view data, uint64_t hash, std::string_view source,
+                               Now now) {
+    state_ = next_message(data, topic_->type, source, "snapshot", now);
+    hash_ = hash;
     last_sent_is_state_ = true;
     deliver(state_, topic_->type, last_payload());
 }

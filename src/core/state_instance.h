@@ -13,17 +13,31 @@ class StateInstance final : public QueryInstance {
     using QueryInstance::QueryInstance;
 
     size_t kept_bytes() const override { return state_.body.size(); }
+    void subscribe(const link::Subscribe &request, Now now) override;
+    QueryJob start_query(Now now) override;
 
   protected:
     const Sent *first_message() override { return state_.body.empty() ? nullptr : &state_; }
     size_t history_length() const override { return 0; }
     void publish(const Event &event, Now now) override;
+    void forget_result() override;
     void apply(const QueryOutcome &outcome, Now now) override;
 
   private:
+    struct HeldBack {
+        std::string data;
+        uint64_t hash;
+        std::string source;
+    };
+
+    void send_state(std::string_view data, uint64_t hash, std::string_view source, Now now);
+
     Sent state_;                      // the newest
     uint64_t hash_ = 0;               // of it
     bool last_sent_is_state_ = false; // it is also what clients saw last
+    std::optional<HeldBack> held_back_;
+    uint64_t compared_with_ = 0;      // sequence of the message that the running query got
+    bool significant_failed_ = false; // the last time it was asked; it is logged once
 };
 
 } // namespace rtd

@@ -31,8 +31,16 @@ struct Topic {
     uint64_t version = 0;    // rises with every rtd_alter_topic()
     uint64_t generation = 0; // differs between a dropped topic and its namesake
 
-    bool same_definition(const Topic &other) const {
-        return version == other.version && generation == other.generation;
+    // Whether those who subscribe to one may go on with the other, its later version: the same
+    // instances, told in the same terms.
+    bool same_instances(const Topic &other) const {
+        return generation == other.generation && kind == other.kind &&
+               parameters == other.parameters && key == other.key &&
+               is_invoker == other.is_invoker && is_durable == other.is_durable;
+    }
+    // Whether a result of one's query may be sent as the other's.
+    bool same_results(const Topic &other) const {
+        return query == other.query && search_path == other.search_path && type == other.type;
     }
 };
 

@@ -5,6 +5,10 @@
 
 #include "pg/prelude.h"
 
+extern "C" {
+#include "utils/syscache.h"
+}
+
 namespace rtd::pg {
 
 namespace {
@@ -18,11 +22,13 @@ std::optional<link::Ended> ask_grants(const Catalog &catalog, const Topic *topic
         return link::Ended{0, CloseCode::unauthorized,
                            "this server has no role for clients that do not sign in"};
     Oid role = InvalidOid;
-    bool allowed = false;
+    bool allowed = false, has_owner = true;
     in_transaction([&] {
         role = call([] { return get_role_oid(anonymous_role, true); });
         if (!OidIsValid(role) || topic == nullptr)
             return;
+        has_owner =
+            call([&] { return SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(topic->owner)); });
         allowed = call([&] { return has_privs_of_role(role, topic->owner); });
         for (auto grant = catalog.subscribe_grants.lower_bound({topic->name, 0});
              !allowed && grant != catalog.subscribe_grants.end() && grant->first == topic->name;
@@ -34,6 +40,10 @@ std::optional<link::Ended> ask_grants(const Catalog &catalog, const Topic *topic
         return link::Ended{0, CloseCode::unauthorized,
                            "the server's role for clients that do not sign in does not exist"};
     }
+    if (topic != nullptr && allowed && !has_owner && topic->kind != link::TopicKind::event)
+        return link::Ended{0, CloseCode::unavailable,
+                           "the owner of topic \"" + topic->name +
+                               "\", as whom its query runs, was dropped"};
     if (topic == nullptr || allowed)
         return std::nullopt;
     return link::Ended{0, CloseCode::forbidden,

@@ -51,14 +51,15 @@ void announce_commit() {
     pg_memory_barrier();
 }
 
-void withdraw_announcement() {
-    if (own == nullptr)
-        return;
+bool withdraw_announcement() {
+    if (own == nullptr || pg_atomic_read_u64(&own->position) == 0)
+        return false;
     // The events are in the queue before this is seen.
     pg_memory_barrier();
     pg_atomic_write_u64(&own->position, 0);
     // The hub says that it holds events, then scans; we withdraw, then look at what it says.
     pg_memory_barrier();
+    return true;
 }
 
 uint64_t published_up_to() {

@@ -12,9 +12,9 @@ namespace rtd::pg {
 
 // Backend, before its transaction commits. May be repeated.
 void announce_commit();
-// Backend, after it published its events, or has none after all: on commit, abort and exit. The
-// hub may have waited for it: call wake_hub_if_it_sleeps() afterwards where hub_waits_for_order().
-void withdraw_announcement();
+// Backend, after it published its events, or has none after all: on commit, abort and exit. False
+// if there was no announcement. The hub may have waited for it: wake it up if it holds events.
+bool withdraw_announcement();
 
 // Hub: up to which position in the WAL everything has been published. To be asked before the event
 // queue is drained, never after.

@@ -95,7 +95,7 @@ void refresh(const Arguments &arguments) {
     }
     event.source = "event";
     if (hub_is_reachable() && !collapse_pending(instance_key(name, marked)))
-        add_pending(event, Delivery::state_change);
+        add_pending(event, Delivery::if_subscribed); // even if a change is known: it ends a backoff
 }
 
 } // namespace

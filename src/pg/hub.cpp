@@ -7,11 +7,13 @@
 #include "pg/pending_events.h"
 #include "pg/settings.h"
 #include "pg/shared_state.h"
+#include "pg/table_changes.h"
 
 #include "pg/prelude.h"
 
 extern "C" {
 #include "catalog/objectaccess.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "mb/pg_wchar.h"
@@ -30,11 +32,18 @@ constexpr long kLongestBackoffMs = 60'000;
 object_access_hook_type previous_object_access = nullptr;
 
 // DROP DATABASE waits for other sessions, and nobody would ask the hub to leave: it is told here,
-// after the permission check. DROP EXTENSION, however it comes about, makes the hub look.
+// after the permission check. DROP EXTENSION and changes of roles, however they come about, make
+// the hub look.
 void on_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg) {
     if (previous_object_access != nullptr)
         previous_object_access(access, class_id, object_id, sub_id, arg);
-    if (access != OAT_DROP || shared == nullptr)
+    if (shared == nullptr)
+        return;
+    enter([&] { note_table_change(access, class_id, object_id, sub_id); });
+    if (class_id == AuthIdRelationId && (access == OAT_DROP || access == OAT_POST_ALTER) &&
+        shared->hub_database == MyDatabaseId)
+        enter([] { note_catalog_change(); });
+    if (access != OAT_DROP)
         return;
     if (class_id == ExtensionRelationId)
         enter([] { note_catalog_change(); });

@@ -3,6 +3,7 @@
 #include <ctime>
 #include <set>
 #include <sstream>
+#include <utility>
 
 #include "pg/announcements.h"
 #include "pg/boundary.h"
@@ -19,6 +20,8 @@
 extern "C" {
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
+#include "utils/inval.h"
+#include "utils/syscache.h"
 }
 
 namespace rtd::pg {
@@ -28,6 +31,7 @@ namespace {
 constexpr int kShutdownMs = 2000;          // what clients get to take their close frame
 constexpr int64_t kStoreIntervalMs = 1000; // retained messages are written at most this often
 constexpr int64_t kRetryMs = 1000;
+constexpr int64_t kNapMs = 1;                // the shortest that WaitEventSetWait() knows
 constexpr int64_t kUsageIntervalMs = 10'000; // between looks at the notification queue
 constexpr double kHighUsage = 0.25;          // of a queue that is 8 GB by default
 
@@ -74,6 +78,13 @@ RouterSettings router_settings() {
             .message_retention_ms = int64_t{message_retention_s} * 1000};
 }
 
+// Set by the server while it takes in invalidations.
+bool roles_changed = false;
+
+void on_role_change(Datum, int, uint32) {
+    roles_changed = true;
+}
+
 void report(int level, const std::string &message, const std::string &hint = {}) {
     call([&] {
         ereport(level,
@@ -90,6 +101,10 @@ HubLoop::HubLoop()
           AllocSetContextCreate(TopMemoryContext, "rtd hub turn", ALLOCSET_DEFAULT_SIZES)) {
     router_.set_settings(router_settings());
     clear_interest();
+    call([] {
+        CacheRegisterSyscacheCallback(AUTHOID, on_role_change, 0);
+        CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, on_role_change, 0);
+    });
 }
 
 HubLoop::~HubLoop() {
@@ -176,17 +191,22 @@ void HubLoop::sleep() {
     }
     if (next_reload_ms_ > 0)
         consider(next_reload_ms_);
+    int64_t now_ms = read_clock().steady_ms;
+    // Under load a nap, of which backends are not told: they would wake the hub for every commit.
+    bool naps = load_.is_busy(now_ms);
+    if (naps)
+        consider(now_ms + kNapMs);
     long timeout_ms = -1;
     if (deadline)
-        timeout_ms = static_cast<long>(std::max<int64_t>(0, *deadline - read_clock().steady_ms));
+        timeout_ms = static_cast<long>(std::max<int64_t>(0, *deadline - now_ms));
 
     // Announce the sleep, then look once more: a backend does it the other way round.
     pg_atomic_write_u32(&shared->hub_holds, order_.empty() ? 0 : 1);
-    pg_atomic_exchange_u32(&shared->hub_sleeps, 1);
+    pg_atomic_exchange_u32(&shared->hub_sleeps, naps ? 0 : 1);
     bool catalog_changed =
         pg_atomic_read_u64(&shared->catalog_generation) != seen_generation_ && next_reload_ms_ == 0;
     if (more_events_ || catalog_changed || Listener::is_pending() ||
-        (serving() && (!event_queue_is_empty() || may_release())))
+        (serving() && !naps && (!event_queue_is_empty() || may_release())))
         timeout_ms = 0;
     call([&] {
         constexpr int kGatewayEvent = 2;
@@ -223,6 +243,9 @@ void HubLoop::reload_settings() {
 }
 
 void HubLoop::reload_catalog_if_changed(Now now) {
+    call([] { AcceptInvalidationMessages(); });
+    if (std::exchange(roles_changed, false))
+        seen_generation_ = 0; // memberships decide about grants
     uint64_t generation = pg_atomic_read_u64(&shared->catalog_generation);
     if (generation == seen_generation_ || now.steady_ms < next_reload_ms_)
         return;
@@ -257,7 +280,7 @@ void HubLoop::start_serving(Catalog catalog) {
     for (const Channel &channel : catalog_.channels)
         channels.insert(channel.name);
     listener_.listen(channels);
-    router_.set_topics(catalog_.topics);
+    router_.set_topics(catalog_.topics, read_clock());
     if (was_serving)
         return;
     shared->hub_database = MyDatabaseId;
@@ -267,7 +290,7 @@ void HubLoop::start_serving(Catalog catalog) {
 
 void HubLoop::stop_serving() {
     shared->hub_database = InvalidOid;
-    router_.set_topics({}); // ends all subscriptions: their topics are dropped
+    router_.set_topics({}, read_clock()); // ends all subscriptions: their topics are dropped
     gateway_.shut_down(CloseCode::topic_dropped, "the extension was dropped", kShutdownMs);
     gateway_listens_ = false;
     readiness_.forget_gateway();
@@ -290,6 +313,10 @@ void HubLoop::drain_queue(Now now) {
         return;
     uint64_t bound = published_up_to(); // before the drain: see core/commit_order.h
     DrainedEvents drained = drain_events(drain_buffer_, &more_events_);
+    load_.count(now.steady_ms, drained.events.size());
+    reload_catalog_if_changed(now); // what was revoked before an event must not see it
+    if (!serving())
+        return;
     for (QueuedEvent &queued : drained.events)
         order_.add(queued.position, std::move(queued.bytes));
     while (std::optional<std::string> bytes = order_.next(bound)) {
@@ -488,7 +515,8 @@ void HubLoop::tend_queries(Now now) {
         const Topic &topic = *job->topic;
         pool_.submit(RunQuery{job->instance, topic.name, topic.generation, topic.version,
                               topic.owner, topic.search_path, topic.query,
-                              static_cast<uint32_t>(topic.parameters.size()), job->params});
+                              static_cast<uint32_t>(topic.parameters.size()), job->params,
+                              topic.significant, job->last_message});
     }
 }
 

@@ -1,6 +1,7 @@
 // HubLoop: what the hub does, turn by turn, once it is connected. See hub.h for the process.
 #pragma once
 #include "core/commit_order.h"
+#include "core/load_meter.h"
 #include "core/router.h"
 #include "pg/access.h"
 #include "pg/boundary.h"
@@ -88,6 +89,7 @@ class HubLoop final : private RouterHost {
     MemoryContext turn_context_; // reset every turn
     CommitOrder order_;          // events that came in, until all before them have
     std::string drain_buffer_;
+    LoadMeter load_;
     bool more_events_ = false;
     int64_t next_usage_check_ms_ = 0;
     bool usage_warned_ = false;

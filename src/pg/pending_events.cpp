@@ -17,6 +17,7 @@
 extern "C" {
 #include "access/xlog.h"
 #include "commands/dbcommands.h"
+#include "utils/resowner.h"
 }
 
 namespace rtd::pg {
@@ -26,57 +27,94 @@ namespace {
 struct Pending {
     int level; // nesting level of the subtransaction that made it
     Delivery delivery = Delivery::always;
+    bool may_be_known = false; // a state change that the mark of its interest key covers
+    bool says_lost = false;    // stands for events that are not kept
     uint64_t interest_key = 0;
     uint64_t topic_key = 0;
-    bool says_lost = false;    // stands for events that are not kept
-    bool may_be_known = false; // a state change that the mark of its interest key covers
-    std::string bytes = {};    // encoded event; empty: the catalog changed
+    size_t offset = 0; // of its bytes in Transaction::bytes
+    size_t size = 0;   // 0: the catalog changed
 };
 
 // How much of one topic the transaction holds back.
 struct Tally {
+    uint64_t topic_key = 0;
     uint64_t events = 0;
     uint64_t bytes = 0;
     int collapsed_level = 0; // level that holds its `lost` event; 0: none
 };
 
-// Everything the running transaction holds back. Made by its first event, freed at its end.
+// Everything the running transaction holds back. One object for all transactions of the session,
+// because most make one small event, and its memory would cost more than the event.
 struct Transaction {
+    bool in_use = false;
     std::vector<Pending> events;                 // levels never fall from front to back
+    std::string bytes;                           // their encoded events, one after the other
     std::unordered_map<uint64_t, int> collapsed; // key of collapse_pending() to its level
-    std::unordered_map<uint64_t, Tally> tallies; // by topic
+    std::vector<Tally> tallies;                  // few: one for each topic
     bool has_collapsed = false;                  // some topic has, though perhaps rolled back
+    bool is_committed = false;                   // published once its locks are gone
 };
 
-Transaction *transaction = nullptr;
+Transaction *const transaction = new Transaction;
 bool warned = false;
 
+// What a large transaction leaves behind is given back.
+constexpr size_t kKeptBytes = 1 << 14;
+constexpr size_t kKeptEvents = 256;
+
 Transaction &current() {
-    if (transaction == nullptr)
-        transaction = new Transaction;
+    transaction->in_use = true;
     return *transaction;
 }
 
 void forget() {
-    delete transaction;
-    transaction = nullptr;
+    Transaction &ended = *transaction;
+    if (ended.bytes.capacity() > kKeptBytes || ended.events.capacity() > kKeptEvents ||
+        ended.collapsed.bucket_count() > kKeptEvents || ended.tallies.capacity() > kKeptEvents) {
+        ended = Transaction{};
+        return;
+    }
+    ended.in_use = false;
+    ended.events.clear();
+    ended.bytes.clear();
+    if (!ended.collapsed.empty())
+        ended.collapsed.clear();
+    ended.tallies.clear();
+    ended.has_collapsed = false;
+    ended.is_committed = false;
+}
+
+Tally *find_tally(uint64_t topic_key) {
+    for (auto tally = transaction->tallies.rbegin(); tally != transaction->tallies.rend(); ++tally)
+        if (tally->topic_key == topic_key)
+            return &*tally;
+    return nullptr;
+}
+
+Tally &tally_of(uint64_t topic_key) {
+    Tally *known = find_tally(topic_key);
+    return known != nullptr ? *known
+                            : current().tallies.emplace_back(Tally{.topic_key = topic_key});
 }
 
 void untally(const Pending &event) {
-    auto tally = transaction->tallies.find(event.topic_key);
-    if (tally == transaction->tallies.end())
+    Tally *tally = find_tally(event.topic_key);
+    if (tally == nullptr)
         return;
-    tally->second.events--;
-    tally->second.bytes -= event.bytes.size();
+    tally->events--;
+    tally->bytes -= event.size;
 }
 
 void rollback_level(int level) {
     while (!transaction->events.empty() && transaction->events.back().level >= level) {
-        untally(transaction->events.back());
+        const Pending &event = transaction->events.back();
+        untally(event);
+        if (event.size > 0)
+            transaction->bytes.resize(event.offset);
         transaction->events.pop_back();
     }
     std::erase_if(transaction->collapsed, [=](const auto &entry) { return entry.second >= level; });
-    for (auto &[topic, tally] : transaction->tallies)
+    for (Tally &tally : transaction->tallies)
         if (tally.collapsed_level >= level)
             tally.collapsed_level = 0;
 }
@@ -88,56 +126,57 @@ void release_level(int level) {
         it->level = level - 1;
     for (auto &[key, made_at] : transaction->collapsed)
         made_at = Min(made_at, level - 1);
-    for (auto &[topic, tally] : transaction->tallies)
+    for (Tally &tally : transaction->tallies)
         tally.collapsed_level = Min(tally.collapsed_level, level - 1);
 }
 
-// Whether the event concerns everything that has its interest key: one instance, or the whole
-// topic. One that knows only some parameters shares the topic's key with others that know others.
-bool covers_interest(const Event &event) {
-    auto known = std::ranges::count_if(event.params, [](const auto &p) { return p.has_value(); });
-    return known == 0 || known == std::ssize(event.params);
-}
-
-void push(const Event &event, Delivery delivery, uint64_t topic, std::string bytes) {
+void push(const PreparedEvent &event, Delivery delivery) {
     Transaction &pending = current();
+    Tally &tally = tally_of(event.topic_key);
+    size_t offset = pending.bytes.size();
+    pending.bytes += event.bytes;
     pending.events.push_back(
         {.level = GetCurrentTransactionNestLevel(),
          .delivery = delivery,
-         .interest_key = interest_key(event),
-         .topic_key = topic,
-         .says_lost = event.kind == EventKind::lost,
-         .may_be_known = delivery == Delivery::state_change && covers_interest(event),
-         .bytes = std::move(bytes)});
-    Tally &tally = pending.tallies[topic];
+         .may_be_known = delivery == Delivery::state_change && event.covers_interest,
+         .says_lost = event.says_lost,
+         .interest_key = event.interest_key,
+         .topic_key = event.topic_key,
+         .offset = offset,
+         .size = event.bytes.size()});
     tally.events++;
-    tally.bytes += pending.events.back().bytes.size();
+    tally.bytes += event.bytes.size();
 }
 
-void push_lost(const std::string &topic_name, uint64_t topic, Delivery delivery,
-               const char *reason) {
+void push_lost(const std::string &topic, Delivery delivery, const char *reason) {
     Event lost;
     lost.kind = EventKind::lost;
-    lost.topic = topic_name;
+    lost.topic = topic;
     lost.payload = "{\"reason\": " + json_quote(reason) + "}";
     // A retained or stored message is lost also if nobody subscribes.
     bool matters = delivery == Delivery::always || delivery == Delivery::stored;
-    push(lost, matters ? delivery : Delivery::if_subscribed, topic, encode(lost));
+    push(prepare(lost), matters ? delivery : Delivery::if_subscribed);
 }
 
 // The topic's events of this subtransaction give way to one that says that they are lost. Those of
 // its parents, as many as the bound at most, are kept for the case that this one is rolled back.
 void collapse_topic(const std::string &name, uint64_t topic, Delivery delivery) {
     int level = GetCurrentTransactionNestLevel();
-    std::erase_if(transaction->events, [=](const Pending &event) {
+    std::string kept_bytes;
+    std::erase_if(transaction->events, [&](Pending &event) {
         bool goes = event.topic_key == topic && event.level >= level;
-        if (goes)
+        if (goes) {
             untally(event);
+        } else {
+            size_t offset = kept_bytes.size();
+            kept_bytes.append(transaction->bytes, event.offset, event.size);
+            event.offset = offset;
+        }
         return goes;
     });
-    push_lost(name, topic, delivery,
-              "a transaction made more events than rtd.max_transaction_events");
-    transaction->tallies[topic].collapsed_level = level;
+    transaction->bytes = std::move(kept_bytes);
+    push_lost(name, delivery, "a transaction made more events than rtd.max_transaction_events");
+    tally_of(topic).collapsed_level = level;
     transaction->has_collapsed = true;
 }
 
@@ -145,8 +184,8 @@ void collapse_topic(const std::string &name, uint64_t topic, Delivery delivery) 
 bool is_superseded(const Pending &event) {
     if (!transaction->has_collapsed || event.says_lost)
         return false;
-    auto tally = transaction->tallies.find(event.topic_key);
-    return tally != transaction->tallies.end() && tally->second.collapsed_level > 0;
+    const Tally *tally = find_tally(event.topic_key);
+    return tally != nullptr && tally->collapsed_level > 0;
 }
 
 bool is_wanted(const Pending &event) {
@@ -163,9 +202,13 @@ bool is_wanted(const Pending &event) {
 
 // The hub may hold events back for this transaction.
 void withdraw() {
-    withdraw_announcement();
-    if (pg_atomic_read_u32(&shared->hub_holds) == 1)
+    if (withdraw_announcement() && pg_atomic_read_u32(&shared->hub_holds) == 1)
         wake_hub_if_it_sleeps();
+}
+
+// Has its place in the order of commits.
+bool is_ordered(const Pending &event) {
+    return event.size > 0 && event.delivery != Delivery::state_change;
 }
 
 // Called with the queue locked, so that no scan of the hub comes between position and append.
@@ -181,18 +224,19 @@ void publish() {
     pg_memory_barrier();
     bool catalog_changed = false;
     bool locked = false;
-    CommitPosition position;
+    CommitPosition position; // of what is not ordered: before everything
     for (const Pending &event : transaction->events) {
-        if (event.bytes.empty()) {
+        if (event.size == 0) {
             catalog_changed = true;
             pg_atomic_fetch_add_u64(&shared->catalog_generation, 1);
         } else if (!is_superseded(event) && is_wanted(event)) {
-            if (!locked) {
+            if (!locked)
                 lock_event_queue();
-                position = commit_position();
-            }
             locked = true;
-            append_event(event.bytes, event.topic_key, position);
+            if (is_ordered(event) && position.lsn == 0)
+                position = commit_position();
+            append_event({transaction->bytes.data() + event.offset, event.size}, event.topic_key,
+                         position);
         }
     }
     if (locked)
@@ -203,17 +247,15 @@ void publish() {
 }
 
 void on_transaction(XactEvent what, void *) {
-    if (transaction == nullptr)
+    if (!transaction->in_use)
         return;
     switch (what) {
     case XACT_EVENT_PRE_COMMIT:
-        if (shared != nullptr)
+        if (shared != nullptr && std::ranges::any_of(transaction->events, is_ordered))
             announce_commit();
         break;
     case XACT_EVENT_COMMIT:
-        if (shared != nullptr)
-            publish();
-        forget();
+        transaction->is_committed = true;
         break;
     case XACT_EVENT_ABORT:
         if (shared != nullptr)
@@ -240,8 +282,18 @@ void on_transaction(XactEvent what, void *) {
     }
 }
 
+// Not in XACT_EVENT_COMMIT: only now have the cache invalidations of the transaction been sent. The
+// query that its event makes run must not be decided by privileges that it revoked.
+void on_release(ResourceReleasePhase phase, bool, bool, void *) {
+    if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !transaction->is_committed)
+        return;
+    if (shared != nullptr)
+        publish();
+    forget();
+}
+
 void on_subtransaction(SubXactEvent what, SubTransactionId, SubTransactionId, void *) {
-    if (transaction == nullptr)
+    if (!transaction->in_use)
         return;
     int level = GetCurrentTransactionNestLevel();
     switch (what) {
@@ -274,6 +326,7 @@ void warn_once(const char *reason, const char *hint) {
 void init_pending_events() {
     RegisterXactCallback(on_transaction, nullptr);
     RegisterSubXactCallback(on_subtransaction, nullptr);
+    RegisterResourceReleaseCallback(on_release, nullptr);
 }
 
 bool hub_is_reachable() {
@@ -290,21 +343,32 @@ bool hub_is_reachable() {
     return false;
 }
 
-void add_pending(const Event &event, Delivery delivery) {
-    uint64_t topic = topic_key(event.topic);
-    const Tally &tally = current().tallies[topic];
+PreparedEvent prepare(const Event &event) {
+    auto known = std::ranges::count_if(event.params, [](const auto &p) { return p.has_value(); });
+    return {.interest_key = interest_key(event),
+            .topic_key = topic_key(event.topic),
+            .covers_interest = known == 0 || known == std::ssize(event.params),
+            .says_lost = event.kind == EventKind::lost,
+            .bytes = encode(event)};
+}
+
+void add_pending(const PreparedEvent &event, const std::string &topic, Delivery delivery) {
+    const Tally &tally = tally_of(event.topic_key);
     if (tally.collapsed_level > 0)
         return;
     // More bytes than the queue has room for would be lost anyway, only later.
     uint64_t most_bytes = static_cast<uint64_t>(queue_kilobytes) * 1024;
-    std::string bytes = encode(event);
-    if (bytes.size() > most_bytes)
-        push_lost(event.topic, topic, delivery, "an event was larger than rtd.queue_size");
+    if (event.bytes.size() > most_bytes)
+        push_lost(topic, delivery, "an event was larger than rtd.queue_size");
     else if (tally.events >= static_cast<uint64_t>(max_transaction_events) ||
              tally.bytes > most_bytes)
-        collapse_topic(event.topic, topic, delivery);
+        collapse_topic(topic, event.topic_key, delivery);
     else
-        push(event, delivery, topic, std::move(bytes));
+        push(event, delivery);
+}
+
+void add_pending(const Event &event, Delivery delivery) {
+    add_pending(prepare(event), event.topic, delivery);
 }
 
 bool collapse_pending(uint64_t key) {
@@ -312,11 +376,11 @@ bool collapse_pending(uint64_t key) {
 }
 
 void publish_now(const Event &event, Delivery delivery) {
-    std::string bytes = encode(event);
-    if (delivery != Delivery::always && !has_interest(interest_key(event)))
+    PreparedEvent prepared = prepare(event);
+    if (delivery != Delivery::always && !has_interest(prepared.interest_key))
         return;
     lock_event_queue();
-    append_event(bytes, topic_key(event.topic), {GetXLogInsertRecPtr(), false});
+    append_event(prepared.bytes, prepared.topic_key, {GetXLogInsertRecPtr(), false});
     unlock_event_queue();
     wake_hub_if_it_sleeps();
 }

@@ -4,6 +4,10 @@
 // commit callback appends what is left to the event queue and wakes the hub if it sleeps. Encoding
 // and memory allocation happen when an event is added, where an error is still an ordinary one: the
 // commit callback only copies bytes, since nothing may fail after a commit.
+//
+// A transaction that only says that states changed has no place in the order of commits to keep:
+// the query that follows sees it in any case. It neither announces itself nor asks for its
+// position.
 #pragma once
 #include "core/event.h"
 
@@ -17,6 +21,18 @@ enum class Delivery : uint8_t {
     stored,        // when no hub serves the database: the next one finds the row by itself
 };
 
+// An event as the queue carries it, and what the commit callback must know of it.
+struct PreparedEvent {
+    uint64_t interest_key = 0;
+    uint64_t topic_key = 0;
+    // Concerns everything that has its interest key: one instance, or the whole topic. One that
+    // knows only some parameters shares the topic's key with others that know others.
+    bool covers_interest = false;
+    bool says_lost = false;
+    std::string bytes = {};
+};
+PreparedEvent prepare(const Event &event);
+
 // Registers the transaction callbacks. Called once per backend, from _PG_init.
 void init_pending_events();
 
@@ -28,6 +44,8 @@ bool hub_is_reachable();
 // topic's events give way to one that says they are lost, so that a transaction of any size keeps
 // its session's memory and the queue small.
 void add_pending(const Event &event, Delivery delivery);
+// The same for one that is added often, by the name of its topic.
+void add_pending(const PreparedEvent &event, const std::string &topic, Delivery delivery);
 
 // For events that need no repetition within a transaction ("instance X changed"): true if an equal
 // one is already pending in this subtransaction or one of its parents. `key` is interest_key-like:

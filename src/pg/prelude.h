@@ -47,8 +47,12 @@ extern "C" {
 
 #if PG_VERSION_NUM >= 160000
 #define RTD_MUST_OWN(class_id, object_id) object_ownercheck(class_id, object_id, GetUserId())
+#define RTD_MAY_EXECUTE(function, role)                                                            \
+    (object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE) == ACLCHECK_OK)
 #else
 #define RTD_MUST_OWN(class_id, object_id) pg_class_ownercheck(object_id, GetUserId())
+#define RTD_MAY_EXECUTE(function, role)                                                            \
+    (pg_proc_aclcheck(function, role, ACL_EXECUTE) == ACLCHECK_OK)
 #endif
 
 // Index of this process in arrays of MaxBackends elements.

@@ -71,6 +71,8 @@ template <class IO> void fields(IO &io, RunQuery &run) {
     io(run.query);
     io(run.parameter_count);
     io(run.params);
+    io(run.significant);
+    io(run.last_message);
 }
 
 template <class IO> void fields(IO &io, StoreRetained &store) {
@@ -92,6 +94,8 @@ template <class IO> void fields(IO &io, QueryDone &done) {
     io.choice(done.outcome.status, QueryOutcome::Status::bad_parameter);
     io(done.outcome.text);
     io(done.outcome.hash);
+    io(done.outcome.is_significant);
+    io(done.outcome.warning);
     io(done.outcome.elapsed_us);
 }
 

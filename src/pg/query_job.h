@@ -20,6 +20,8 @@ struct RunQuery {
     std::string query;
     uint32_t parameter_count = 0;
     std::vector<std::string> params;
+    uint32_t significant = 0; // OID of the function to ask; 0: none
+    std::string last_message; // the last state sent, for it; empty: none
 };
 
 struct StoreRetained {

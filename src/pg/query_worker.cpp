@@ -8,6 +8,7 @@
 #include "pg/query_job.h"
 #include "pg/retained.h"
 #include "pg/settings.h"
+#include "pg/significant.h"
 #include "pg/topic_query.h"
 #include "pg/worker_transaction.h"
 
@@ -34,7 +35,7 @@ namespace rtd::pg {
 
 namespace {
 
-// A prepared query, kept for the life of the worker or until its topic is altered.
+// A prepared query, kept until its topic, or what it reads, is altered.
 struct Prepared {
     SPIPlanPtr plan = nullptr;
     std::vector<Oid> types;
@@ -56,6 +57,7 @@ class QueryWorker {
     WorkerReply handle(const RunQuery &job);
     WorkerReply handle(const StoreRetained &job);
     WorkerReply handle(const RunLogJob &job);
+    QueryDone run(const RunQuery &job);
     void run_as_owner(const RunQuery &job, QueryOutcome &outcome);
     const Prepared &prepare(const RunQuery &job);
     bool convert(const RunQuery &job, const Prepared &prepared, std::vector<Datum> &values,
@@ -141,7 +143,19 @@ WorkerReply QueryWorker::handle(const RunLogJob &job) {
     }
 }
 
+// DDL may commit while the query waits for its lock: the plan, and the types of its parameters,
+// then turn out to be outdated on the way.
 WorkerReply QueryWorker::handle(const RunQuery &job) {
+    QueryDone done = run(job);
+    auto found = prepared_.find(job.topic);
+    bool is_outdated = found != prepared_.end() && found->second.plan != nullptr &&
+                       !call([&] { return SPI_plan_is_valid(found->second.plan); });
+    if (done.outcome.status != QueryOutcome::Status::ok && is_outdated)
+        done = run(job);
+    return done;
+}
+
+QueryDone QueryWorker::run(const RunQuery &job) {
     QueryDone done{job.instance, {}};
     TimestampTz start = GetCurrentTimestamp();
     pgstat_report_activity(STATE_RUNNING, job.query.c_str());
@@ -150,8 +164,10 @@ WorkerReply QueryWorker::handle(const RunQuery &job) {
     } catch (const Error &error) {
         char state[6];
         strlcpy(state, unpack_sql_state(error.sqlstate()), sizeof state);
-        done.outcome.status = QueryOutcome::Status::failed;
-        done.outcome.text = error.message() + " (SQLSTATE " + state + ")";
+        // With a result at hand it was `significant` that failed: the state is sent.
+        bool has_result = done.outcome.status == QueryOutcome::Status::ok;
+        std::string &text = has_result ? done.outcome.warning : done.outcome.text;
+        text = error.message() + " (SQLSTATE " + state + ")";
     }
     disable_timeout(STATEMENT_TIMEOUT, false);
     QueryCancelPending = false; // a timeout that fired when the query was already over
@@ -163,8 +179,10 @@ WorkerReply QueryWorker::handle(const RunQuery &job) {
 
 const Prepared &QueryWorker::prepare(const RunQuery &job) {
     Prepared &prepared = prepared_[job.topic];
+    // DDL may have given the parameters other types: a plan that it invalidated is made anew.
     if (prepared.plan != nullptr && prepared.generation == job.topic_generation &&
-        prepared.version == job.topic_version)
+        prepared.version == job.topic_version &&
+        call([&] { return SPI_plan_is_valid(prepared.plan); }))
         return prepared;
     if (prepared.plan != nullptr)
         SPI_freeplan(prepared.plan);
@@ -240,6 +258,7 @@ void QueryWorker::run_as_owner(const RunQuery &job, QueryOutcome &outcome) {
         const char *text;
         size_t size;
         uint64_t hash;
+        Datum state; // jsonb
     };
     // An abort gives the role back, a commit does not; search_path ends with the transaction.
     Oid worker_role = InvalidOid;
@@ -278,11 +297,13 @@ void QueryWorker::run_as_owner(const RunQuery &job, QueryOutcome &outcome) {
                      errmsg("the result of %d bytes is larger than rtd.max_message_size", size)));
         uint64_t hash =
             DatumGetUInt64(DirectFunctionCall2(jsonb_hash_extended, state, Int64GetDatum(0)));
-        return Answer{text.data, static_cast<size_t>(size), hash};
+        return Answer{text.data, static_cast<size_t>(size), hash, state};
     });
     outcome.status = QueryOutcome::Status::ok;
     outcome.text.assign(answer.text, answer.size);
     outcome.hash = answer.hash;
+    if (!job.last_message.empty())
+        outcome.is_significant = is_significant(job.significant, job.last_message, answer.state);
     SetUserIdAndSecContext(worker_role, worker_context);
 }
 

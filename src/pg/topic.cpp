@@ -10,6 +10,7 @@
 
 #include "core/names.h"
 #include "pg/pending_events.h"
+#include "pg/significant.h"
 #include "pg/topic_query.h"
 #include "pg/watch.h"
 
@@ -170,6 +171,7 @@ struct Declaration {
     std::optional<std::string> query, type;
     std::optional<TextList> parameters;
     std::optional<int64> throttle_usec, debounce_usec, refresh_usec;
+    std::optional<Oid> significant; // InvalidOid: none
     std::optional<bool> retain, durable;
     std::optional<int32> history;
 };
@@ -196,10 +198,6 @@ void refuse_what_comes_later(const Arguments &arguments) {
     if (arguments.has(kKey))
         throw not_in_this_version("key",
                                   "Without it the topic sends its whole state when it changed.");
-    if (arguments.has(kSignificant))
-        throw not_in_this_version(
-            "significant",
-            "Filter in the query, or leave it out: an equal state is not sent again.");
     std::string security = arguments.text(kSecurity).value_or("definer");
     if (security == "invoker")
         throw not_in_this_version(
@@ -230,6 +228,8 @@ Declaration read_declaration(const Arguments &arguments) {
         read.debounce_usec = checked_interval(arguments.datum(kDebounce), "debounce", 0);
     if (arguments.has(kRefresh))
         read.refresh_usec = checked_interval(arguments.datum(kRefresh), "refresh", kMinRefreshUsec);
+    if (arguments.has(kSignificant))
+        read.significant = arguments.oid(kSignificant);
     if (arguments.has(kRetain))
         read.retain = arguments.boolean(kRetain, true);
     if (arguments.has(kDurable))
@@ -256,6 +256,22 @@ void check_durable_has_no_query(bool is_durable, bool has_query) {
                       "Leave out query or durable.");
 }
 
+void check_significant_of(const Declaration &topic, bool is_state, Oid owner) {
+    if (topic.significant.value_or(InvalidOid) == InvalidOid)
+        return;
+    if (!is_state)
+        throw invalid("significant is for state topics",
+                      "It compares one whole state with the next, which no other kind sends.",
+                      "Leave it out, or give the topic a query without a key.");
+    check_significant(*topic.significant, owner);
+}
+
+Value significant_value(std::optional<Oid> function) {
+    Value value = oid_value(function.value_or(InvalidOid), REGPROCEDUREOID);
+    value.null = value.datum == InvalidOid;
+    return value;
+}
+
 Value refresh_value(std::optional<int64> usec) {
     if (!usec || *usec == 0)
         return {INTERVALOID, 0, true};
@@ -273,10 +289,12 @@ bool insert_topic(const Registry &registry, const Declaration &topic) {
         return false;
     if (is_state)
         check_query(*topic.query, parameters.size(), GetUserId(), search_path);
+    check_significant_of(topic, is_state, GetUserId());
     Rows inserted = registry.run(
         "INSERT INTO @.rtd_topic (name, kind, owner, query, search_path, parameters, type,"
-        " throttle, debounce, refresh, retain, history, durable)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
+        " throttle, debounce, refresh, retain, history, significant, durable)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+        " ON CONFLICT DO NOTHING",
         {text_value(topic.name), text_value(is_state ? "state" : "event"),
          oid_value(GetUserId(), REGROLEOID), text_value(topic.query), text_value(search_path),
          texts_value(parameters), text_value(topic.type.value_or(default_message_type(topic.name))),
@@ -284,7 +302,7 @@ bool insert_topic(const Registry &registry, const Declaration &topic) {
          interval_value(topic.debounce_usec.value_or(0)), refresh_value(topic.refresh_usec),
          boolean_value(topic.retain.value_or(true)),
          integer_value(topic.history.value_or(kDefaultHistory)),
-         boolean_value(topic.durable.value_or(false))});
+         significant_value(topic.significant), boolean_value(topic.durable.value_or(false))});
     if (inserted.affected == 0)
         return false;
     note_catalog_change();
@@ -314,6 +332,7 @@ void alter_topic(const Registry &registry, const Declaration &change) {
     check_refresh_has_query(change.refresh_usec.value_or(0) > 0, is_state);
     bool is_durable = change.durable.value_or(topic.is_durable);
     check_durable_has_no_query(is_durable, is_state);
+    check_significant_of(change, is_state, topic.owner);
 
     TextList old_parameters(topic.parameters.begin(), topic.parameters.end());
     TextList parameters = change.parameters.value_or(old_parameters);
@@ -336,7 +355,8 @@ void alter_topic(const Registry &registry, const Declaration &change) {
         "UPDATE @.rtd_topic SET kind = $2, query = $3, search_path = $4, parameters = $5,"
         " type = coalesce($6, type), throttle = coalesce($7, throttle),"
         " debounce = coalesce($8, debounce), refresh = CASE WHEN $9 THEN $10 ELSE refresh END,"
-        " retain = coalesce($11, retain), history = coalesce($12, history), durable = $13,"
+        " retain = coalesce($11, retain), history = coalesce($12, history),"
+        " significant = CASE WHEN $13 THEN $14 ELSE significant END, durable = $15,"
         " version = version + 1"
         " WHERE name = $1",
         {text_value(topic.name), text_value(is_state ? "state" : "event"), text_value(query),
@@ -345,6 +365,7 @@ void alter_topic(const Registry &registry, const Declaration &change) {
          boolean_value(change.refresh_usec.has_value()), refresh_value(change.refresh_usec),
          Value{BOOLOID, BoolGetDatum(change.retain.value_or(false)), !change.retain},
          Value{INT4OID, Int32GetDatum(change.history.value_or(0)), !change.history},
+         boolean_value(change.significant.has_value()), significant_value(change.significant),
          boolean_value(is_durable)});
     if (renumbers || becomes_state || change.retain == false)
         registry.run("DELETE FROM @.rtd_retained WHERE topic = $1", {text_value(topic.name)});

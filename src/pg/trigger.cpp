@@ -25,6 +25,7 @@
 #include "pg/json_time.h"
 #include "pg/pending_events.h"
 #include "pg/registry.h"
+#include "pg/settings.h"
 #include "pg/watch_columns.h"
 
 #include "pg/prelude.h"
@@ -86,7 +87,8 @@ struct Watch {
     Delivery delivery = Delivery::if_subscribed;
     std::vector<PayloadColumn> columns;
     std::vector<ParameterColumn> parameters;
-    uint64_t state_key = 0; // of a state topic without parameters
+    uint64_t state_key = 0;     // of a state topic without parameters
+    PreparedEvent state_change; // of the same: all its events are equal
     std::optional<std::string> channel;
     bool audit = false;
     std::string table;         // in the payload and in the log
@@ -209,6 +211,15 @@ TextList with_ancestors(Relation relation) {
     return oids;
 }
 
+Event change_of(const Watch &watch) {
+    Event event;
+    event.kind = EventKind::change;
+    event.topic = watch.topic;
+    event.origin = to_utf8(watch.table);
+    event.source = "event";
+    return event;
+}
+
 // Reads the registration. Sees what is committed by now even in an old snapshot, because the
 // trigger itself was found that way.
 WatchPointer read_watch(const TriggerData *data) {
@@ -249,6 +260,7 @@ WatchPointer read_watch(const TriggerData *data) {
     watch->watched = row[8].oid();
     watch->is_durable = row[9].boolean();
     watch->state_key = instance_key(watch->topic, {});
+    watch->state_change = prepare(change_of(*watch));
 
     std::string missing;
     resolve_columns(*watch, relation, row[2].elements, missing);
@@ -429,17 +441,22 @@ void deliver_to_rtd(const TriggerData *data, const Watch &watch, const Change &c
                     const char *&payload) {
     if (!watch.is_durable && !hub_is_reachable())
         return;
-    Event event;
+    // What happened to a state's row is for the log alone.
+    bool is_bare = watch.is_state && !message_level_is_interesting(event_log_level);
+    if (is_bare && watch.parameters.empty()) {
+        if (!collapse_pending(watch.state_key))
+            add_pending(watch.state_change, watch.topic, watch.delivery);
+        return;
+    }
+    Event event = change_of(watch);
     if (!read_parameters(watch, change.row, change.description, event.params))
         return;
     if (watch.is_state && collapse_pending(collapse_key(watch, event.params)))
         return;
-    payload = payload_of(watch, change, Content::all);
-    event.kind = EventKind::change;
-    event.topic = watch.topic;
-    event.origin = to_utf8(watch.table);
-    event.source = "event";
-    event.payload = to_utf8(payload);
+    if (!is_bare) {
+        payload = payload_of(watch, change, Content::all);
+        event.payload = to_utf8(payload);
+    }
     if (watch.is_durable)
         add_durable(Registry(data->tg_trigger->tgfoid), event);
     else

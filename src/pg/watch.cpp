@@ -14,6 +14,7 @@
 
 #include "core/event.h"
 #include "pg/pending_events.h"
+#include "pg/table_changes.h"
 #include "pg/topic.h"
 #include "pg/watch_columns.h"
 
@@ -455,6 +456,7 @@ void watch_table(const Registry &registry, const Arguments &arguments) {
                   text_value(channel), boolean_value(audit)});
     forget_watches_on(oid);
     note_catalog_change();
+    refresh_topic(topic.name); // rows may have been written before
 }
 
 void check_may_unwatch(const Registry &registry, Oid relation, const std::string &topic_name) {

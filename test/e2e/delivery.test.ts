@@ -341,20 +341,41 @@ describe('queries', () => {
         assert.ok(Date.now() - start < 1500, `${Date.now() - start} ms`);
     });
 
-    test('debounce waits for a quiet time, but not for ever', async () => {
-        const topic = await stateTopic('debounced', `debounce => '200 ms', throttle => '0'`);
+    /** Writes row 1 with a number that rises until `stop`; returns the last one, and the longest pause between writes. */
+    async function stream(table: string, stop: () => boolean) {
+        let [n, longestMs, last] = [0, 0, Date.now()];
+        while (!stop()) {
+            await use.cluster.sql(`INSERT INTO ${table} VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET note = $1`, [String(++n)]);
+            longestMs = Math.max(longestMs, Date.now() - last);
+            last = Date.now();
+            await measureFor(20);
+        }
+        return { last: String(n), longestMs };
+    }
+
+    test('debounce waits for a quiet time: changes over three times its length make one message', async () => {
+        const topic = await stateTopic('debounced', `debounce => '1 s', throttle => '0'`);
         const client = await subscribe(use.cluster, topic);
         await client.next();
-        await use.cluster.sql(`INSERT INTO debounced VALUES (1, '0')`);
-        for (let n = 1; n <= 5; n++) await use.cluster.sql('UPDATE debounced SET note = $1', [String(n)]);
-        assert.deepEqual((await client.next()).data, [{ id: 1, note: '5' }]);
+        const position = await queriesRun('debounced');
+        const end = Date.now() + 3000;
+        const { last, longestMs } = await stream('debounced', () => Date.now() > end);
+        assert.ok(longestMs < 900, `it never was quiet: ${longestMs} ms`);
+        assert.equal(client.unread, 0, 'nothing comes before it is quiet');
+        assert.deepEqual((await client.next()).data, [{ id: 1, note: last }]);
         assert.equal(client.messages.length, 2);
+        assert.equal((await queriesRun('debounced')) - position, 1);
+    });
 
-        let n = 5;
-        await waitFor('a message during a steady stream', async () => {
-            await use.cluster.sql('UPDATE debounced SET note = $1', [String(++n)]);
-            return client.unread > 0;
-        });
+    test('a steady stream cannot postpone a debounced message beyond ten times the quiet time', async () => {
+        const topic = await stateTopic('bounded', `debounce => '400 ms', throttle => '0'`);
+        const client = await subscribe(use.cluster, topic);
+        await client.next();
+        const start = Date.now();
+        const { longestMs } = await stream('bounded', () => client.unread > 0 || Date.now() > start + 10_000);
+        assert.ok(longestMs < 380, `it never was quiet: ${longestMs} ms`);
+        const waitedMs = Date.parse((await client.next()).timestamp) - start;
+        assert.ok(waitedMs >= 3900 && waitedMs < 6000, `${waitedMs} ms`);
     });
 
     test('rtd_refresh queries again', async () => {

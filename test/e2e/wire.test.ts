@@ -90,13 +90,13 @@ describe('a subscription ends', () => {
         await expectClosed('/ws/dropped', 4404);
     });
 
-    test('when its topic is altered: 4502', async () => {
+    test('when its topic gets other parameters: 4502', async () => {
         await createTopic(use.cluster, 'altered', `query => 'SELECT 1 AS a'`);
         const client = await subscribe(use.cluster, 'altered');
         await client.next();
-        await use.cluster.sql(`SELECT rtd_alter_topic('altered', query => 'SELECT 2 AS b')`);
+        await use.cluster.sql(`SELECT rtd_alter_topic('altered', query => 'SELECT $1::int AS b', parameters => '{b}')`);
         assert.equal((await within('the close', client.closed)).code, 4502);
-        const again = await subscribe(use.cluster, 'altered');
+        const again = await subscribe(use.cluster, 'altered', '2');
         assert.deepEqual((await again.next()).data, [{ b: 2 }]);
     });
 

@@ -34,6 +34,8 @@ test ca-certificates - npm fetches over https
 test nodejs node end-to-end tests
 test npm npm installs the test's packages from the lock file
 test chromium chromium the demo page in a real browser
+fuzz clang clang++ the fuzzers
+fuzz libclang-rt-14-dev - libFuzzer and the sanitizers of clang
 END
 }
 

@@ -126,7 +126,7 @@ class DurableTest : public testing::Test {
         topic->history = history;
         topic->parameters = std::move(parameters);
         to.set_settings({.message_retention_ms = 60'000});
-        to.set_topics({{"log", topic}});
+        to.set_topics({{"log", topic}}, {1, 0});
     }
     void subscribe(uint64_t subscription, const std::string &since = {}) {
         clients[subscription] = {};

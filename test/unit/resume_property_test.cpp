@@ -73,7 +73,7 @@ class World : public RouterHost {
                 add("e" + std::to_string(history) + (retain ? "r" : ""), TopicKind::event, history,
                     retain);
         add("state", TopicKind::state, 10, false);
-        router_.set_topics(topics_);
+        router_.set_topics(topics_, now_);
         for (auto &[name, topic] : topics_)
             for (int i = 0; i < 4; i++)
                 clients_.emplace_back().topic = name;

@@ -290,6 +290,15 @@ TEST_F(ResumeTest, a_state_from_before_a_change_is_not_shown_to_who_comes_next) 
     finish(jobs.back().instance, "1", 1);
     EXPECT_EQ(host.take_all<link::Message>().at(0).audience, Audience::waiting)
         << "an equal result, but its first message";
+    router.unsubscribe(2, now);
+    change("list");
+    subscribe(3, "list");
+    pass(100);
+    jobs_due();
+    finish(jobs.back().instance, "2", 2);
+    EXPECT_NE(host.take_all<link::Message>().at(0).body.find(R"("source":"sync")"),
+              std::string::npos)
+        << "queried for the first subscriber";
 }
 
 TEST_F(ResumeTest, a_kept_state_without_a_change_costs_no_query) {
@@ -446,18 +455,74 @@ TEST_F(ResumeTest, those_who_linger_make_room_for_a_subscriber) {
     EXPECT_TRUE(host.lingering.empty()) << "they were asked to leave first";
 }
 
-TEST_F(ResumeTest, a_topic_that_is_dropped_or_altered_lingers_no_longer) {
+TEST_F(ResumeTest, a_topic_that_is_dropped_or_reshaped_lingers_no_longer) {
     add_event("one");
     add_event("two");
     subscribe(1, "one");
     subscribe(2, "two");
     router.forget_subscriptions(now);
     topics.erase("one");
-    topics["two"] = std::make_shared<Topic>(*topics["two"]);
-    std::const_pointer_cast<Topic>(topics["two"])->version = 2;
+    alter("two").parameters = {"id"};
     apply();
     EXPECT_EQ(router.instance_count(), 0u);
     EXPECT_TRUE(host.lingering.empty());
+}
+
+TEST_F(ResumeTest, a_topic_that_is_altered_lingers_on_and_is_queried_for_who_comes_back) {
+    std::string newest = subscribed_state("list");
+    router.unsubscribe(1, now);
+    alter("list").query = "SELECT 2";
+    apply();
+    EXPECT_EQ(jobs_due(), 0u) << "nobody subscribes";
+    resume(2, "list", newest);
+    EXPECT_EQ(jobs_due(), 1u);
+    finish(jobs.back().instance, "1", 1);
+    EXPECT_EQ(host.take_all<link::Message>().size(), 1u) << "of the new query, though equal";
+}
+
+// What is held back for those who stayed is the state of now for one who comes.
+TEST_F(ResumeTest, who_waits_for_a_query_gets_its_result_also_if_it_is_not_significant) {
+    add("list", TopicKind::state).significant = 1;
+    apply();
+    subscribe(1, "list");
+    jobs_due();
+    finish(jobs.back().instance, "1", 1);
+    router.unsubscribe(1, now);
+    change("list");
+    host.take();
+    subscribe(2, "list");
+    ASSERT_EQ(jobs_due(), 1u);
+    QueryOutcome outcome{QueryOutcome::Status::ok, "2", 2, 0};
+    outcome.is_significant = false;
+    router.finish_job(jobs.back().instance, outcome, now);
+    router.finish_turn(now);
+    EXPECT_NE(host.take_all<link::Message>().at(0).body.find(R"("data":2)"), std::string::npos);
+}
+
+// The stored message is from before a time in which nothing was retained.
+TEST_F(ResumeTest, a_topic_that_retains_again_starts_with_its_next_message) {
+    add_event("routes", 10, true);
+    host.stored["routes"] = R"({"data":0,"id":"1-1","kind":"event"})";
+    subscribe(1, "routes");
+    alter("routes").retain = false;
+    apply();
+    broadcast("routes", "1");
+    alter("routes").retain = true;
+    apply();
+    host.take();
+    subscribe(2, "routes");
+    EXPECT_EQ(host.take().size(), 1u);
+    broadcast("routes", "2");
+    EXPECT_EQ(host.take_all<link::Message>().at(0).id, "100-3") << "without a hole";
+}
+
+TEST_F(ResumeTest, a_topic_made_anew_hears_nothing_of_the_losses_of_its_namesake) {
+    add_event("routes", 10, true);
+    lose("routes");
+    alter("routes").generation++;
+    apply();
+    subscribe(1, "routes");
+    EXPECT_EQ(host.take().size(), 1u);
 }
 
 TEST_F(ResumeTest, a_retained_message_that_is_stored_leaves_one_that_lingers_alone) {

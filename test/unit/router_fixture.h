@@ -70,7 +70,7 @@ class RecordingHost : public RouterHost {
 
 class RouterTest : public testing::Test {
   protected:
-    RouterTest() { router.set_topics(topics); }
+    RouterTest() { router.set_topics(topics, now); }
 
     Topic &add(const std::string &name, TopicKind kind) {
         auto topic = std::make_shared<Topic>();
@@ -82,7 +82,14 @@ class RouterTest : public testing::Test {
         topics[name] = std::move(topic);
         return made;
     }
-    void apply() { router.set_topics(topics); }
+    // The topic as its next version, yet to be applied.
+    Topic &alter(const std::string &name) {
+        auto topic = std::make_shared<Topic>(*topics.at(name));
+        topic->version++;
+        topics[name] = topic;
+        return *topic;
+    }
+    void apply() { router.set_topics(topics, now); }
     void subscribe(uint64_t subscription, const std::string &topic,
                    std::vector<std::string> params = {}, const std::string &since = {}) {
         router.subscribe({subscription, subscription, topic, std::move(params), since}, now);

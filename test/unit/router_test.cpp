@@ -1,6 +1,8 @@
 // The router alone: topics, subscriptions, queries and time. Those who come back: resume_test.cpp.
 #include "router_fixture.h"
 
+#include "core/envelope.h"
+
 namespace rtd {
 namespace {
 
@@ -130,6 +132,116 @@ TEST_F(RouterTest, an_equal_state_is_not_sent_again) {
     jobs_due();
     finish(jobs[2].instance, "[2]", 12);
     EXPECT_EQ(host.take_all<link::Message>().at(0).audience, Audience::live);
+}
+
+// ---- significant ----
+
+class SignificantTest : public RouterTest {
+  protected:
+    SignificantTest() {
+        add("measured", TopicKind::state).significant = 4711;
+        apply();
+        subscribe(1, "measured");
+        jobs_due();
+        finish(jobs[0].instance, "100", 100);
+        host.take();
+    }
+    // A change, and what its query finds.
+    void run(const std::string &text, bool is_significant, const std::string &warning = {}) {
+        change("measured");
+        ASSERT_EQ(jobs_due(), 1u);
+        router.finish_job(jobs.back().instance,
+                          {.status = QueryOutcome::Status::ok,
+                           .text = text,
+                           .hash = std::hash<std::string>{}(text),
+                           .is_significant = is_significant,
+                           .warning = warning},
+                          now);
+        router.finish_turn(now);
+    }
+};
+
+TEST_F(SignificantTest, every_query_after_the_first_is_given_the_last_state_sent) {
+    EXPECT_EQ(jobs[0].last_message, "");
+    run("105", false);
+    EXPECT_EQ(json_member(jobs.back().last_message, "data"), "100");
+    run("120", true);
+    EXPECT_EQ(json_member(jobs.back().last_message, "data"), "100");
+    run("121", false);
+    EXPECT_EQ(json_member(jobs.back().last_message, "data"), "120");
+    auto sent = host.take_all<link::Message>();
+    ASSERT_EQ(sent.size(), 1u);
+    EXPECT_EQ(json_member(sent[0].body, "data"), "120");
+}
+
+TEST_F(SignificantTest, a_topic_without_the_function_carries_no_state_along) {
+    add("plain", TopicKind::state);
+    apply();
+    subscribe(2, "plain");
+    jobs_due();
+    finish(jobs.back().instance, "1", 1);
+    change("plain");
+    ASSERT_EQ(jobs_due(), 1u);
+    EXPECT_EQ(jobs.back().last_message, "");
+}
+
+TEST_F(SignificantTest, a_new_subscriber_makes_everybody_get_what_was_held_back) {
+    run("105", false);
+    EXPECT_TRUE(host.take_all<link::Message>().empty());
+    subscribe(2, "measured");
+    auto sent = host.take_all<link::Message>();
+    ASSERT_EQ(sent.size(), 2u);
+    EXPECT_EQ(sent[0].audience, Audience::live);
+    EXPECT_EQ(sent[1].audience, Audience::waiting);
+    EXPECT_EQ(sent[0].body, sent[1].body);
+    EXPECT_EQ(json_member(sent[0].body, "data"), "105");
+    subscribe(3, "measured");
+    EXPECT_EQ(host.take_all<link::Message>().size(), 1u) << "nothing is held back any more";
+}
+
+TEST_F(SignificantTest, a_state_that_returns_to_the_last_one_sent_holds_nothing_back) {
+    run("105", false);
+    change("measured");
+    jobs_due();
+    finish(jobs.back().instance, "100", 100);
+    subscribe(2, "measured");
+    auto sent = host.take_all<link::Message>();
+    ASSERT_EQ(sent.size(), 1u);
+    EXPECT_EQ(json_member(sent[0].body, "data"), "100");
+}
+
+TEST_F(SignificantTest, a_result_compared_with_what_is_no_longer_the_last_sent_is_sent) {
+    run("105", false);
+    change("measured");
+    ASSERT_EQ(jobs_due(), 1u);
+    subscribe(2, "measured"); // 105 is sent while the query compares with 100
+    host.take();
+    router.finish_job(
+        jobs.back().instance,
+        {.status = QueryOutcome::Status::ok, .text = "95", .hash = 95, .is_significant = false},
+        now);
+    auto sent = host.take_all<link::Message>();
+    ASSERT_EQ(sent.size(), 1u);
+    EXPECT_EQ(json_member(sent[0].body, "data"), "95");
+}
+
+TEST_F(SignificantTest, after_a_broadcast_nothing_is_compared) {
+    broadcast("measured", "0");
+    change("measured");
+    ASSERT_EQ(jobs_due(), 1u);
+    EXPECT_EQ(jobs.back().last_message, "");
+}
+
+TEST_F(SignificantTest, a_function_that_fails_is_logged_when_it_begins_to) {
+    run("1", true, "division by zero");
+    run("2", true, "division by zero");
+    ASSERT_EQ(host.warnings.size(), 1u);
+    EXPECT_NE(host.warnings[0].find("topic \"measured\" failed: division by zero"),
+              std::string::npos);
+    run("3", false);
+    run("4", true, "division by zero");
+    EXPECT_EQ(host.warnings.size(), 2u);
+    EXPECT_EQ(host.take_all<link::Message>().size(), 3u);
 }
 
 TEST_F(RouterTest, a_change_while_the_query_runs_makes_it_run_again) {
@@ -349,25 +461,135 @@ TEST_F(RouterTest, a_shorter_resync_interval_holds_for_those_already_subscribed)
     EXPECT_EQ(jobs_due(), 1u);
 }
 
-TEST_F(RouterTest, dropping_or_altering_a_topic_tells_its_subscribers) {
-    add("one", TopicKind::state);
-    add("two", TopicKind::state);
+TEST_F(RouterTest, dropping_or_reshaping_a_topic_ends_its_subscriptions) {
+    for (const char *name : {"dropped", "parameters", "kind", "security"})
+        add(name, TopicKind::state);
+    apply();
+    subscribe(1, "dropped");
+    subscribe(2, "parameters");
+    subscribe(3, "kind");
+    subscribe(4, "security");
+    host.take();
+    topics.erase("dropped");
+    alter("parameters").parameters = {"id"};
+    alter("kind").kind = TopicKind::keyed;
+    alter("security").is_invoker = true;
+    apply();
+    std::map<uint64_t, CloseCode> codes;
+    for (const link::Ended &end : host.take_all<link::Ended>())
+        codes[end.subscription] = end.code;
+    EXPECT_EQ(codes, (std::map<uint64_t, CloseCode>{{1, CloseCode::topic_dropped},
+                                                    {2, CloseCode::topic_changed},
+                                                    {3, CloseCode::topic_changed},
+                                                    {4, CloseCode::topic_changed}}));
+    EXPECT_TRUE(host.interest.empty());
+}
+
+TEST_F(RouterTest, those_who_subscribe_get_the_state_of_the_altered_query_even_if_it_is_equal) {
+    add("one", TopicKind::state).query = "SELECT 1";
     apply();
     subscribe(1, "one");
-    subscribe(2, "two");
+    jobs_due();
+    finish(jobs[0].instance, "1", 1);
     host.take();
-    topics.erase("one");
-    topics["two"] = std::make_shared<Topic>(*topics["two"]);
-    std::const_pointer_cast<Topic>(topics["two"])->version = 2;
+    alter("one").query = "SELECT 2 - 1";
     apply();
-    auto ended = host.take_all<link::Ended>();
-    ASSERT_EQ(ended.size(), 2u);
-    std::map<uint64_t, CloseCode> codes;
-    for (const link::Ended &end : ended)
-        codes[end.subscription] = end.code;
-    EXPECT_EQ(codes[1], CloseCode::topic_dropped);
-    EXPECT_EQ(codes[2], CloseCode::topic_changed);
-    EXPECT_TRUE(host.interest.empty());
+    subscribe(2, "one"); // must not be greeted with the result of the old query
+    EXPECT_TRUE(host.take_all<link::Message>().empty());
+    ASSERT_EQ(jobs_due(), 1u);
+    EXPECT_EQ(jobs[1].topic->query, "SELECT 2 - 1");
+    finish(jobs[1].instance, "1", 1);
+    auto sent = host.take_all<link::Message>();
+    ASSERT_EQ(sent.size(), 2u);
+    EXPECT_EQ(sent[0].audience, Audience::live);
+    EXPECT_EQ(sent[1].audience, Audience::waiting);
+    EXPECT_EQ(sent[0].id, sent[1].id);
+}
+
+TEST_F(RouterTest, a_result_of_the_query_before_is_neither_sent_nor_held_against_the_subscribers) {
+    for (auto status : {QueryOutcome::Status::ok, QueryOutcome::Status::failed,
+                        QueryOutcome::Status::bad_parameter}) {
+        add("one", TopicKind::state).query = "SELECT 1";
+        apply();
+        subscribe(1, "one");
+        ASSERT_EQ(jobs_due(), 1u);
+        alter("one").query = "SELECT 2";
+        apply();
+        EXPECT_EQ(jobs_due(), 0u) << "one run at a time";
+        host.take();
+        router.finish_job(jobs.back().instance, {status, "1", 1, 0}, now);
+        router.finish_turn(now);
+        EXPECT_TRUE(host.take().empty());
+        EXPECT_TRUE(host.warnings.empty());
+        ASSERT_EQ(jobs_due(), 1u);
+        EXPECT_EQ(jobs.back().topic->query, "SELECT 2");
+        finish(jobs.back().instance, "2", 2);
+        EXPECT_EQ(host.take_all<link::Message>().size(), 1u);
+        topics.clear();
+        apply();
+    }
+}
+
+TEST_F(RouterTest, intervals_of_an_altered_topic_just_apply) {
+    add("one", TopicKind::state).throttle_ms = 60'000;
+    apply();
+    subscribe(1, "one");
+    jobs_due();
+    finish(jobs[0].instance, "1", 1);
+    host.take();
+    alter("one").throttle_ms = 0;
+    std::const_pointer_cast<Topic>(topics["one"])->refresh_ms = 5000;
+    apply();
+    pass(0);
+    ASSERT_EQ(jobs_due(), 1u) << "compared once, in case more than intervals was altered";
+    finish(jobs[1].instance, "1", 1);
+    EXPECT_TRUE(host.take_all<link::Message>().empty()) << "it is equal";
+    change("one");
+    EXPECT_EQ(jobs_due(), 1u);
+    finish(jobs[2].instance, "2", 2);
+    pass(4999);
+    EXPECT_EQ(jobs_due(), 0u);
+    pass(1);
+    EXPECT_EQ(jobs_due(), 1u);
+}
+
+TEST_F(RouterTest,
+       an_altered_event_topic_keeps_its_subscribers_and_forgets_what_it_may_not_retain) {
+    add("news", TopicKind::event).retain = true;
+    apply();
+    subscribe(1, "news");
+    broadcast("news", "1");
+    EXPECT_TRUE(router.has_unstored_messages());
+    Topic &topic = alter("news");
+    topic.retain = false;
+    topic.type = "other";
+    apply();
+    EXPECT_FALSE(router.has_unstored_messages());
+    host.take();
+    broadcast("news", "2");
+    auto sent = host.take_all<link::Message>();
+    ASSERT_EQ(sent.size(), 1u);
+    EXPECT_EQ(json_member(sent[0].body, "type"), "other");
+    subscribe(2, "news");
+    auto subscribed = host.take_all<link::Subscribed>();
+    ASSERT_EQ(subscribed.size(), 1u);
+    EXPECT_FALSE(subscribed[0].awaits_first);
+}
+
+TEST_F(RouterTest, a_refresh_does_not_wait_for_the_backoff_of_a_failed_query) {
+    add("one", TopicKind::state);
+    apply();
+    subscribe(1, "one");
+    jobs_due();
+    router.finish_job(jobs[0].instance, {QueryOutcome::Status::failed, "broken", 0, 0}, now);
+    change("one");
+    EXPECT_EQ(jobs_due(), 0u);
+    Event refresh;
+    refresh.kind = EventKind::refresh;
+    refresh.topic = "one";
+    router.handle(refresh, now);
+    router.finish_turn(now);
+    EXPECT_EQ(jobs_due(), 1u);
 }
 
 TEST_F(RouterTest, a_revoked_grant_ends_the_subscription) {
