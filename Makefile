@@ -93,9 +93,15 @@ demo:
 bench:
 	./bench/latency/run
 	./bench/writers/run
+	./bench/fanout/run
 	./bench/idle
 
-SOURCES = $(wildcard src/*.cpp src/*/*.cpp src/*/*.h test/unit/*.cpp test/gateway/*.cpp test/gateway/*.h)
+# The load generator of bench/fanout.
+$(BUILD)/bench/fanout-load: bench/fanout/load.cpp bench/fanout/histogram.h
+	@mkdir -p $(@D)
+	$(CXX) $(PLAIN_FLAGS) -o $@ $< -luv
+
+SOURCES = $(wildcard src/*.cpp src/*/*.cpp src/*/*.h test/unit/*.cpp test/gateway/*.cpp test/gateway/*.h bench/*/*.cpp bench/*/*.h)
 
 format:
 	clang-format -i $(SOURCES)

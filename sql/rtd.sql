@@ -27,6 +27,7 @@ CREATE TABLE rtd_topic (
 );
 COMMENT ON TABLE rtd_topic IS 'topics; written by rtd_create_topic(), read through rtd_topics';
 COMMENT ON COLUMN rtd_topic.search_path IS 'in force when the query was given; "$user" means the owner';
+COMMENT ON COLUMN rtd_topic.security IS 'as whom the query runs: definer, the owner; invoker, the role of the subscriber';
 COMMENT ON COLUMN rtd_topic.significant IS 'function (old jsonb, new jsonb) returns boolean, or NULL: every state that differs is sent';
 COMMENT ON COLUMN rtd_topic.version IS 'one more with every rtd_alter_topic()';
 
@@ -193,7 +194,7 @@ CREATE FUNCTION rtd_create_topic(
     history integer = 100, durable boolean = false, if_not_exists boolean = false) RETURNS void
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION rtd_create_topic(text, text, text[], text[], text, text, interval, interval, interval, regprocedure, boolean, integer, boolean, boolean) IS
-    'creates a topic owned by the caller, who needs CREATE on the database: a state topic with a query, an event topic without. The query runs as the owner, under the present search_path, with $1..$n for the parameters. throttle: default 100 ms for a state topic, 0 for an event topic. refresh: re-query on a timer, 0 or NULL for never. significant: a function (old jsonb, new jsonb) that returns false for a state that need not be sent after the last one sent. durable: for an event topic; its messages are rows of rtd_message, written in the transaction that makes them, and clients resume without loss after any crash. key and security => ''invoker'' are not in this version';
+    'creates a topic owned by the caller, who needs CREATE on the database: a state topic with a query, an event topic without. The query runs as the owner, under the present search_path, with $1..$n for the parameters. throttle: default 100 ms for a state topic, 0 for an event topic. refresh: re-query on a timer, 0 or NULL for never. significant: a function (old jsonb, new jsonb) that returns false for a state that need not be sent after the last one sent. security: ''definer'' runs the query as the owner, ''invoker'' as the role of each subscriber, with request.jwt.claims set. durable: for an event topic; its messages are rows of rtd_message, written in the transaction that makes them, and clients resume without loss after any crash. key is not in this version';
 
 CREATE FUNCTION rtd_alter_topic(
     name text, query text = NULL, key text[] = NULL, parameters text[] = NULL, type text = NULL,
@@ -305,7 +306,7 @@ COMMENT ON VIEW rtd_watched_tables IS 'watched tables, and why one of them makes
 COMMENT ON COLUMN rtd_watched_tables.problem IS 'NULL if all is well; rtd_watch_table() called again repairs it';
 
 CREATE VIEW rtd_topics AS
-SELECT t.name, t.kind, t.type, t.parameters, t.owner, t.query, t.search_path, t.throttle, t.debounce,
+SELECT t.name, t.kind, t.type, t.parameters, t.owner, t.query, t.security, t.search_path, t.throttle, t.debounce,
        t.refresh, t.significant, t.retain, t.history, t.durable, t.version, t.created_at,
        t.refresh IS NOT NULL
        OR EXISTS (SELECT FROM rtd_watched_tables w WHERE w.topic = t.name AND w.enabled)

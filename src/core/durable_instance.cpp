@@ -41,10 +41,9 @@ void DurableInstance::answer(const link::Subscribe &request, Now now) {
     bool has_first = topic_->retain && !last_.body.empty();
     if (request.since.empty()) {
         // Those who are behind wait too, and must not get a first message.
-        admit(subscription, has_first && behind_.empty());
         if (has_first && !behind_.empty())
-            replay(subscription, last_);
-        return;
+            return admit_with(subscription, last_);
+        return admit(subscription, has_first);
     }
     if (history_.newest() == sequence_ && resume(request))
         return;

@@ -2,6 +2,7 @@
 
 #include "core/json_text.h"
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <memory>
@@ -29,6 +30,12 @@ std::optional<uint64_t> whole_number(std::string_view digits) {
     if (error != std::errc() || rest != end)
         return std::nullopt;
     return number;
+}
+
+constexpr std::string_view kTypeFirst = "{\"type\":";
+
+std::string quoted_or_null(std::string_view text) {
+    return text.empty() ? "null" : json_quote(text);
 }
 
 std::string as_text(const json_t *value) {
@@ -70,7 +77,7 @@ std::string iso_timestamp(int64_t wall_us) {
 std::string to_json(const Envelope &envelope) {
     std::string out;
     out.reserve(envelope.data.size() + 256);
-    out += "{\"type\":";
+    out += kTypeFirst;
     out += json_quote(envelope.type);
     out += ",\"data\":";
     out += envelope.data.empty() ? std::string_view("null") : envelope.data;
@@ -79,19 +86,24 @@ std::string to_json(const Envelope &envelope) {
     out += "\",\"source\":";
     out += json_quote(envelope.source);
     out += ",\"topic\":";
-    out += json_quote(envelope.topic);
+    out += quoted_or_null(envelope.topic);
     out += ",\"params\":[";
-    for (size_t i = 0; i < envelope.params->size(); i++) {
+    for (size_t i = 0; envelope.params && i < envelope.params->size(); i++) {
         if (i > 0)
             out += ',';
         out += json_quote((*envelope.params)[i]);
     }
-    out += "],\"id\":\"";
-    out += envelope.id;
-    out += "\",\"kind\":";
+    out += "],\"id\":";
+    out += quoted_or_null(envelope.id);
+    out += ",\"kind\":";
     out += json_quote(envelope.kind);
     out += '}';
     return out;
+}
+
+std::string_view type_of(std::string_view body) {
+    std::string_view rest = body.substr(std::min(body.size(), kTypeFirst.size() + 1));
+    return rest.substr(0, rest.find('"'));
 }
 
 std::string message_id(uint64_t epoch, uint64_t sequence) {

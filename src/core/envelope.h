@@ -15,13 +15,16 @@ struct Envelope {
     std::string_view data = {}; // JSON text, spliced in as it is
     int64_t timestamp_us = 0;
     std::string_view source = {};
-    std::string_view topic = {};
-    const std::vector<std::string> *params = nullptr;
-    std::string_view id = {};
+    std::string_view topic = {};                      // empty: null, of no topic
+    const std::vector<std::string> *params = nullptr; // nullptr: []
+    std::string_view id = {};                         // empty: null, cannot be resumed from
     std::string_view kind = {};
 };
 
 std::string to_json(const Envelope &envelope);
+
+// The type in what to_json() made.
+std::string_view type_of(std::string_view body);
 
 // A message's id is <epoch>-<sequence>.
 struct MessageId {
@@ -30,6 +33,8 @@ struct MessageId {
 };
 std::string message_id(uint64_t epoch, uint64_t sequence);
 std::optional<MessageId> parse_message_id(std::string_view text);
+inline constexpr std::string_view kBadSince =
+    "since must be the id of a message, <epoch>-<sequence>";
 
 // The message with another id. `message` is what to_json() made.
 std::string with_id(std::string message, std::string_view old_id, std::string_view id);

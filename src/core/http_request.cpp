@@ -51,6 +51,8 @@ std::string *field_of(HttpRequest &request, std::string_view name) {
         {"connection", &request.connection},
         {"sec-websocket-key", &request.websocket_key},
         {"sec-websocket-version", &request.websocket_version},
+        {"last-event-id", &request.last_event_id},
+        {"if-none-match", &request.if_none_match},
     };
     for (const auto &[known, value] : fields)
         if (equal_ignoring_case(name, known))
@@ -69,6 +71,17 @@ bool has_token(std::string_view value, std::string_view token) {
     while (!value.empty())
         if (equal_ignoring_case(trim(take_until(value, ",")), token))
             return true;
+    return false;
+}
+
+bool matches_etag(std::string_view if_none_match, std::string_view etag) {
+    while (!if_none_match.empty()) {
+        std::string_view candidate = trim(take_until(if_none_match, ","));
+        if (candidate.starts_with("W/")) // a weak one is good enough for If-None-Match
+            candidate.remove_prefix(2);
+        if (candidate == etag || candidate == "*")
+            return true;
+    }
     return false;
 }
 

@@ -23,6 +23,8 @@ struct HttpRequest {
     std::string connection;
     std::string websocket_key;
     std::string websocket_version;
+    std::string last_event_id;
+    std::string if_none_match;
 
     // Asks for a WebSocket, well-formed or not.
     bool wants_websocket() const;
@@ -33,6 +35,9 @@ Result<HttpRequest> parse_http_request(std::string_view head);
 
 // Whether a comma-separated header value has `token` as an element, in any case of letters.
 bool has_token(std::string_view value, std::string_view token);
+
+// Whether the value of If-None-Match names `etag`, which includes its quotes.
+bool matches_etag(std::string_view if_none_match, std::string_view etag);
 
 bool equal_ignoring_case(std::string_view a, std::string_view b);
 

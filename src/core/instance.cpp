@@ -4,6 +4,7 @@
 #include "core/durable_instance.h"
 #include "core/envelope.h"
 #include "core/event_instance.h"
+#include "core/json_text.h"
 #include "core/state_instance.h"
 
 #include <cassert>
@@ -15,7 +16,7 @@ using link::TopicKind;
 Instance::Instance(InstanceSetup setup)
     : host_(setup.host), settings_(setup.settings), id_(setup.id), epoch_(setup.epoch),
       topic_(std::move(setup.topic)), params_(std::move(setup.params)),
-      key_(instance_key(topic_->name, params_)) {}
+      identity_(std::move(setup.identity)), key_(instance_key(topic_->name, params_)) {}
 
 std::unique_ptr<Instance> make_instance(InstanceSetup setup, Now now) {
     switch (setup.topic->kind) {
@@ -37,6 +38,12 @@ void Instance::admit(uint64_t subscription, bool awaits_first, bool recovered) {
     if (awaits_first)
         waiting_.insert(subscription);
     host_.send(link::Subscribed{subscription, id_, topic_->kind, awaits_first, recovered});
+}
+
+void Instance::admit_with(uint64_t subscription, const Sent &first) {
+    subscriptions_.insert(subscription);
+    host_.send(link::Subscribed{subscription, id_, topic_->kind, false, false, true});
+    replay(subscription, first);
 }
 
 bool Instance::resume(const link::Subscribe &request) {
@@ -108,6 +115,20 @@ void Instance::deliver(const Sent &message, std::string_view type, std::string_v
                         std::to_string(subscriptions_.size()) +
                         " clients (operation=" + json_member(payload, "operation") +
                         ", id=" + json_second_member(payload) + ")");
+}
+
+void Instance::tell_error(CloseCode code, std::string_view message, Now now) {
+    if (subscriptions_.empty())
+        return;
+    std::string data = "{\"code\":" + std::to_string(static_cast<uint16_t>(code)) +
+                       ",\"message\":" + json_quote(message) + "}";
+    host_.send(link::Control{id_, to_json({.type = "rtd_error",
+                                           .data = data,
+                                           .timestamp_us = now.wall_us,
+                                           .source = "event",
+                                           .topic = topic_->name,
+                                           .params = &params_,
+                                           .kind = "control"})});
 }
 
 // ---- queries: only of kinds that have one ----

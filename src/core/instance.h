@@ -1,6 +1,7 @@
-// Instance: a topic with given parameters, and what all kinds of topic share: subscribers,
-// numbering and the composing and sending of messages. What an event means, what a new subscriber
-// gets and whether a query runs is for the kind to say: event_instance.h, state_instance.h.
+// Instance: a topic with given parameters (and, if its security is `invoker`, for one identity),
+// and what all kinds of topic share: subscribers, numbering and the composing and sending of
+// messages. What an event means, what a new subscriber gets and whether a query runs is for the
+// kind to say: event_instance.h, state_instance.h.
 //
 // A subscriber waits until it gets its first message, and is live from then on (see link.h). One
 // that resumes is live at once, if the history still has everything after the message it names.
@@ -11,6 +12,7 @@
 #include "core/event.h"
 #include "core/fence.h"
 #include "core/history.h"
+#include "core/identity.h"
 #include "core/link.h"
 #include "core/message_log.h"
 #include "core/query.h"
@@ -50,6 +52,7 @@ struct InstanceSetup {
     uint64_t epoch; // its own: an instance that comes back later never repeats a message's id
     std::shared_ptr<const Topic> topic;
     std::vector<std::string> params;
+    Identity identity = {};             // nobody's unless the topic's security is invoker
     std::optional<Loss> last_loss = {}; // of the topic, before the instance was made
 };
 
@@ -64,6 +67,7 @@ class Instance {
     uint64_t key() const { return key_; } // of its interest
     const Topic &topic() const { return *topic_; }
     const std::vector<std::string> &params() const { return params_; }
+    const Identity &identity() const { return identity_; }
     const std::unordered_set<uint64_t> &subscriptions() const { return subscriptions_; }
 
     // Answers with Subscribed, and sends or prepares what the subscriber gets first.
@@ -121,6 +125,8 @@ class Instance {
     void join(uint64_t subscription) { subscriptions_.insert(subscription); }
     // Takes the subscriber in: to those who wait for the first message, or to the live ones.
     void admit(uint64_t subscription, bool awaits_first, bool recovered = false);
+    // Takes the subscriber in as a live one that gets this first message of its own.
+    void admit_with(uint64_t subscription, const Sent &first);
     // Takes in a live subscriber that resumes, and sends it what it missed. False, and nothing is
     // done, if the request names no message or one after which not everything is known.
     bool resume(const link::Subscribe &request);
@@ -136,6 +142,9 @@ class Instance {
     // To the live subscribers. `payload` is of the event that caused it, for the log.
     void deliver(const Sent &message, std::string_view type, std::string_view payload);
     bool has_waiting() const { return !waiting_.empty(); }
+    // Tells those subscribers who take control messages that something failed, and changes nothing
+    // for them. `message` is for strangers: a sentence without data.
+    void tell_error(CloseCode code, std::string_view message, Now now);
     bool has_live() const { return subscriptions_.size() > waiting_.size(); }
 
     RouterHost &host_;
@@ -146,6 +155,7 @@ class Instance {
     History history_;
     std::shared_ptr<const Topic> topic_;
     std::vector<std::string> params_;
+    Identity identity_;
     uint64_t key_;
 
   private:

@@ -1,15 +1,9 @@
 #include "core/link.h"
 
 #include "core/fields.h"
+#include "core/link_fields.h"
 
 namespace rtd::link {
-
-// A close code is sent as its number, and any number is one.
-template <class IO> void code(IO &io, CloseCode &value) {
-    auto number = static_cast<uint16_t>(value);
-    io(number);
-    value = static_cast<CloseCode>(number);
-}
 
 template <class IO> void fields(IO &io, Settings &f) {
     io(f.version);
@@ -17,6 +11,8 @@ template <class IO> void fields(IO &io, Settings &f) {
     io(f.port);
     io(f.max_clients);
     io(f.max_client_message_bytes);
+    io(f.client_message_rate);
+    io(f.max_subscriptions_per_client);
     io(f.client_buffer_bytes);
     io(f.ping_interval_ms);
     io(f.allowed_origins);
@@ -27,6 +23,7 @@ template <class IO> void fields(IO &io, Subscribed &f) {
     io.choice(f.kind, TopicKind::keyed);
     io(f.awaits_first);
     io(f.recovered);
+    io(f.first_follows);
 }
 template <class IO> void fields(IO &io, Ended &f) {
     io(f.subscription);
@@ -43,6 +40,10 @@ template <class IO> void fields(IO &io, Replayed &f) {
     io(f.subscription);
     io(f.body);
     io(f.id);
+}
+template <class IO> void fields(IO &io, Control &f) {
+    io(f.instance);
+    io(f.body);
 }
 template <class IO> void fields(IO &io, Probed &f) {
     io(f.probe);

@@ -8,7 +8,8 @@
 // First messages: a subscription whose Subscribed says `awaits_first` gets nothing until a Message
 // for the audience `waiting` of its instance comes; from then on it belongs to the audience `live`.
 // A subscription that resumes is live at once, and gets what it missed in Replayed frames, which
-// come before the next Message.
+// come before the next Message. One that resumes from a table may also wait while it gets them, and
+// one that comes meanwhile is live at once and gets its first message as Replayed.
 #pragma once
 #include "core/close_code.h"
 #include "core/fence.h"
@@ -23,7 +24,7 @@
 
 namespace rtd::link {
 
-inline constexpr uint32_t kVersion = 2;
+inline constexpr uint32_t kVersion = 4;
 // Largest frame: the largest message plus its envelope and frame fields, with room to spare.
 inline constexpr uint32_t kMaxFrameBytes = 1u << 30;
 
@@ -38,7 +39,9 @@ struct Settings {
     std::string listen_addresses; // comma-separated host names or addresses; "*" for all
     uint16_t port = 0;
     uint32_t max_clients = 0;
-    uint32_t max_client_message_bytes = 0;    // what a client may send in one message
+    uint32_t max_client_message_bytes = 0; // what a client may send in one message
+    uint32_t client_message_rate = 0;      // messages a client may send per second; 0: any
+    uint32_t max_subscriptions_per_client = 0;
     uint64_t client_buffer_bytes = 0;         // what may wait for one client
     uint32_t ping_interval_ms = 0;            // 0: never
     std::vector<std::string> allowed_origins; // besides the gateway's own; "*" for any
@@ -49,7 +52,8 @@ struct Subscribed { // answers Subscribe
     uint64_t instance = 0;
     TopicKind kind = TopicKind::event;
     bool awaits_first = false;
-    bool recovered = false; // it resumes: everything since the id it named follows
+    bool recovered = false;     // it resumes: everything since the id it named follows
+    bool first_follows = false; // it is live, and its first message comes as Replayed
 };
 
 struct Ended { // refuses a Subscribe, or ends a subscription later
@@ -69,6 +73,20 @@ struct Replayed { // a message that one subscription missed
     uint64_t subscription = 0;
     std::string body;
     std::string id;
+};
+
+struct Control { // a control message for those subscribers of an instance who take such messages
+    uint64_t instance = 0;
+    std::string body; // the whole envelope, without an id
+};
+
+struct Published { // answers Publish
+    uint64_t client = 0;
+    uint64_t request = 0;
+    uint64_t subscribers = 0; // as rtd_broadcast() returns it
+    bool is_refused = false;  // then code and reason say why
+    CloseCode code = CloseCode::internal_error;
+    std::string reason; // a sentence
 };
 
 struct Probed { // answers Probe: an event really travelled through queue, LISTEN and link
@@ -123,6 +141,15 @@ struct Unsubscribe {
     uint64_t subscription = 0;
 };
 
+struct Publish { // rtd_broadcast(), as the client's role
+    uint64_t client = 0;
+    uint64_t request = 0; // chosen by the gateway, unique for the client
+    std::string topic;
+    std::vector<std::string> params;
+    std::string data; // JSON text, as the client wrote it
+    std::string type; // empty: the topic's own
+};
+
 struct Probe {
     uint64_t probe = 0; // chosen by the gateway
 };
@@ -135,10 +162,10 @@ struct Note { // a line for the server's log that has no frame of its own
     std::string text;
 };
 
-using HubFrame =
-    std::variant<Settings, Subscribed, Ended, Message, Replayed, Probed, Ping, Shutdown>;
+using HubFrame = std::variant<Settings, Subscribed, Ended, Message, Replayed, Probed, Ping,
+                              Shutdown, Control, Published>;
 using GatewayFrame = std::variant<Listening, ListenFailed, ClientConnected, ClientDisconnected,
-                                  Subscribe, Unsubscribe, Probe, Pong, Note>;
+                                  Subscribe, Unsubscribe, Probe, Pong, Note, Publish>;
 
 // The whole frame, length and type included, ready to be written to the stream.
 std::string encode(const HubFrame &frame);

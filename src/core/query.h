@@ -1,6 +1,7 @@
 // A topic's query on its way to a query worker and back.
 #pragma once
 #include "core/fence.h"
+#include "core/identity.h"
 #include "core/topic.h"
 
 #include <cstdint>
@@ -15,17 +16,20 @@ struct QueryJob {
     uint64_t instance = 0;
     std::shared_ptr<const Topic> topic;
     std::vector<std::string> params;
+    Identity identity = {};        // of an invoker topic: runs as this role
     std::string last_message = {}; // for the topic's significant function: the last state sent
 };
 
 struct QueryOutcome {
-    enum class Status : uint8_t { ok, failed, bad_parameter };
+    // bad_parameter and forbidden are the subscribers' own fault: they are told and closed.
+    enum class Status : uint8_t { ok, failed, bad_parameter, forbidden };
     Status status = Status::failed;
     std::string text;  // the result as jsonb text, or the error as a sentence
     uint64_t hash = 0; // of the result as jsonb: equal for equal values
     int64_t elapsed_us = 0;
     bool is_significant = true; // false: the topic's function says so, about job and result
     std::string warning = {};   // why that function failed, as a sentence
+    std::string sqlstate = {};  // of a failed query; empty if it is not the query that failed
 };
 
 } // namespace rtd

@@ -5,6 +5,16 @@
 
 namespace rtd {
 
+namespace {
+
+// For subscribers: the query's own words may quote data, and stay in the server's log.
+std::string failure_sentence(const std::string &sqlstate) {
+    return "the topic's query failed" + (sqlstate.empty() ? "" : " (SQLSTATE " + sqlstate + ")") +
+           "; the server tries again";
+}
+
+} // namespace
+
 QueryInstance::QueryInstance(InstanceSetup setup, Now now)
     : Instance(std::move(setup)), coalescer_(topic_->throttle_ms, topic_->debounce_ms),
       last_event_ms_(now.steady_ms) {
@@ -111,7 +121,7 @@ QueryJob QueryInstance::start_query(Now now) {
     is_queued_ = false;
     run_cause_ = coalescer_.start(now.steady_ms);
     host_.clear_changed(key_, topic_key(topic_->name));
-    return {id_, topic_, params_};
+    return {id_, topic_, params_, identity_};
 }
 
 void QueryInstance::finish_query(const QueryOutcome &outcome, Now now) {
@@ -124,6 +134,7 @@ void QueryInstance::finish_query(const QueryOutcome &outcome, Now now) {
     host_.log_warning("[EVENT_BROADCAST] Error broadcasting " + topic_->type +
                       " update: " + outcome.text + " (topic \"" + topic_->name +
                       "\", next attempt in " + std::to_string(retry_ms) + " ms)");
+    tell_error(CloseCode::unavailable, failure_sentence(outcome.sqlstate), now);
 }
 
 void QueryInstance::discard_query(Now now) {

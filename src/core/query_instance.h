@@ -43,6 +43,8 @@ class QueryInstance : public Instance {
     // A query that started after the last change has this result.
     virtual void apply(const QueryOutcome &outcome, Now now) = 0;
 
+    // No query is due or runs: the last result is of now.
+    bool is_current() const { return !coalescer_.dirty() && !coalescer_.running(); }
     std::string_view run_source() const; // of a message that the last run makes
     const std::string &last_payload() const { return last_payload_; }
 

@@ -4,6 +4,7 @@
 #include "core/utf8.h"
 
 #include <algorithm>
+#include <cstddef>
 
 namespace rtd {
 
@@ -91,20 +92,24 @@ Result<RequestPath> parse_request_path(std::string_view target) {
     return path;
 }
 
-Result<TopicPath> parse_topic_path(const std::vector<std::string> &segments, size_t first) {
-    if (segments.size() <= first)
-        return Problem{"the path names no topic"};
-    Result<std::string> topic = check_topic_name(segments[first]);
+Result<TopicPath> check_topic_path(TopicPath path) {
+    Result<std::string> topic = check_topic_name(path.topic);
     if (!topic)
         return Problem{topic.error()};
-    TopicPath path{std::move(*topic), {segments.begin() + first + 1, segments.end()}};
     if (path.params.size() > kMaxParams)
-        return Problem{"the path has more than " + std::to_string(kMaxParams) + " parameters"};
+        return Problem{"there are more than " + std::to_string(kMaxParams) + " parameters"};
     for (const std::string &param : path.params)
         if (param.size() > kMaxParamBytes)
             return Problem{"a parameter is longer than " + std::to_string(kMaxParamBytes) +
                            " bytes"};
     return path;
+}
+
+Result<TopicPath> parse_topic_path(const std::vector<std::string> &segments, size_t first) {
+    if (segments.size() <= first)
+        return Problem{"the path names no topic"};
+    auto name = segments.begin() + static_cast<ptrdiff_t>(first);
+    return check_topic_path({*name, {name + 1, segments.end()}});
 }
 
 Result<std::string> query_value(std::string_view query, std::string_view name) {

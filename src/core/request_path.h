@@ -26,8 +26,12 @@ Result<RequestPath> parse_request_path(std::string_view target);
 struct TopicPath {
     std::string topic;
     std::vector<std::string> params;
-    std::string since = {}; // of the query: id of the last message the client has; empty: none
+
+    bool operator==(const TopicPath &) const = default;
 };
+
+// Checks name and parameters, wherever they came from.
+Result<TopicPath> check_topic_path(TopicPath path);
 
 // From the segments after the endpoint's own: `/ws/context-analysis/42` without `ws`.
 Result<TopicPath> parse_topic_path(const std::vector<std::string> &segments, size_t first);

@@ -83,9 +83,12 @@ void Router::set_topics(Topics topics, Now now) {
 void Router::follow(Instance &instance, const std::shared_ptr<const Topic> &topic, Now now) {
     if (topic->version != instance.topic().version)
         instance.redefine(topic, now);
-    if (!instance.subscriptions().empty())
-        if (std::optional<link::Ended> refusal = host_.refuse(topic.get()))
-            end_all(instance, refusal->code, refusal->reason);
+    std::vector<uint64_t> subscriptions(instance.subscriptions().begin(),
+                                        instance.subscriptions().end());
+    for (uint64_t subscription : subscriptions)
+        if (std::optional<link::Ended> refusal =
+                host_.refuse(subscriptions_.at(subscription).identity, topic.get()))
+            end(subscription, refusal->code, refusal->reason);
     reschedule(instance);
     drop_if_unused(instance);
 }
@@ -99,10 +102,11 @@ void Router::set_settings(const RouterSettings &settings) {
 
 // ---- subscriptions ----
 
-std::optional<link::Ended> Router::why_refused(const link::Subscribe &request) {
+std::optional<link::Ended> Router::why_refused(const link::Subscribe &request,
+                                               const Identity &identity) {
     auto found = topics_.find(request.topic);
     const Topic *topic = found != topics_.end() ? found->second.get() : nullptr;
-    if (std::optional<link::Ended> refusal = host_.refuse(topic))
+    if (std::optional<link::Ended> refusal = host_.refuse(identity, topic))
         return refusal;
     if (topic == nullptr)
         return link::Ended{0, CloseCode::unknown_topic,
@@ -114,8 +118,7 @@ std::optional<link::Ended> Router::why_refused(const link::Subscribe &request) {
                                (wanted == 1 ? " parameter" : " parameters") + ", not " +
                                std::to_string(request.params.size())};
     if (!request.since.empty() && !parse_message_id(request.since))
-        return link::Ended{0, CloseCode::bad_request,
-                           "\"since\" must be the id of a message, <epoch>-<sequence>"};
+        return link::Ended{0, CloseCode::bad_request, std::string(kBadSince)};
     return std::nullopt;
 }
 
@@ -128,8 +131,8 @@ bool Router::add_subscriber_interest(uint64_t instance_key, uint64_t topic_key) 
     return host_.add_interest(Interest::subscriber, instance_key, topic_key);
 }
 
-void Router::subscribe(const link::Subscribe &request, Now now) {
-    if (std::optional<link::Ended> refusal = why_refused(request)) {
+void Router::subscribe(const link::Subscribe &request, const Identity &identity, Now now) {
+    if (std::optional<link::Ended> refusal = why_refused(request, identity)) {
         refusal->subscription = request.subscription;
         return host_.send(*refusal);
     }
@@ -139,12 +142,13 @@ void Router::subscribe(const link::Subscribe &request, Now now) {
         return host_.send(link::Ended{request.subscription, CloseCode::too_many,
                                       "too many different topic instances are subscribed"});
 
-    Instance *instance = find(topic->name, request.params);
+    Identity whose = topic->is_invoker ? identity : Identity{};
+    Instance *instance = find({topic->name, request.params, whose});
     if (instance == nullptr)
-        instance = &make_instance(topic, request.params, now);
+        instance = &make_instance(topic, request.params, std::move(whose), now);
     else
         stop_lingering(*instance);
-    subscriptions_[request.subscription] = instance;
+    subscriptions_[request.subscription] = {instance, identity};
     instance->subscribe(request, now);
     reschedule(*instance);
 }
@@ -153,7 +157,7 @@ void Router::unsubscribe(uint64_t subscription, Now now) {
     auto found = subscriptions_.find(subscription);
     if (found == subscriptions_.end())
         return; // ended from here while the request was on its way
-    Instance &instance = *found->second;
+    Instance &instance = *found->second.instance;
     subscriptions_.erase(found);
     instance.unsubscribe(subscription);
     bool is_last = instance.subscriptions().empty();
@@ -169,34 +173,43 @@ void Router::forget_subscriptions(Now now) {
         unsubscribe(subscriptions_.begin()->first, now);
 }
 
-// Leaves an instance that nobody subscribes to; the caller drops it.
+// May leave an instance that nobody subscribes to; the caller drops it.
+void Router::end(uint64_t subscription, CloseCode code, const std::string &reason) {
+    Instance &instance = *subscriptions_.at(subscription).instance;
+    host_.send(link::Ended{subscription, code, reason});
+    subscriptions_.erase(subscription);
+    instance.unsubscribe(subscription);
+    host_.remove_interest(Interest::subscriber, instance.key(), topic_key(instance.topic().name));
+}
+
 void Router::end_all(Instance &instance, CloseCode code, const std::string &reason) {
     std::vector<uint64_t> ended(instance.subscriptions().begin(), instance.subscriptions().end());
-    for (uint64_t subscription : ended) {
-        host_.send(link::Ended{subscription, code, reason});
-        subscriptions_.erase(subscription);
-        instance.unsubscribe(subscription);
-        host_.remove_interest(Interest::subscriber, instance.key(),
-                              topic_key(instance.topic().name));
-    }
+    for (uint64_t subscription : ended)
+        end(subscription, code, reason);
 }
 
 // ---- instances ----
 
-Instance *Router::find(const std::string &topic, const std::vector<std::string> &params) {
-    auto found = by_name_.find({topic, params});
+Instance *Router::find(const Name &name) {
+    auto found = by_name_.find(name);
     return found != by_name_.end() ? found->second : nullptr;
 }
 
 Instance &Router::make_instance(std::shared_ptr<const Topic> topic, std::vector<std::string> params,
-                                Now now) {
+                                Identity identity, Now now) {
     uint64_t id = next_instance_++;
-    InstanceSetup setup{host_, settings_, id, next_epoch_++, std::move(topic), std::move(params)};
+    InstanceSetup setup{host_,
+                        settings_,
+                        id,
+                        next_epoch_++,
+                        std::move(topic),
+                        std::move(params),
+                        std::move(identity)};
     if (auto loss = losses_.find(setup.topic->name); loss != losses_.end())
         setup.last_loss = loss->second;
     std::unique_ptr<Instance> made = rtd::make_instance(std::move(setup), now);
     Instance &instance = *made;
-    by_name_[{instance.topic().name, instance.params()}] = &instance;
+    by_name_[{instance.topic().name, instance.params(), instance.identity()}] = &instance;
     instances_[id].instance = std::move(made);
     return instance;
 }
@@ -236,7 +249,7 @@ void Router::drop(Instance &instance) {
         deadlines_.erase({*deadline_ms, instance.id()});
     unstored_.erase(instance.id());
     log_.set_behind(instance.id(), false);
-    by_name_.erase({instance.topic().name, instance.params()});
+    by_name_.erase({instance.topic().name, instance.params(), instance.identity()});
     instances_.erase(instance.id());
 }
 
@@ -244,8 +257,8 @@ void Router::drop(Instance &instance) {
 
 std::vector<Instance *> Router::matching(const Event &event) {
     std::vector<Instance *> found;
-    for (auto it = by_name_.lower_bound({event.topic, {}});
-         it != by_name_.end() && it->first.first == event.topic; ++it)
+    for (auto it = by_name_.lower_bound({event.topic, {}, {}});
+         it != by_name_.end() && std::get<0>(it->first) == event.topic; ++it)
         if (matches(event.params, it->second->params()))
             found.push_back(it->second);
     return found;
@@ -264,7 +277,7 @@ void Router::handle(const Event &event, Now now) {
     std::vector<Instance *> instances = matching(event);
     if (instances.empty())
         if (auto params = instance_to_retain(*topic->second, event))
-            instances.push_back(&make_instance(topic->second, std::move(*params), now));
+            instances.push_back(&make_instance(topic->second, std::move(*params), {}, now));
     if (instances.empty() && host_.logs_events())
         host_.log_event("[EVENT_BROADCAST] Skipping " + topic->second->type +
                         " broadcast - no active connections");
@@ -358,8 +371,10 @@ void Router::finish_job(uint64_t id, const QueryOutcome &outcome, Now now) {
         instance.discard_query(now);
         return reschedule(instance);
     }
-    if (outcome.status == QueryOutcome::Status::bad_parameter) {
-        end_all(instance, CloseCode::bad_request, outcome.text);
+    bool is_bad_parameter = outcome.status == QueryOutcome::Status::bad_parameter;
+    if (is_bad_parameter || outcome.status == QueryOutcome::Status::forbidden) {
+        end_all(instance, is_bad_parameter ? CloseCode::bad_request : CloseCode::forbidden,
+                outcome.text);
         return drop(instance);
     }
     instance.finish_query(outcome, now);
@@ -389,7 +404,7 @@ void Router::finish_log_job(const LogOutcome &outcome, Now now) {
     log_.finish(outcome, now.steady_ms);
     if (const auto *numbered = std::get_if<NumberOutcome>(&outcome))
         for (const NumberedMessage &message : numbered->messages)
-            if (Instance *instance = find(message.topic, message.params)) {
+            if (Instance *instance = find({message.topic, message.params, {}})) {
                 instance->receive(message, now);
                 reschedule(*instance);
             }

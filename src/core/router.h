@@ -25,6 +25,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <tuple>
 #include <unordered_map>
 #include <vector>
 
@@ -40,7 +41,8 @@ class Router {
     void set_topics(Topics topics, Now now);
     void set_settings(const RouterSettings &settings);
 
-    void subscribe(const link::Subscribe &request, Now now);
+    // The subscription keeps the identity until it ends.
+    void subscribe(const link::Subscribe &request, const Identity &identity, Now now);
     void unsubscribe(uint64_t subscription, Now now);
     // The gateway is gone and all its subscriptions with it.
     void forget_subscriptions(Now now);
@@ -87,6 +89,12 @@ class Router {
         std::string topic;
         uint64_t version; // of the topic
     };
+    struct Subscription {
+        Instance *instance;
+        Identity identity;
+    };
+    // Topic, parameters and identity of an instance.
+    using Name = std::tuple<std::string, std::vector<std::string>, Identity>;
     // An instance, and where it stands in the queues below.
     struct Entry {
         std::unique_ptr<Instance> instance;
@@ -96,9 +104,9 @@ class Router {
         size_t kept_bytes = 0;              // of kept_bytes_
     };
 
-    Instance *find(const std::string &topic, const std::vector<std::string> &params);
+    Instance *find(const Name &name);
     Instance &make_instance(std::shared_ptr<const Topic> topic, std::vector<std::string> params,
-                            Now now);
+                            Identity identity, Now now);
     // Must follow every call that may change what the instance waits for.
     void reschedule(Instance &instance);
     void start_lingering(Instance &instance, Now now);
@@ -106,8 +114,10 @@ class Router {
     void drop_oldest_lingering();
     void drop_if_unused(Instance &instance);
     void drop(Instance &instance);
+    void end(uint64_t subscription, CloseCode code, const std::string &reason);
     void end_all(Instance &instance, CloseCode code, const std::string &reason);
-    std::optional<link::Ended> why_refused(const link::Subscribe &request);
+    std::optional<link::Ended> why_refused(const link::Subscribe &request,
+                                           const Identity &identity);
     bool add_subscriber_interest(uint64_t instance_key, uint64_t topic_key);
     void follow(Instance &instance, const std::shared_ptr<const Topic> &topic, Now now);
     std::vector<Instance *> matching(const Event &event);
@@ -121,8 +131,8 @@ class Router {
     uint64_t next_epoch_;
     uint64_t next_instance_ = 1;
     std::unordered_map<uint64_t, Entry> instances_;
-    std::map<std::pair<std::string, std::vector<std::string>>, Instance *> by_name_;
-    std::unordered_map<uint64_t, Instance *> subscriptions_;
+    std::map<Name, Instance *> by_name_;
+    std::unordered_map<uint64_t, Subscription> subscriptions_;
     std::set<std::pair<int64_t, uint64_t>> deadlines_; // (when, instance)
     std::set<std::pair<int64_t, uint64_t>> lingering_; // (since when, instance)
     size_t kept_bytes_ = 0;                            // of those that linger

@@ -2,6 +2,7 @@
 // unit test is another.
 #pragma once
 #include "core/fence.h"
+#include "core/identity.h"
 #include "core/link.h"
 #include "core/message_log.h"
 #include "core/topic.h"
@@ -22,9 +23,9 @@ class RouterHost {
   public:
     virtual ~RouterHost() = default;
     virtual void send(const link::HubFrame &frame) = 0;
-    // Why the client's role may not subscribe to the topic; nullopt if it may. Without a topic (the
-    // name is unknown): only whether the client may ask at all.
-    virtual std::optional<link::Ended> refuse(const Topic *topic) = 0;
+    // Why this identity may not subscribe to the topic; nullopt if it may. Without a topic (the
+    // name is unknown): only whether it may ask at all.
+    virtual std::optional<link::Ended> refuse(const Identity &identity, const Topic *topic) = 0;
     // Counts the interest in instance and topic where backends see it. False: no room. There is
     // always room for another one in an instance that is counted already.
     virtual bool add_interest(Interest interest, uint64_t instance_key, uint64_t topic_key) = 0;

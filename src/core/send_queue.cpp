@@ -1,57 +1,88 @@
 #include "core/send_queue.h"
 
+#include <algorithm>
 #include <cassert>
 
 namespace rtd {
 
-bool SendQueue::push(MessagePtr message, link::TopicKind kind, uint64_t max_bytes_behind) {
-    if (!empty() && bytes_behind_first() + message->size() > max_bytes_behind) {
-        if (kind == link::TopicKind::event)
-            return false;
-        drop_unbegun();
-    }
-    waiting_bytes_ += message->size();
-    messages_.push_back(std::move(message));
+bool SendQueue::push(WireMessagePtr message, uint64_t subscription, QueuePolicy policy,
+                     uint64_t max_bytes_behind) {
+    uint64_t bytes = message->size();
+    if (!empty() && policy == QueuePolicy::limit &&
+        limited_bytes_behind_first() + bytes > max_bytes_behind)
+        return false;
+    if (!empty() && policy == QueuePolicy::replace &&
+        bytes_behind_first() + bytes > max_bytes_behind)
+        dropped_ += drop_if([&](const Entry &entry) {
+            return entry.policy == QueuePolicy::replace && entry.subscription == subscription;
+        });
+    entries_.push_back({std::move(message), subscription, policy});
+    waiting_bytes_ += bytes;
+    limited_bytes_ += limited_bytes(entries_.back());
     return true;
 }
 
 uint64_t SendQueue::bytes_behind_first() const {
-    return waiting_bytes_ - (messages_[head_]->size() - sent_);
+    return waiting_bytes_ - (entries_[head_].message->size() - sent_);
+}
+
+uint64_t SendQueue::limited_bytes_behind_first() const {
+    return limited_bytes_ - limited_bytes(entries_[head_]);
+}
+
+uint64_t SendQueue::limited_bytes(const Entry &entry) {
+    return entry.policy == QueuePolicy::limit ? entry.message->size() : 0;
+}
+
+template <class Condition> size_t SendQueue::drop_if(Condition condition) {
+    auto unbegun = entries_.begin() + static_cast<ptrdiff_t>(head_ + (sent_ > 0 ? 1 : 0));
+    auto end = std::remove_if(unbegun, entries_.end(), [&](const Entry &entry) {
+        if (!condition(entry))
+            return false;
+        waiting_bytes_ -= entry.message->size();
+        limited_bytes_ -= limited_bytes(entry);
+        return true;
+    });
+    size_t count = static_cast<size_t>(entries_.end() - end);
+    entries_.erase(end, entries_.end());
+    return count;
+}
+
+void SendQueue::drop(uint64_t subscription) {
+    dropped_ += drop_if([&](const Entry &entry) { return entry.subscription == subscription; });
 }
 
 void SendQueue::drop_unbegun() {
-    size_t keep = head_ + (sent_ > 0 ? 1 : 0);
-    for (size_t i = keep; i < messages_.size(); i++) {
-        waiting_bytes_ -= messages_[i]->size();
-        dropped_++;
-    }
-    messages_.resize(keep);
+    drop_if([](const Entry &) { return true; });
 }
 
 void SendQueue::pop() {
     assert(!empty());
-    size_t frame_bytes = front().size();
-    sent_ += frame_bytes;
-    waiting_bytes_ -= frame_bytes;
-    if (sent_ < messages_[head_]->size())
+    const Entry &first = entries_[head_];
+    size_t bytes = front().size();
+    sent_ += bytes;
+    waiting_bytes_ -= bytes;
+    if (sent_ < first.message->size())
         return;
+    limited_bytes_ -= limited_bytes(first);
     sent_ = 0;
-    messages_[head_++].reset();
+    entries_[head_++].message.reset();
     if (empty()) {
-        messages_.clear();
+        entries_.clear();
         head_ = 0;
-    } else if (head_ > messages_.size() / 2) { // at most as much moving as there was pushing
-        messages_.erase(messages_.begin(), messages_.begin() + static_cast<ptrdiff_t>(head_));
+    } else if (head_ > entries_.size() / 2) { // at most as much moving as there was pushing
+        entries_.erase(entries_.begin(), entries_.begin() + static_cast<ptrdiff_t>(head_));
         head_ = 0;
     }
 }
 
 void SendQueue::clear() {
-    messages_.clear();
-    messages_.shrink_to_fit();
+    entries_.clear();
+    entries_.shrink_to_fit();
     head_ = 0;
     sent_ = 0;
     waiting_bytes_ = 0;
+    limited_bytes_ = 0;
 }
 
 } // namespace rtd

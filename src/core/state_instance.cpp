@@ -15,6 +15,7 @@ void StateInstance::subscribe(const link::Subscribe &request, Now now) {
     QueryInstance::subscribe(request, now);
     if (std::optional<HeldBack> state = std::exchange(held_back_, std::nullopt))
         send_state(state->data, state->hash, state->source, now);
+    owes_newest_ = owes_newest_ || !is_current();
 }
 
 QueryJob StateInstance::start_query(Now now) {
@@ -37,12 +38,13 @@ void StateInstance::apply(const QueryOutcome &outcome, Now now) {
         host_.log_warning("[EVENT_BROADCAST] The significant function of topic \"" + topic_->name +
                           "\" failed: " + outcome.warning + " (until it works, states are sent)");
     significant_failed_ = !outcome.warning.empty();
+    bool is_owed = std::exchange(owes_newest_, owes_newest_ && !is_current());
     bool equal = first_message() != nullptr && hash_ == outcome.hash;
     if (equal && last_sent_is_state_)
         return;
     // Unless something else was sent since: then nobody has compared the result with that.
-    // Those who wait get the state of now.
-    if (!outcome.is_significant && compared_with_ == sequence_ && !has_waiting())
+    bool is_awaited = is_owed || has_waiting();
+    if (!outcome.is_significant && compared_with_ == sequence_ && !is_awaited)
         held_back_ = {outcome.text, outcome.hash, std::string(run_source())};
     else
         send_state(outcome.text, outcome.hash, run_source(), now);

@@ -2,6 +2,11 @@
 // The newest state is kept and is what a new subscriber gets first: it may be kept because every
 // change since makes the instance dirty. A result that equals it is not sent again. There is no
 // history: the newest state is all that one who comes back can have missed.
+//
+// A result that the topic's significant function finds not worth sending is held back: the state
+// sent last remains the one that later results are compared with. A new subscriber must get the
+// newest state, so what is held back then, or found by a query that is due or runs then, is sent
+// after all, and to everybody: the subscribers of an instance have one state and one numbering.
 #pragma once
 #include "core/fence.h"
 #include "core/query_instance.h"
@@ -12,9 +17,11 @@ class StateInstance final : public QueryInstance {
   public:
     using QueryInstance::QueryInstance;
 
-    size_t kept_bytes() const override { return state_.body.size(); }
     void subscribe(const link::Subscribe &request, Now now) override;
     QueryJob start_query(Now now) override;
+    size_t kept_bytes() const override {
+        return state_.body.size() + (held_back_ ? held_back_->data.size() : 0);
+    }
 
   protected:
     const Sent *first_message() override { return state_.body.empty() ? nullptr : &state_; }
@@ -36,6 +43,7 @@ class StateInstance final : public QueryInstance {
     uint64_t hash_ = 0;               // of it
     bool last_sent_is_state_ = false; // it is also what clients saw last
     std::optional<HeldBack> held_back_;
+    bool owes_newest_ = false;        // to a subscriber that came while it was not known
     uint64_t compared_with_ = 0;      // sequence of the message that the running query got
     bool significant_failed_ = false; // the last time it was asked; it is logged once
 };

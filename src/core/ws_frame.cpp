@@ -14,7 +14,7 @@ constexpr uint8_t kText = 0x1;
 constexpr uint8_t kClose = 0x8;
 constexpr uint8_t kPing = 0x9;
 
-static_assert(kFragmentBytes > 0xffff, "frame_at() counts on the long header in every fragment");
+static_assert(kFragmentBytes > 0xffff, "a full fragment has the long header, and so fills a piece");
 
 void append_big_endian(std::string &out, uint64_t value, int bytes) {
     for (int i = bytes - 1; i >= 0; i--)
@@ -37,21 +37,17 @@ void append_frame(std::string &out, uint8_t first_byte, std::string_view payload
 
 } // namespace
 
-WsMessage::WsMessage(std::string_view body) {
-    bytes_.reserve(body.size() + (body.size() / kFragmentBytes + 1) * kLongHeaderBytes);
+WireMessage ws_message(std::string_view body) {
+    std::string bytes;
+    bytes.reserve(body.size() + (body.size() / kFragmentBytes + 1) * kLongHeaderBytes);
     uint8_t opcode = kText;
     while (body.size() > kFragmentBytes) {
-        append_frame(bytes_, opcode, body.substr(0, kFragmentBytes));
+        append_frame(bytes, opcode, body.substr(0, kFragmentBytes));
         body.remove_prefix(kFragmentBytes);
         opcode = kContinuation;
     }
-    append_frame(bytes_, kFinal | opcode, body);
-}
-
-std::string_view WsMessage::frame_at(size_t offset) const {
-    assert(offset < bytes_.size());
-    // Every fragment but the last is full, so a frame is a full one or reaches to the end.
-    return std::string_view(bytes_).substr(offset, kLongHeaderBytes + kFragmentBytes);
+    append_frame(bytes, kFinal | opcode, body);
+    return WireMessage(std::move(bytes));
 }
 
 std::string ws_close_frame(uint16_t code, std::string_view reason) {

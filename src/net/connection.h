@@ -16,8 +16,9 @@ struct Connection {
     Route route;
     bool with_body = true; // false: the request was HEAD
     bool is_answered = false;
+    bool is_shut = false;             // the answer has been written
     lws *wsi = nullptr;               // set once lws has adopted the socket
-    std::unique_ptr<Session> session; // while it is a WebSocket
+    std::unique_ptr<Session> session; // once it is a client
 };
 
 } // namespace rtd::net

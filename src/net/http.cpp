@@ -1,6 +1,8 @@
 #include "net/http.h"
 
+#include "core/envelope.h"
 #include "core/json_text.h"
+#include "core/names.h"
 #include "core/origin.h"
 #include "net/page.h"
 
@@ -17,8 +19,14 @@ const char *reason_phrase(int status) {
     switch (status) {
     case 200:
         return "OK";
+    case 204:
+        return "No Content";
+    case 304:
+        return "Not Modified";
     case 400:
         return "Bad Request";
+    case 401:
+        return "Unauthorized";
     case 403:
         return "Forbidden";
     case 404:
@@ -27,8 +35,12 @@ const char *reason_phrase(int status) {
         return "Method Not Allowed";
     case 426:
         return "Upgrade Required";
+    case 500:
+        return "Internal Server Error";
     case 503:
         return "Service Unavailable";
+    case 504:
+        return "Gateway Timeout";
     }
     return "Error";
 }
@@ -44,16 +56,32 @@ bool is_websocket_key(std::string_view key) {
                        [](unsigned char c) { return std::isalnum(c) || c == '+' || c == '/'; });
 }
 
-Route route_websocket(const HttpRequest &request, const RequestPath &path, const Policy &policy) {
-    if (path.segments.size() == 1)
-        return error_answer(400, "the path must name a topic: /ws/<topic>");
-    Result<TopicPath> topic = parse_topic_path(path.segments, 1);
+constexpr std::string_view kComeBack = "Retry-After: 1\r\n";
+
+Answer full_answer(const std::string &headers) {
+    return error_answer(503, "the server has as many clients as it may have",
+                        headers + std::string(kComeBack));
+}
+
+// What WebSockets and other clients of a topic have in common: its path and `since`.
+Result<Join> parse_join(const RequestPath &path, size_t first, Join::As as) {
+    Result<TopicPath> topic = parse_topic_path(path.segments, first);
     if (!topic)
-        return error_answer(400, topic.error());
+        return Problem{topic.error()};
     Result<std::string> since = query_value(path.query, "since");
     if (!since)
-        return error_answer(400, since.error());
-    topic->since = std::move(*since);
+        return Problem{since.error()};
+    if (!since->empty() && !parse_message_id(*since))
+        return Problem{std::string(kBadSince)};
+    return Join{as, std::move(*topic), std::move(*since), {}, {}};
+}
+
+Route route_websocket(const HttpRequest &request, const RequestPath &path, const Policy &policy) {
+    Result<Join> join = Join{Join::As::multiplexed, {}, {}, {}, {}};
+    if (path.segments.size() > 1)
+        join = parse_join(path, 1, Join::As::websocket);
+    if (!join)
+        return error_answer(400, join.error());
     if (request.method != "GET")
         return error_answer(405, "only GET is allowed here", "Allow: GET\r\n");
     if (!request.wants_websocket())
@@ -67,19 +95,99 @@ Route route_websocket(const HttpRequest &request, const RequestPath &path, const
     if (!is_origin_allowed(request.origin, request.host, policy.allowed_origins))
         return error_answer(403, "pages of this origin may not connect");
     if (policy.is_full)
-        return error_answer(503, "the server has as many clients as it may have",
-                            "Retry-After: 1\r\n");
-    return *topic;
+        return full_answer("");
+    return *join;
+}
+
+// The answer depends on the page that asks, and caches have to know (CORS).
+std::string cors_headers(const HttpRequest &request) {
+    std::string headers = "Vary: Origin\r\n";
+    if (!request.origin.empty())
+        headers += "Access-Control-Allow-Origin: " + request.origin +
+                   "\r\nAccess-Control-Expose-Headers: ETag\r\n";
+    return headers;
+}
+
+// An event stream or a snapshot: requests that pages of other origins make by fetch() and
+// EventSource, where the browser asks for headers and, sometimes, beforehand.
+Route route_fetch(const HttpRequest &request, const RequestPath &path, const Policy &policy,
+                  Join::As as) {
+    bool is_stream = as == Join::As::event_stream;
+    std::string methods = is_stream ? "GET" : "GET, HEAD";
+    if (!is_origin_allowed(request.origin, request.host, policy.allowed_origins))
+        return error_answer(403, "pages of this origin may not connect", "Vary: Origin\r\n");
+    std::string headers = cors_headers(request);
+    if (request.method == "OPTIONS")
+        return Answer{204, "", "",
+                      headers + "Access-Control-Allow-Methods: " + methods +
+                          "\r\nAccess-Control-Allow-Headers: Authorization, If-None-Match, "
+                          "Last-Event-ID\r\nAccess-Control-Max-Age: 600\r\nAllow: " +
+                          methods + ", OPTIONS\r\n"};
+    if (request.method != "GET" && (is_stream || request.method != "HEAD"))
+        return error_answer(405, "only " + methods + " and OPTIONS are allowed here",
+                            headers + "Allow: " + methods + ", OPTIONS\r\n");
+    Result<Join> join = parse_join(path, is_stream ? 1 : 3, as);
+    if (!join)
+        return error_answer(400, join.error(), headers);
+    if (is_stream && !request.last_event_id.empty()) {
+        if (!parse_message_id(request.last_event_id))
+            return error_answer(400, "Last-Event-ID must be the id of a message", headers);
+        join->since = request.last_event_id; // newer than what the address was made with
+    }
+    if (policy.is_full)
+        return full_answer(headers);
+    if (!is_stream)
+        join->if_none_match = request.if_none_match;
+    join->headers = std::move(headers);
+    return *join;
+}
+
+bool is_snapshot_path(const RequestPath &path) {
+    return path.segments.size() >= 3 && path.segments[0] == "api" && path.segments[1] == "v1" &&
+           path.segments[2] == "topics";
+}
+
+int status_of(CloseCode code) {
+    switch (code) {
+    case CloseCode::bad_request:
+    case CloseCode::not_text:
+    case CloseCode::bad_utf8:
+    case CloseCode::too_big:
+        return 400;
+    case CloseCode::unauthorized:
+        return 401;
+    case CloseCode::forbidden:
+        return 403;
+    case CloseCode::unknown_topic:
+    case CloseCode::topic_dropped:
+        return 404;
+    case CloseCode::internal_error:
+        return 500;
+    case CloseCode::going_away:
+    case CloseCode::unavailable:
+    case CloseCode::too_slow:
+    case CloseCode::topic_changed:
+    case CloseCode::too_many:
+        return 503;
+    }
+    return 500;
 }
 
 } // namespace
 
+std::string render_head(const Answer &answer, size_t body_bytes) {
+    std::string text =
+        "HTTP/1.1 " + std::to_string(answer.status) + " " + reason_phrase(answer.status) + "\r\n";
+    bool has_body = answer.status != 204 && answer.status != 304;
+    if (has_body)
+        text += "Content-Type: " + answer.content_type +
+                "\r\nContent-Length: " + std::to_string(body_bytes) +
+                "\r\nX-Content-Type-Options: nosniff\r\n";
+    return text + answer.headers + "Connection: close\r\n\r\n";
+}
+
 std::string render(const Answer &answer, bool with_body) {
-    std::string text = "HTTP/1.1 " + std::to_string(answer.status) + " " +
-                       reason_phrase(answer.status) + "\r\nContent-Type: " + answer.content_type +
-                       "\r\nContent-Length: " + std::to_string(answer.body.size()) +
-                       "\r\nX-Content-Type-Options: nosniff\r\n" + answer.headers +
-                       "Connection: close\r\n\r\n";
+    std::string text = render_head(answer, answer.body.size());
     if (with_body)
         text += answer.body;
     return text;
@@ -88,6 +196,13 @@ std::string render(const Answer &answer, bool with_body) {
 Answer error_answer(int status, std::string_view sentence, std::string headers) {
     return {status, "application/json", "{\"error\":" + json_quote(sentence) + "}\n",
             headers.append(kNoStore)};
+}
+
+Answer refusal_answer(CloseCode code, std::string_view sentence, std::string headers) {
+    int status = status_of(code);
+    if (status == 503)
+        headers += kComeBack;
+    return error_answer(status, sentence, std::move(headers));
 }
 
 Answer readiness_answer(bool ready, std::string_view detail) {
@@ -107,6 +222,10 @@ Route route(const Result<HttpRequest> &request, const Policy &policy) {
     std::string_view first = path->segments.empty() ? "" : std::string_view(path->segments[0]);
     if (first == "ws")
         return route_websocket(*request, *path, policy);
+    if (first == "sse")
+        return route_fetch(*request, *path, policy, Join::As::event_stream);
+    if (is_snapshot_path(*path))
+        return route_fetch(*request, *path, policy, Join::As::snapshot);
     bool known = first.empty() || first == "healthz" || first == "readyz";
     if (!known || path->segments.size() > 1)
         return error_answer(404, "there is nothing at this path");

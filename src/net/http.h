@@ -1,6 +1,7 @@
-// Plain HTTP: what a request gets for an answer, or that it is to become a WebSocket or a question
-// to the hub. Decides only; net/server.h does.
+// Plain HTTP: what a request gets for an answer, or what kind of client it is to become. Decides
+// only; net/server.h does.
 #pragma once
+#include "core/close_code.h"
 #include "core/fence.h"
 #include "core/http_request.h"
 #include "core/request_path.h"
@@ -22,18 +23,31 @@ struct Answer {
 
 // The whole response. The connection is closed after it: a request head is read by us only once.
 std::string render(const Answer &answer, bool with_body);
+// The head alone, for a body of that many bytes that is written by itself.
+std::string render_head(const Answer &answer, size_t body_bytes);
 
 Answer error_answer(int status, std::string_view sentence, std::string headers = "");
+// What a WebSocket would be closed with, before an answer has begun.
+Answer refusal_answer(CloseCode code, std::string_view sentence, std::string headers);
 Answer readiness_answer(bool ready, std::string_view detail);
 
 struct AskReadiness {}; // answered once the hub has answered
 
-struct Policy {
-    const std::vector<std::string> &allowed_origins;
-    bool is_full; // no room for another WebSocket
+struct Join { // becomes a client
+    enum class As { websocket, multiplexed, event_stream, snapshot };
+    As as = As::websocket;
+    TopicPath topic;           // of all but multiplexed
+    std::string since;         // id of the last message the client has; empty: none
+    std::string if_none_match; // of a snapshot
+    std::string headers;       // for whatever is answered, see error_answer()
 };
 
-using Route = std::variant<Answer, AskReadiness, TopicPath>;
+struct Policy {
+    const std::vector<std::string> &allowed_origins;
+    bool is_full; // no room for another client
+};
+
+using Route = std::variant<Answer, AskReadiness, Join>;
 Route route(const Result<HttpRequest> &request, const Policy &policy);
 
 } // namespace rtd::net

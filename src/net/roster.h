@@ -1,8 +1,8 @@
-// Roster: the sessions of one audience of one instance. A message walks over it, so it is a plain
-// vector; leaving is O(1), because a session knows its place.
+// Roster: the subscriptions of one audience of one instance. A message walks over it, so it is a
+// plain vector; leaving is O(1), because a subscription knows its place.
 #pragma once
 #include "core/fence.h"
-#include "net/session.h"
+#include "net/subscription.h"
 
 #include <cassert>
 #include <vector>
@@ -11,26 +11,26 @@ namespace rtd::net {
 
 class Roster {
   public:
-    void add(Session &session) {
-        session.roster_index = sessions_.size();
-        sessions_.push_back(&session);
+    void add(Subscription &subscription) {
+        subscription.roster_index = members_.size();
+        members_.push_back(&subscription);
     }
-    void remove(Session &session) {
-        assert(sessions_[session.roster_index] == &session);
-        sessions_[session.roster_index] = sessions_.back();
-        sessions_[session.roster_index]->roster_index = session.roster_index;
-        sessions_.pop_back();
+    void remove(Subscription &subscription) {
+        assert(members_[subscription.roster_index] == &subscription);
+        members_[subscription.roster_index] = members_.back();
+        members_[subscription.roster_index]->roster_index = subscription.roster_index;
+        members_.pop_back();
     }
-    bool empty() const { return sessions_.empty(); }
+    bool empty() const { return members_.empty(); }
 
-    // From the back, so that `action` may remove the session it is given.
+    // From the back, so that `action` may remove the one it is given, but no other.
     template <class Action> void for_each(Action action) {
-        for (size_t i = sessions_.size(); i > 0; i--)
-            action(*sessions_[i - 1]);
+        for (size_t i = members_.size(); i > 0; i--)
+            action(*members_[i - 1]);
     }
 
   private:
-    std::vector<Session *> sessions_;
+    std::vector<Subscription *> members_;
 };
 
 } // namespace rtd::net

@@ -1,10 +1,14 @@
 #include "net/server.h"
 
+#include "net/event_stream.h"
 #include "net/lws_log.h"
+#include "net/multiplexed.h"
+#include "net/snapshot.h"
 
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <sys/socket.h>
 #include <utility>
 
 namespace rtd::net {
@@ -13,10 +17,11 @@ namespace {
 
 constexpr size_t kReceiveBytes = 1024; // buffer per client: clients send next to nothing
 constexpr uint64_t kShutdownDeadlineMs = 1000;
-constexpr unsigned kLwsTimeoutSeconds = 20; // for an answer: longer than /readyz may take
+constexpr int kAnswerSeconds = 20; // for an answer to be read: longer than /readyz may take
+constexpr int kGoodbyeSeconds = 5;
+constexpr const char *kProtocol = "rtd";
 
 // What lws is told instead of the client's own request, see core/http_request.h.
-constexpr std::string_view kPlainHead = "GET / HTTP/1.1\r\nHost: rtd\r\nConnection: close\r\n\r\n";
 std::string upgrade_head(const HttpRequest &request) {
     return "GET / HTTP/1.1\r\nHost: rtd\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " +
@@ -25,6 +30,11 @@ std::string upgrade_head(const HttpRequest &request) {
 
 Connection *connection_of(lws *wsi) {
     return static_cast<Connection *>(lws_get_opaque_user_data(wsi));
+}
+
+// Only a WebSocket receives messages and close frames.
+WebSocket &websocket_of(Connection &connection) {
+    return static_cast<WebSocket &>(*connection.session);
 }
 
 } // namespace
@@ -38,9 +48,17 @@ Server::Server(uv_loop_t *loop, Hub &hub)
                     on_request(std::move(fd), address, request);
                 }),
       keepalive_(
-          loop, [](Session &session) { session.ping(); },
+          loop,
+          [this](Session &session) {
+              if (!session.ping())
+                  keepalive_.saw_life(session);
+          },
           [](Session &session) { session.kill("the client did not answer a ping"); }),
-      readiness_(loop, hub) {
+      deadlines_(
+          loop, [](Session &session) { session.ping(); },
+          [](Session &session) { session.kill("the client did not read its answer"); }),
+      readiness_(loop, hub), subscriptions_(hub) {
+    deadlines_.set_interval(kSnapshotDeadlineMs);
     uv_timer_init(loop_, shutdown_deadline_.get());
     shutdown_deadline_->data = this;
     create_context();
@@ -53,7 +71,7 @@ Server::~Server() = default;
 void Server::create_context() {
     static const lws_protocols protocols[] = {
         // The last number lets a whole frame go out in one write.
-        {"rtd", on_lws, 0, kReceiveBytes, 0, nullptr, kFragmentBytes + kLongHeaderBytes},
+        {kProtocol, on_lws, 0, kReceiveBytes, 0, nullptr, kFragmentBytes + kLongHeaderBytes},
         {nullptr, nullptr, 0, 0, 0, nullptr, 0},
     };
     log_lws_errors();
@@ -67,7 +85,7 @@ void Server::create_context() {
     info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_VALIDATE_UTF8 |
                    LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
     info.foreign_loops = loops;
-    info.timeout_secs = kLwsTimeoutSeconds;
+    info.timeout_secs = kAnswerSeconds;
     context_ = lws_create_context(&info);
     vhost_ = context_ ? lws_create_vhost(context_, &info) : nullptr;
     if (!vhost_) {
@@ -116,24 +134,36 @@ void Server::on_request(Fd fd, const Address &address, const Result<HttpRequest>
     connection->route =
         route(request, {settings_.allowed_origins, sessions_.size() >= settings_.max_clients});
     connection->with_body = !request || request->method != "HEAD";
-    bool upgrades = std::holds_alternative<TopicPath>(connection->route);
-    adopt(std::move(fd), std::move(connection),
-          upgrades ? upgrade_head(*request) : std::string(kPlainHead));
+    const Join *join = std::get_if<Join>(&connection->route);
+    if (join && (join->as == Join::As::websocket || join->as == Join::As::multiplexed))
+        adopt_websocket(std::move(fd), std::move(connection), upgrade_head(*request));
+    else
+        adopt_raw(std::move(fd), std::move(connection));
 }
 
-void Server::adopt(Fd fd, std::unique_ptr<Connection> connection, const std::string &head) {
+void Server::adopt_websocket(Fd fd, std::unique_ptr<Connection> connection,
+                             const std::string &head) {
     adopting_ = std::move(connection);
     // lws closes the socket if it fails; a null result may also mean that it is answered and gone.
     lws_adopt_socket_vhost_readbuf(vhost_, fd.release(), head.data(), head.size());
     adopting_.reset();
 }
 
+void Server::adopt_raw(Fd fd, std::unique_ptr<Connection> connection) {
+    adopting_ = std::move(connection);
+    lws_sock_file_fd_type socket{};
+    socket.sockfd = fd.release();
+    lws_adopt_descriptor_vhost(vhost_, LWS_ADOPT_SOCKET, socket, kProtocol, nullptr);
+    adopting_.reset();
+}
+
 int Server::on_lws(lws *wsi, lws_callback_reasons reason, void *, void *in, size_t size) noexcept {
     auto *server = static_cast<Server *>(lws_context_user(lws_get_context(wsi)));
-    if (reason == LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED) {
+    bool is_new =
+        reason == LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED || reason == LWS_CALLBACK_RAW_ADOPT;
+    if (is_new && server->adopting_) {
         server->adopting_->wsi = wsi;
         lws_set_opaque_user_data(wsi, server->adopting_.release());
-        return 0;
     }
     Connection *connection = connection_of(wsi);
     if (!connection)
@@ -144,7 +174,7 @@ int Server::on_lws(lws *wsi, lws_callback_reasons reason, void *, void *in, size
     } catch (const std::exception &exception) {
         std::fprintf(stderr, "client %s: %s\n", connection->address.c_str(), exception.what());
         if (connection->session)
-            connection->session->close(static_cast<uint16_t>(CloseCode::internal_error),
+            connection->session->close(CloseCode::internal_error,
                                        meaning(CloseCode::internal_error));
         return connection->session ? 0 : -1;
     }
@@ -152,30 +182,33 @@ int Server::on_lws(lws *wsi, lws_callback_reasons reason, void *, void *in, size
 
 int Server::dispatch(lws *wsi, Connection &connection, lws_callback_reasons reason,
                      std::string_view bytes) {
-    Session *session = connection.session.get();
     switch (static_cast<int>(reason)) { // of some hundred reasons, these are ours
-    case LWS_CALLBACK_HTTP:
-        if (std::holds_alternative<AskReadiness>(connection.route))
+    case LWS_CALLBACK_RAW_ADOPT:
+        if (std::holds_alternative<Join>(connection.route))
+            open_session(connection);
+        else if (std::holds_alternative<AskReadiness>(connection.route))
             readiness_.ask(connection);
-        return answer(connection);
-    case LWS_CALLBACK_HTTP_WRITEABLE:
-        return answer(connection);
+        else
+            answer(connection);
+        return 0;
     case LWS_CALLBACK_ESTABLISHED:
         open_session(connection);
         return 0;
     case LWS_CALLBACK_SERVER_WRITEABLE:
-        keepalive_.saw_life(*session);
-        session->on_writable();
+    case LWS_CALLBACK_RAW_WRITEABLE:
+        on_writable(connection);
         return 0;
     case LWS_CALLBACK_RECEIVE:
-        return receive(*session, bytes);
+        receive(websocket_of(connection), bytes);
+        return 0;
     case LWS_CALLBACK_RECEIVE_PONG:
-        keepalive_.saw_life(*session);
+        keepalive_.saw_life(*connection.session);
         return 0;
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
-        return peer_closes(*session, bytes);
+        return peer_closes(websocket_of(connection), bytes);
     case LWS_CALLBACK_CLOSED:
-        if (session)
+    case LWS_CALLBACK_RAW_CLOSE:
+        if (connection.session)
             close_session(connection);
         return 0;
     case LWS_CALLBACK_WSI_DESTROY:
@@ -184,156 +217,122 @@ int Server::dispatch(lws *wsi, Connection &connection, lws_callback_reasons reas
         delete &connection;
         return 0;
     }
-    return 0;
+    return 0; // what a client sends after its request is not looked at
 }
 
-// Called when the request is there and when the socket is writable, as the answer may come late.
-int Server::answer(Connection &connection) {
+void Server::on_writable(Connection &connection) {
+    if (!connection.session)
+        return answer(connection);
+    Session &session = *connection.session;
+    keepalive_of(connection).saw_life(session);
+    session.on_writable();
+    if (session.has_nothing_waiting())
+        subscriptions_.revive(session);
+}
+
+// Called when the request is there and when the socket is writable, as the answer may come late and
+// may take more than one write. At the end only our side is shut: see HttpSession::on_drained().
+void Server::answer(Connection &connection) {
     const Answer *answer = std::get_if<Answer>(&connection.route);
-    if (!answer || connection.is_answered)
-        return 0;
-    connection.is_answered = true;
-    std::string text = render(*answer, connection.with_body);
-    if (lws_write(connection.wsi, reinterpret_cast<unsigned char *>(text.data()), text.size(),
-                  LWS_WRITE_HTTP) < 0)
-        return -1;
-    return lws_http_transaction_completed(connection.wsi) ? -1 : 0;
+    if (!answer || connection.is_shut)
+        return;
+    if (!std::exchange(connection.is_answered, true)) {
+        lws_set_timeout(connection.wsi, PENDING_TIMEOUT_HTTP_CONTENT, kAnswerSeconds);
+        std::string text = render(*answer, connection.with_body);
+        if (lws_write(connection.wsi, reinterpret_cast<unsigned char *>(text.data()), text.size(),
+                      LWS_WRITE_RAW) < 0)
+            return lws_set_timeout(connection.wsi, PENDING_TIMEOUT_CLOSE_SEND, LWS_TO_KILL_ASYNC);
+    }
+    bool is_written = !lws_partial_buffered(connection.wsi);
+    lws_rx_flow_control(connection.wsi, is_written); // see HttpSession::on_stuck()
+    if (!is_written) {
+        lws_callback_on_writable(connection.wsi);
+        return;
+    }
+    connection.is_shut = true;
+    shutdown(lws_get_socket_fd(connection.wsi), SHUT_WR);
+    lws_set_timeout(connection.wsi, PENDING_TIMEOUT_CLOSE_SEND, kGoodbyeSeconds);
 }
 
 // ---- sessions ----
 
+std::unique_ptr<Session> Server::make_session(Connection &connection, Join &join) {
+    Client client{connection.wsi, ++last_client_, connection.address, settings_};
+    switch (join.as) {
+    case Join::As::websocket:
+        return std::make_unique<WebSocket>(std::move(client));
+    case Join::As::multiplexed:
+        return std::make_unique<MultiplexedWebSocket>(std::move(client), subscriptions_, hub_);
+    case Join::As::event_stream:
+        return std::make_unique<EventStream>(std::move(client), std::move(join.headers));
+    case Join::As::snapshot:
+        return std::make_unique<Snapshot>(std::move(client), std::move(join.headers),
+                                          connection.with_body, std::move(join.if_none_match));
+    }
+    return nullptr;
+}
+
 void Server::open_session(Connection &connection) {
-    connection.session =
-        std::make_unique<Session>(connection.wsi, ++last_client_, connection.address,
-                                  std::get<TopicPath>(std::move(connection.route)));
+    Join &join = std::get<Join>(connection.route);
+    connection.session = make_session(connection, join);
     Session &session = *connection.session;
-    keepalive_.add(session);
-    sessions_.emplace(session.client, &session);
-    session.subscription = ++last_subscription_;
-    subscriptions_.emplace(session.subscription, &session);
-    hub_.send(link::ClientConnected{session.client, session.address,
+    keepalive_of(connection).add(session);
+    sessions_.emplace(session.id(), &session);
+    hub_.send(link::ClientConnected{session.id(), session.address(),
                                     static_cast<uint32_t>(sessions_.size())});
-    hub_.send(link::Subscribe{session.subscription, session.client, session.topic.topic,
-                              session.topic.params, session.topic.since});
+    if (join.as != Join::As::multiplexed)
+        subscriptions_.open(session, std::move(join.topic), std::move(join.since), "");
 }
 
 void Server::close_session(Connection &connection) {
     Session &session = *connection.session;
     session.on_closed();
-    unsubscribe(session);
-    keepalive_.remove(session);
-    sessions_.erase(session.client);
+    subscriptions_.close_all(session);
+    keepalive_of(connection).remove(session);
+    sessions_.erase(session.id());
     if (session.dropped() > 0)
-        hub_.send(link::Note{"client " + session.address + " read slowly and skipped " +
+        hub_.send(link::Note{"client " + session.address() + " read slowly and skipped " +
                              std::to_string(session.dropped()) + " messages"});
-    hub_.send(link::ClientDisconnected{session.client, session.address, session.close_code(),
+    hub_.send(link::ClientDisconnected{session.id(), session.address(), session.close_code(),
                                        session.close_reason(),
                                        static_cast<uint32_t>(sessions_.size())});
     connection.session.reset();
     finish_if_done();
 }
 
-// Data from the client has no meaning on /ws/<topic>; it only has to keep within its limit.
-int Server::receive(Session &session, std::string_view bytes) {
-    if (session.is_closing())
-        return 0;
-    keepalive_.saw_life(session);
-    if (!session.accept_data(bytes.size(), settings_.max_client_message_bytes))
-        end(session, CloseCode::too_big,
-            "a message may have at most " + std::to_string(settings_.max_client_message_bytes) +
-                " bytes");
-    return 0;
+Keepalive &Server::keepalive_of(const Connection &connection) {
+    bool is_answered_once = std::get<Join>(connection.route).as == Join::As::snapshot;
+    return is_answered_once ? deadlines_ : keepalive_;
 }
 
-int Server::peer_closes(Session &session, std::string_view payload) {
-    if (session.is_closing())
+void Server::receive(WebSocket &socket, std::string_view bytes) {
+    if (socket.is_closing())
+        return;
+    keepalive_.saw_life(socket);
+    if (socket.accept_data(bytes.size()))
+        return socket.on_data(bytes);
+    subscriptions_.end(socket, CloseCode::too_big,
+                       "a message may have at most " +
+                           std::to_string(settings_.max_client_message_bytes) + " bytes");
+}
+
+int Server::peer_closes(WebSocket &socket, std::string_view payload) {
+    if (socket.is_closing())
         return -1; // the answer to our close frame: done
     constexpr uint16_t kNoCode = 1005;
     uint16_t code = kNoCode;
     if (payload.size() >= 2)
         code = static_cast<uint16_t>(static_cast<uint8_t>(payload[0]) << 8 |
                                      static_cast<uint8_t>(payload[1]));
-    session.on_peer_close(code, payload.substr(payload.size() >= 2 ? 2 : payload.size()));
-    unsubscribe(session);
+    socket.on_peer_close(code, payload.substr(payload.size() >= 2 ? 2 : payload.size()));
+    subscriptions_.close_all(socket);
     return 0; // lws answers the frame
 }
 
-void Server::end(Session &session, CloseCode code, std::string_view reason) {
-    session.close(static_cast<uint16_t>(code), reason);
-    unsubscribe(session);
-}
-
-void Server::unsubscribe(Session &session) {
-    if (session.subscription == 0)
-        return;
-    hub_.send(link::Unsubscribe{session.subscription});
-    detach(session);
-}
-
-// Ends the subscription on this side.
-void Server::detach(Session &session) {
-    subscriptions_.erase(session.subscription);
-    session.subscription = 0;
-    if (!session.instance)
-        return;
-    auto found = instances_.find(*std::exchange(session.instance, std::nullopt));
-    Instance &instance = found->second;
-    instance.roster(session.audience).remove(session);
-    if (instance.live.empty() && instance.waiting.empty())
-        instances_.erase(found);
-}
-
-// ---- frames of the hub ----
-
-void Server::handle(const link::Subscribed &subscribed) {
-    auto found = subscriptions_.find(subscribed.subscription);
-    if (found == subscriptions_.end() || found->second->instance)
-        return; // the client went away meanwhile, and Unsubscribe is on its way
-    Session &session = *found->second;
-    session.instance = subscribed.instance;
-    session.kind = subscribed.kind;
-    session.audience = subscribed.awaits_first ? link::Audience::waiting : link::Audience::live;
-    instances_[subscribed.instance].roster(session.audience).add(session);
-}
-
-void Server::handle(const link::Ended &ended) {
-    auto found = subscriptions_.find(ended.subscription);
-    if (found == subscriptions_.end())
-        return;
-    Session &session = *found->second;
-    detach(session); // the hub knows: no Unsubscribe
-    session.close(static_cast<uint16_t>(ended.code), ended.reason);
-}
-
-void Server::handle(const link::Message &message) {
-    auto found = instances_.find(message.instance);
-    if (found == instances_.end())
-        return;
-    // `end` of a client that is too slow may remove the instance: only the roster in hand is used,
-    // and a roster does not become empty before its walk is over.
-    Instance &instance = found->second;
-    auto framed = std::make_shared<const WsMessage>(message.body);
-    if (message.audience == link::Audience::live) {
-        instance.live.for_each([&](Session &session) { deliver(session, framed); });
-        return;
-    }
-    instance.waiting.for_each([&](Session &session) {
-        instance.waiting.remove(session);
-        session.audience = link::Audience::live;
-        instance.live.add(session);
-        deliver(session, framed);
-    });
-}
-
-void Server::handle(const link::Replayed &replayed) {
-    auto found = subscriptions_.find(replayed.subscription);
-    if (found != subscriptions_.end())
-        deliver(*found->second, std::make_shared<const WsMessage>(replayed.body));
-}
-
-void Server::deliver(Session &session, const SendQueue::MessagePtr &message) {
-    if (!session.deliver(message, settings_.client_buffer_bytes))
-        end(session, CloseCode::too_slow, meaning(CloseCode::too_slow));
+void Server::handle(const link::Published &published) {
+    auto found = sessions_.find(published.client);
+    if (found != sessions_.end())
+        found->second->on_published(published);
 }
 
 // ---- the end ----
@@ -345,7 +344,7 @@ void Server::shut_down(CloseCode code, const std::string &reason, std::function<
     listener_.stop();
     arrivals_.clear();
     for (auto &[client, session] : sessions_)
-        end(*session, code, reason);
+        subscriptions_.end(*session, code, reason);
     uv_timer_start(
         shutdown_deadline_.get(),
         [](uv_timer_t *timer) { static_cast<Server *>(timer->data)->done_(); }, kShutdownDeadlineMs,

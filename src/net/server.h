@@ -1,7 +1,8 @@
-// Server: the port, the clients and who gets which message. It runs in the gateway process on one
-// libuv loop and owns everything of libwebsockets. A connection's way: Listener accepts it,
-// Arrivals reads its request, route() decides, lws adopts the socket together with a head of our
-// making and answers or upgrades it; an upgraded one is a Session, which subscribes at the hub.
+// Server: the port and the clients. It runs in the gateway process on one libuv loop and owns
+// everything of libwebsockets. A connection's way: Listener accepts it, Arrivals reads its request,
+// route() decides. A WebSocket is adopted by lws together with a head of our making, which lws
+// upgrades; everything else is a raw socket to lws, and what is written to it is ours. A client of
+// topics, of whatever kind, is a Session, which subscribes at the hub.
 #pragma once
 #include "core/fence.h"
 #include "core/link.h"
@@ -11,7 +12,8 @@
 #include "net/keepalive.h"
 #include "net/listener.h"
 #include "net/readiness.h"
-#include "net/roster.h"
+#include "net/subscriptions.h"
+#include "net/websocket.h"
 
 #include <functional>
 #include <libwebsockets.h>
@@ -35,10 +37,8 @@ class Server {
     // stays as it was.
     void reload(const link::Settings &settings);
 
-    void handle(const link::Subscribed &subscribed);
-    void handle(const link::Ended &ended);
-    void handle(const link::Message &message);
-    void handle(const link::Replayed &replayed);
+    template <class Frame> void handle(const Frame &frame) { subscriptions_.handle(frame); }
+    void handle(const link::Published &published);
     void handle(const link::Probed &probed) { readiness_.answered(probed); }
 
     // Accepts nobody any more and closes every client; `done` is called once all are gone, or after
@@ -46,34 +46,25 @@ class Server {
     void shut_down(CloseCode code, const std::string &reason, std::function<void()> done);
 
   private:
-    struct Instance {
-        Roster waiting;
-        Roster live;
-        Roster &roster(link::Audience audience) {
-            return audience == link::Audience::live ? live : waiting;
-        }
-    };
-
     void create_context();
     void apply_limits(const link::Settings &settings);
     void on_request(Fd fd, const Address &address, const Result<HttpRequest> &request);
-    void adopt(Fd fd, std::unique_ptr<Connection> connection, const std::string &head);
+    void adopt_websocket(Fd fd, std::unique_ptr<Connection> connection, const std::string &head);
+    void adopt_raw(Fd fd, std::unique_ptr<Connection> connection);
 
     // The shim that libwebsockets calls, and what it calls with a connection found.
     static int on_lws(lws *wsi, lws_callback_reasons reason, void *user, void *in,
                       size_t size) noexcept;
     int dispatch(lws *wsi, Connection &connection, lws_callback_reasons reason,
                  std::string_view bytes);
-    int answer(Connection &connection);
+    void on_writable(Connection &connection);
+    void answer(Connection &connection);
     void open_session(Connection &connection);
+    std::unique_ptr<Session> make_session(Connection &connection, Join &join);
     void close_session(Connection &connection);
-    int receive(Session &session, std::string_view bytes);
-    int peer_closes(Session &session, std::string_view payload);
-
-    void deliver(Session &session, const SendQueue::MessagePtr &message);
-    void end(Session &session, CloseCode code, std::string_view reason);
-    void detach(Session &session);
-    void unsubscribe(Session &session);
+    Keepalive &keepalive_of(const Connection &connection);
+    void receive(WebSocket &socket, std::string_view bytes);
+    int peer_closes(WebSocket &socket, std::string_view payload);
     void finish_if_done();
 
     uv_loop_t *loop_;
@@ -82,6 +73,7 @@ class Server {
     Listener listener_;
     Arrivals arrivals_;
     Keepalive keepalive_;
+    Keepalive deadlines_; // of requests that are answered once
     Readiness readiness_;
 
     lws_context *context_ = nullptr;
@@ -89,10 +81,8 @@ class Server {
     std::unique_ptr<Connection> adopting_; // on its way into lws
 
     uint64_t last_client_ = 0;
-    uint64_t last_subscription_ = 0;
-    std::unordered_map<uint64_t, Session *> sessions_;      // by client
-    std::unordered_map<uint64_t, Session *> subscriptions_; // by subscription
-    std::unordered_map<uint64_t, Instance> instances_;      // those with a session
+    std::unordered_map<uint64_t, Session *> sessions_; // by client
+    Subscriptions subscriptions_;
 
     std::function<void()> done_; // set: shutting down
     UvHandle<uv_timer_t> shutdown_deadline_;

@@ -1,4 +1,7 @@
-// rtd_broadcast() and rtd_refresh(): events that SQL makes itself. Runs in backends.
+// rtd_broadcast() and rtd_refresh(): events that SQL makes itself. Runs in backends, and in query
+// workers for what clients publish.
+#include "pg/broadcast.h"
+
 #include "core/event.h"
 #include "pg/durable_event.h"
 #include "pg/interest.h"
@@ -16,65 +19,37 @@ namespace rtd::pg {
 
 namespace {
 
-std::string checked_data(const Arguments &arguments, int index) {
-    if (!arguments.has(index))
-        return "null";
-    const char *json = call([&] {
-        Jsonb *value = DatumGetJsonbP(arguments.datum(index));
-        return static_cast<const char *>(
-            JsonbToCString(nullptr, &value->root, static_cast<int>(VARSIZE(value))));
-    });
-    std::string data = to_utf8(json);
+void check_size(const std::string &data) {
     size_t max_bytes = static_cast<size_t>(max_message_kilobytes) * 1024;
     if (data.size() > max_bytes)
         throw Error(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
                     "message of " + std::to_string(data.size()) + " bytes is too large",
                     "rtd.max_message_size allows " + std::to_string(max_bytes) + " bytes.");
-    return data;
 }
 
-std::string checked_source(const Arguments &arguments, int index) {
-    std::string source = arguments.text(index).value_or("event");
+void check_source(const std::string &source) {
     if (source != "event" && source != "poll" && source != "sync")
         throw Error(ERRCODE_INVALID_PARAMETER_VALUE,
                     "source must be 'event', 'poll' or 'sync', not \"" + source + "\"");
-    return source;
+}
+
+void check_may_be_at_once(const Topic &topic, const Broadcast &message) {
+    if (topic.is_durable && !message.transactional)
+        throw Error(ERRCODE_FEATURE_NOT_SUPPORTED,
+                    "a message of durable topic \"" + topic.name + "\" cannot be sent at once",
+                    "The transaction writes it to rtd_message, and may be rolled back.",
+                    "Leave out transactional => false, or use a topic that is not durable.");
 }
 
 int64 broadcast(const Arguments &arguments) {
-    std::string name = arguments.needed_text(0, "the topic");
-    std::shared_ptr<const Topic> topic = topic_to_publish_to(arguments.function(), name);
-    std::vector<std::string> instance =
-        checked_instance(*topic, arguments.texts(2).value_or(TextList{}));
-    Event event;
-    event.kind = EventKind::broadcast;
-    event.topic = name;
-    event.origin = "rtd_broadcast";
-    event.params.assign(instance.begin(), instance.end());
-    event.type = arguments.text(3).value_or("");
-    if (!event.type.empty())
-        check_message_type(event.type);
-    event.source = checked_source(arguments, 4);
-    event.payload = checked_data(arguments, 1);
-    bool is_transactional = arguments.boolean(5, true);
-    if (topic->is_durable && !is_transactional)
-        throw Error(ERRCODE_FEATURE_NOT_SUPPORTED,
-                    "a message of durable topic \"" + name + "\" cannot be sent at once",
-                    "The transaction writes it to rtd_message, and may be rolled back.",
-                    "Leave out transactional => false, or use a topic that is not durable.");
-    if (topic->is_durable) {
-        add_durable(Registry(arguments.function()), event);
-        return subscriber_count(instance_key(name, instance));
-    }
-    if (!hub_is_reachable())
-        return 0;
-    Delivery delivery =
-        !topic->is_state && topic->retain ? Delivery::always : Delivery::if_subscribed;
-    if (is_transactional)
-        add_pending(event, delivery);
-    else
-        publish_now(event, delivery);
-    return subscriber_count(instance_key(name, instance));
+    Broadcast message;
+    message.topic = arguments.needed_text(0, "the topic");
+    message.data = arguments.has(1) ? jsonb_text(arguments.datum(1)) : "null";
+    message.params = arguments.texts(2).value_or(TextList{});
+    message.type = arguments.text(3).value_or("");
+    message.source = arguments.text(4).value_or("event");
+    message.transactional = arguments.boolean(5, true);
+    return broadcast(arguments.function(), message);
 }
 
 void refresh(const Arguments &arguments) {
@@ -99,6 +74,43 @@ void refresh(const Arguments &arguments) {
 }
 
 } // namespace
+
+std::string jsonb_text(Datum jsonb) {
+    return to_utf8(call([&] {
+        Jsonb *value = DatumGetJsonbP(jsonb);
+        return static_cast<const char *>(
+            JsonbToCString(nullptr, &value->root, static_cast<int>(VARSIZE(value))));
+    }));
+}
+
+int64 broadcast(Oid function, const Broadcast &message) {
+    std::shared_ptr<const Topic> topic = topic_to_publish_to(function, message.topic);
+    std::vector<std::string> instance = checked_instance(*topic, message.params);
+    if (!message.type.empty())
+        check_message_type(message.type);
+    check_source(message.source);
+    check_size(message.data);
+    check_may_be_at_once(*topic, message);
+    if (!topic->is_durable && !hub_is_reachable())
+        return 0;
+    Event event;
+    event.kind = EventKind::broadcast;
+    event.topic = message.topic;
+    event.origin = "rtd_broadcast";
+    event.params.assign(instance.begin(), instance.end());
+    event.type = message.type;
+    event.source = message.source;
+    event.payload = message.data;
+    Delivery delivery =
+        !topic->is_state && topic->retain ? Delivery::always : Delivery::if_subscribed;
+    if (topic->is_durable)
+        add_durable(Registry(function), event);
+    else if (message.transactional)
+        add_pending(event, delivery);
+    else
+        publish_now(event, delivery);
+    return subscriber_count(instance_key(message.topic, instance));
+}
 
 } // namespace rtd::pg
 

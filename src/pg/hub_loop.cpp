@@ -2,12 +2,12 @@
 
 #include <ctime>
 #include <set>
-#include <sstream>
 #include <utility>
 
 #include "pg/announcements.h"
 #include "pg/boundary.h"
 #include "pg/event_queue.h"
+#include "pg/hub_settings.h"
 #include "pg/interest.h"
 #include "pg/message_store.h"
 #include "pg/retained.h"
@@ -31,9 +31,7 @@ namespace {
 constexpr int kShutdownMs = 2000;          // what clients get to take their close frame
 constexpr int64_t kStoreIntervalMs = 1000; // retained messages are written at most this often
 constexpr int64_t kRetryMs = 1000;
-constexpr int64_t kNapMs = 1;                // the shortest that WaitEventSetWait() knows
-constexpr int64_t kUsageIntervalMs = 10'000; // between looks at the notification queue
-constexpr double kHighUsage = 0.25;          // of a queue that is 8 GB by default
+constexpr int64_t kNapMs = 1; // the shortest that WaitEventSetWait() knows
 
 Now read_clock() {
     timespec steady{};
@@ -43,39 +41,8 @@ Now read_clock() {
             GetCurrentTimestamp() + kUnixToPostgresUs};
 }
 
-std::vector<std::string> split_list(const char *list) {
-    std::vector<std::string> elements;
-    std::istringstream in(list);
-    for (std::string element; std::getline(in, element, ',');) {
-        size_t first = element.find_first_not_of(" \t");
-        size_t last = element.find_last_not_of(" \t");
-        if (first != std::string::npos)
-            elements.push_back(element.substr(first, last - first + 1));
-    }
-    return elements;
-}
-
 std::string where_to_listen() {
     return std::string(listen_addresses) + ":" + std::to_string(port);
-}
-
-link::Settings gateway_settings() {
-    link::Settings settings;
-    settings.listen_addresses = listen_addresses;
-    settings.port = static_cast<uint16_t>(port);
-    settings.max_clients = static_cast<uint32_t>(max_clients);
-    settings.max_client_message_bytes = static_cast<uint32_t>(max_client_message_kilobytes) * 1024;
-    settings.client_buffer_bytes = static_cast<uint64_t>(client_buffer_kilobytes) * 1024;
-    settings.ping_interval_ms = static_cast<uint32_t>(ping_interval_s) * 1000;
-    settings.allowed_origins = split_list(allowed_origins);
-    return settings;
-}
-
-RouterSettings router_settings() {
-    return {.resync_interval_ms = int64_t{resync_interval_s} * 1000,
-            .linger_ms = int64_t{linger_s} * 1000,
-            .history_bytes = static_cast<size_t>(history_kilobytes) * 1024,
-            .message_retention_ms = int64_t{message_retention_s} * 1000};
 }
 
 // Set by the server while it takes in invalidations.
@@ -240,6 +207,7 @@ void HubLoop::reload_settings() {
     gateway_listens_ = false;
     router_.forget_subscriptions(read_clock());
     readiness_.forget_gateway();
+    publishing_.clear();
 }
 
 void HubLoop::reload_catalog_if_changed(Now now) {
@@ -298,6 +266,7 @@ void HubLoop::stop_serving() {
     pool_.stop();
     log_pool_.stop();
     router_.forget_log_jobs();
+    publishing_ = {};
     storing_.reset();
     order_ = {};
     more_events_ = false;
@@ -347,7 +316,10 @@ bool HubLoop::may_release() const {
 void HubLoop::drain_notifications(Now now) {
     if (!Listener::is_pending())
         return;
-    watch_notification_queue(now);
+    if (std::optional<std::string> warning = listener_.check_queue(now.steady_ms))
+        report(WARNING, *warning,
+               "Look in pg_stat_activity for a session that LISTENs and has been in a transaction "
+               "for long; when the queue is full, NOTIFY fails.");
     std::vector<Event> durable;
     for (const Notification &notification : listener_.collect()) {
         if (notification.channel == kProbeChannel)
@@ -369,24 +341,10 @@ void HubLoop::drain_notifications(Now now) {
         store_notifications(durable, now);
 }
 
-// No transaction wrote them to rtd_message, so the hub does, without waiting for the disk: they are
-// sent after they were numbered, which does.
 void HubLoop::store_notifications(const std::vector<Event> &events, Now now) {
     std::vector<Event> stored;
     try {
-        in_transaction([&] {
-            call([] {
-                set_config_option("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE,
-                                  GUC_ACTION_LOCAL, true, 0, false);
-            });
-            for (const Event &event : events) {
-                Event &row = stored.emplace_back();
-                row.kind = EventKind::stored;
-                row.topic = event.topic;
-                row.origin = event.origin;
-                row.payload = stored_payload(insert_message(catalog_.schema, event));
-            }
-        });
+        stored = store_events(catalog_.schema, events);
     } catch (const Error &error) {
         return report(WARNING,
                       "[DB_LISTENER] " + std::to_string(events.size()) +
@@ -395,21 +353,6 @@ void HubLoop::store_notifications(const std::vector<Event> &events, Now now) {
     }
     for (const Event &event : stored)
         router_.handle(event, now);
-}
-
-// Looked at when notifications come, not on a timer: without them the queue does not grow.
-void HubLoop::watch_notification_queue(Now now) {
-    if (now.steady_ms < next_usage_check_ms_)
-        return;
-    next_usage_check_ms_ = now.steady_ms + kUsageIntervalMs;
-    double usage = Listener::queue_usage();
-    if (usage >= kHighUsage && !usage_warned_)
-        report(WARNING,
-               "[DB_LISTENER] the server's notification queue is " +
-                   std::to_string(static_cast<int>(usage * 100)) + " % full",
-               "Look in pg_stat_activity for a session that LISTENs and has been in a transaction "
-               "for long; when the queue is full, NOTIFY fails.");
-    usage_warned_ = usage >= kHighUsage;
 }
 
 // A probe came through queue and LISTEN; the gateway is its last leg.
@@ -441,6 +384,7 @@ void HubLoop::tend_gateway(Now now) {
     gateway_listens_ = false;
     router_.forget_subscriptions(now);
     readiness_.forget_gateway();
+    publishing_.clear();
     report(WARNING, "rtd hub: rtd-gateway " + why + "; starting it again",
            "Clients reconnect by themselves; the server is not affected.");
 }
@@ -482,7 +426,12 @@ void HubLoop::handle(const link::ClientDisconnected &frame, Now) {
 void HubLoop::handle(const link::Subscribe &frame, Now now) {
     // A client that connects right after a topic was committed must find it.
     reload_catalog_if_changed(now);
-    router_.subscribe(frame, now);
+    std::variant<Identity, link::Ended> client = access_.identify();
+    if (link::Ended *refusal = std::get_if<link::Ended>(&client)) {
+        refusal->subscription = frame.subscription;
+        return gateway_.send(*refusal);
+    }
+    router_.subscribe(frame, std::get<Identity>(client), now);
 }
 
 void HubLoop::handle(const link::Unsubscribe &frame, Now now) {
@@ -501,6 +450,16 @@ void HubLoop::handle(const link::Note &frame, Now) {
     report(LOG, "rtd-gateway: " + frame.text);
 }
 
+void HubLoop::handle(const link::Publish &frame, Now now) {
+    reload_catalog_if_changed(now);
+    std::variant<Identity, link::Ended> client = access_.identify();
+    if (link::Ended *refusal = std::get_if<link::Ended>(&client))
+        return gateway_.send(
+            link::Published{frame.client, frame.request, 0, true, refusal->code, refusal->reason});
+    publishing_.add(
+        {gateway_.incarnation(), catalog_.schema, std::get<Identity>(client).role, frame});
+}
+
 // ---- query workers ----
 
 void HubLoop::tend_queries(Now now) {
@@ -508,16 +467,29 @@ void HubLoop::tend_queries(Now now) {
         now, [&](const WorkerReply &reply) { handle(reply, now); },
         [&](const WorkerRequest &request) { handle_lost(request, now); });
     router_.finish_turn(now);
+    // In turns, so that with one worker neither queries nor messages wait for ever.
+    if (!published_last_)
+        tend_publishing();
     while (pool_.has_idle()) {
         std::optional<QueryJob> job = router_.take_job(now, pool_.most_per_topic());
         if (!job)
             break;
+        published_last_ = false;
         const Topic &topic = *job->topic;
         pool_.submit(RunQuery{job->instance, topic.name, topic.generation, topic.version,
-                              topic.owner, topic.search_path, topic.query,
+                              topic.is_invoker ? job->identity.role : topic.owner, topic.is_invoker,
+                              job->identity.claims, topic.search_path, topic.query,
                               static_cast<uint32_t>(topic.parameters.size()), job->params,
                               topic.significant, job->last_message});
     }
+    tend_publishing();
+}
+
+void HubLoop::tend_publishing() {
+    if (!publishing_.has_next() || !pool_.has_idle())
+        return;
+    pool_.submit(publishing_.take());
+    published_last_ = true;
 }
 
 void HubLoop::handle(const WorkerReply &reply, Now now) {
@@ -525,6 +497,11 @@ void HubLoop::handle(const WorkerReply &reply, Now now) {
         return router_.finish_job(done->instance, done->outcome, now);
     if (const LogJobDone *done = std::get_if<LogJobDone>(&reply))
         return router_.finish_log_job(done->outcome, now);
+    if (const PublishDone *done = std::get_if<PublishDone>(&reply)) {
+        if (auto answer = publishing_.finish(*done, gateway_.incarnation()))
+            gateway_.send(*answer);
+        return;
+    }
     const StoreDone &store = std::get<StoreDone>(reply);
     if (!store.stored)
         report(WARNING, "rtd hub could not store retained messages: " + store.error,
@@ -540,6 +517,8 @@ void HubLoop::handle_lost(const WorkerRequest &request, Now now) {
         router_.abandon_job(run->instance, now);
     else if (std::holds_alternative<RunLogJob>(request))
         router_.abandon_log_job(now);
+    else if (const RunPublish *publish = std::get_if<RunPublish>(&request))
+        handle(WorkerReply(PublishQueue::lost(*publish)), now);
     else
         storing_.reset();
 }
@@ -590,8 +569,8 @@ void HubLoop::shut_down() {
 
 // ---- what the router asks ----
 
-std::optional<link::Ended> HubLoop::refuse(const Topic *topic) {
-    return access_.refuse(catalog_, topic);
+std::optional<link::Ended> HubLoop::refuse(const Identity &identity, const Topic *topic) {
+    return access_.refuse(catalog_, identity, topic);
 }
 
 bool HubLoop::add_interest(Interest interest, uint64_t instance_key, uint64_t topic_key) {

@@ -42,7 +42,6 @@ class HubLoop final : private RouterHost {
     void drain_queue(Now now);
     bool may_release() const;
     void drain_notifications(Now now);
-    void watch_notification_queue(Now now);
     void tend_gateway(Now now);
     void handle_frame(const link::GatewayFrame &frame, Now now);
     void handle(const link::Listening &frame, Now now);
@@ -54,7 +53,9 @@ class HubLoop final : private RouterHost {
     void handle(const link::Probe &frame, Now now);
     void handle(const link::Pong &frame, Now now);
     void handle(const link::Note &frame, Now now);
+    void handle(const link::Publish &frame, Now now);
     void tend_queries(Now now);
+    void tend_publishing();
     void tend_retained(Now now);
     void tend_messages(Now now);
     void store_notifications(const std::vector<Event> &events, Now now);
@@ -65,7 +66,7 @@ class HubLoop final : private RouterHost {
 
     // RouterHost
     void send(const link::HubFrame &frame) override { gateway_.send(frame); }
-    std::optional<link::Ended> refuse(const Topic *topic) override;
+    std::optional<link::Ended> refuse(const Identity &identity, const Topic *topic) override;
     bool add_interest(Interest interest, uint64_t instance_key, uint64_t topic_key) override;
     void remove_interest(Interest interest, uint64_t instance_key, uint64_t topic_key) override;
     void clear_changed(uint64_t instance_key, uint64_t topic_key) override;
@@ -91,8 +92,6 @@ class HubLoop final : private RouterHost {
     std::string drain_buffer_;
     LoadMeter load_;
     bool more_events_ = false;
-    int64_t next_usage_check_ms_ = 0;
-    bool usage_warned_ = false;
 
     uint64_t seen_generation_ = 0;
     int64_t next_reload_ms_ = 0; // after a failed reload
@@ -102,6 +101,9 @@ class HubLoop final : private RouterHost {
     bool gateway_listens_ = false;
     uint64_t unanswered_probe_ = 0; // to be sent as a Ping once the gateway listens
     std::string bound_to_;          // listen_addresses and port it was started with
+
+    PublishQueue publishing_;
+    bool published_last_ = false; // a query goes first now
 
     std::optional<std::vector<RetainedMessage>> storing_; // handed to a query worker
     int64_t next_store_ms_ = 0;

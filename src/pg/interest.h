@@ -9,6 +9,11 @@
 // The mark "changed" spares writers and hub the repetition: the first change of a state sets it and
 // is sent, the ones after it find it set and are not, until the hub clears it just before it runs
 // the query. Whoever found it set was visible before the query's snapshot.
+//
+// Several instances may share a key: those of a topic whose security is `invoker`, one for each
+// identity. Any of them clears the mark when its query starts. So a mark that is set was set after
+// the last start of each of them, and the event that was sent for it makes, or will make, all of
+// them query again: a change that finds it set is in all those snapshots.
 #pragma once
 #include "core/fence.h"
 #include "core/router_host.h"

@@ -287,6 +287,19 @@ ExpireOutcome expire(const std::string &schema, const ExpireJob &job) {
     return outcome;
 }
 
+// ---- store ----
+
+StoredRow insert_message(const std::string &schema, const Event &event) {
+    TimestampTz now = GetCurrentTimestamp();
+    std::vector<Row> inserted =
+        run(schema,
+            "INSERT INTO @.rtd_message (slot, topic, params, source, data)"
+            " VALUES ($1::smallint, $2, $3::text[], $4, $5::json) RETURNING id",
+            {std::to_string(message_slot(now)), event.topic, array_literal(event.params),
+             event.source.empty() ? "event" : event.source, event.payload});
+    return {number(inserted.at(0), 0), event.payload.size(), is_for_many(event)};
+}
+
 } // namespace
 
 LogOutcome run_log_job(const std::string &schema, const LogJob &job) {
@@ -308,15 +321,22 @@ ReadOutcome read_messages(const std::string &schema, const ReadJob &job) {
     return read_kept(schema, job);
 }
 
-StoredRow insert_message(const std::string &schema, const Event &event) {
-    TimestampTz now = GetCurrentTimestamp();
-    std::vector<Row> inserted =
-        run(schema,
-            "INSERT INTO @.rtd_message (slot, topic, params, source, data)"
-            " VALUES ($1::smallint, $2, $3::text[], $4, $5::json) RETURNING id",
-            {std::to_string(message_slot(now)), event.topic, array_literal(event.params),
-             event.source.empty() ? "event" : event.source, event.payload});
-    return {number(inserted.at(0), 0), event.payload.size(), is_for_many(event)};
+std::vector<Event> store_events(const std::string &schema, const std::vector<Event> &events) {
+    std::vector<Event> stored;
+    in_transaction([&] {
+        call([] {
+            set_config_option("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE,
+                              GUC_ACTION_LOCAL, true, 0, false);
+        });
+        for (const Event &event : events) {
+            Event &row = stored.emplace_back();
+            row.kind = EventKind::stored;
+            row.topic = event.topic;
+            row.origin = event.origin;
+            row.payload = stored_payload(insert_message(schema, event));
+        }
+    });
+    return stored;
 }
 
 } // namespace rtd::pg

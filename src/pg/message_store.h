@@ -10,6 +10,7 @@
 #include "core/message_log.h"
 
 #include <string>
+#include <vector>
 
 #include "pg/prelude.h"
 
@@ -22,7 +23,10 @@ LogOutcome run_log_job(const std::string &schema, const LogJob &job);
 
 // Hub, inside in_transaction().
 ReadOutcome read_messages(const std::string &schema, const ReadJob &job);
-// For what no backend's transaction can write, a notification.
-StoredRow insert_message(const std::string &schema, const Event &event);
+
+// Hub: writes what no backend's transaction can, notifications, in a transaction of its own and
+// without waiting for the disk: they are sent after they were numbered, which does. Returns the
+// events of kind `stored` that stand for them.
+std::vector<Event> store_events(const std::string &schema, const std::vector<Event> &events);
 
 } // namespace rtd::pg

@@ -1,6 +1,7 @@
 #include "pg/query_job.h"
 
 #include "core/fields.h"
+#include "core/link_fields.h"
 
 namespace rtd {
 
@@ -66,7 +67,9 @@ template <class IO> void fields(IO &io, RunQuery &run) {
     io(run.topic);
     io(run.topic_generation);
     io(run.topic_version);
-    io(run.owner);
+    io(run.role);
+    io(run.is_invoker);
+    io(run.claims);
     io(run.search_path);
     io(run.query);
     io(run.parameter_count);
@@ -91,17 +94,30 @@ template <class IO> void fields(IO &io, LogJobDone &done) {
 
 template <class IO> void fields(IO &io, QueryDone &done) {
     io(done.instance);
-    io.choice(done.outcome.status, QueryOutcome::Status::bad_parameter);
+    io.choice(done.outcome.status, QueryOutcome::Status::forbidden);
     io(done.outcome.text);
     io(done.outcome.hash);
     io(done.outcome.is_significant);
     io(done.outcome.warning);
+    io(done.outcome.sqlstate);
     io(done.outcome.elapsed_us);
 }
 
 template <class IO> void fields(IO &io, StoreDone &done) {
     io(done.stored);
     io(done.error);
+}
+
+template <class IO> void fields(IO &io, RunPublish &publish) {
+    io(publish.gateway);
+    io(publish.schema);
+    io(publish.role);
+    fields(io, publish.message);
+}
+
+template <class IO> void fields(IO &io, PublishDone &done) {
+    io(done.gateway);
+    fields(io, done.answer);
 }
 
 std::string encode(const WorkerRequest &request) {

@@ -3,6 +3,7 @@
 #pragma once
 #include "core/message_log.h"
 #include "core/router.h"
+#include "pg/publish.h"
 
 #include <string>
 #include <variant>
@@ -15,7 +16,9 @@ struct RunQuery {
     std::string topic;
     uint64_t topic_generation = 0;
     uint64_t topic_version = 0;
-    uint32_t owner = 0;
+    uint32_t role = 0; // the query runs as: the topic's owner, or the subscribers' role
+    bool is_invoker = false;
+    std::string claims; // request.jwt.claims; empty for a topic that runs as its owner
     std::string search_path;
     std::string query;
     uint32_t parameter_count = 0;
@@ -49,8 +52,8 @@ struct LogJobDone {
     LogOutcome outcome;
 };
 
-using WorkerRequest = std::variant<RunQuery, StoreRetained, RunLogJob>;
-using WorkerReply = std::variant<QueryDone, StoreDone, LogJobDone>;
+using WorkerRequest = std::variant<RunQuery, StoreRetained, RunLogJob, RunPublish>;
+using WorkerReply = std::variant<QueryDone, StoreDone, LogJobDone, PublishDone>;
 
 std::string encode(const WorkerRequest &request);
 std::string encode(const WorkerReply &reply);

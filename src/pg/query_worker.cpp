@@ -57,8 +57,9 @@ class QueryWorker {
     WorkerReply handle(const RunQuery &job);
     WorkerReply handle(const StoreRetained &job);
     WorkerReply handle(const RunLogJob &job);
+    WorkerReply handle(const RunPublish &job) { return publish(job); }
     QueryDone run(const RunQuery &job);
-    void run_as_owner(const RunQuery &job, QueryOutcome &outcome);
+    void run_query(const RunQuery &job, QueryOutcome &outcome);
     const Prepared &prepare(const RunQuery &job);
     bool convert(const RunQuery &job, const Prepared &prepared, std::vector<Datum> &values,
                  QueryOutcome &outcome);
@@ -160,7 +161,7 @@ QueryDone QueryWorker::run(const RunQuery &job) {
     TimestampTz start = GetCurrentTimestamp();
     pgstat_report_activity(STATE_RUNNING, job.query.c_str());
     try {
-        in_transaction([&] { run_as_owner(job, done.outcome); });
+        in_transaction([&] { run_query(job, done.outcome); });
     } catch (const Error &error) {
         char state[6];
         strlcpy(state, unpack_sql_state(error.sqlstate()), sizeof state);
@@ -168,6 +169,11 @@ QueryDone QueryWorker::run(const RunQuery &job) {
         bool has_result = done.outcome.status == QueryOutcome::Status::ok;
         std::string &text = has_result ? done.outcome.warning : done.outcome.text;
         text = error.message() + " (SQLSTATE " + state + ")";
+        if (!has_result)
+            done.outcome.sqlstate = state;
+        // What the subscribers' role may not read is for them to know, not a failure of the query.
+        if (!has_result && job.is_invoker && error.sqlstate() == ERRCODE_INSUFFICIENT_PRIVILEGE)
+            done.outcome.status = QueryOutcome::Status::forbidden;
     }
     disable_timeout(STATEMENT_TIMEOUT, false);
     QueryCancelPending = false; // a timeout that fired when the query was already over
@@ -253,7 +259,12 @@ Datum result_as_jsonb() {
     return DirectFunctionCall1(jsonb_in, CStringGetDatum(rows.data));
 }
 
-void QueryWorker::run_as_owner(const RunQuery &job, QueryOutcome &outcome) {
+// Until the end of the transaction.
+void set_local(const char *setting, const char *value) {
+    set_config_option(setting, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+}
+
+void QueryWorker::run_query(const RunQuery &job, QueryOutcome &outcome) {
     struct Answer {
         const char *text;
         size_t size;
@@ -266,13 +277,15 @@ void QueryWorker::run_as_owner(const RunQuery &job, QueryOutcome &outcome) {
     GetUserIdAndSecContext(&worker_role, &worker_context);
     call([&] {
         XactReadOnly = true;
-        if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(job.owner)))
-            ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                            errmsg("the owner of topic \"%s\" does not exist", job.topic.c_str())));
-        SetUserIdAndSecContext(job.owner,
+        if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(job.role)))
+            ereport(ERROR,
+                    (errcode(ERRCODE_UNDEFINED_OBJECT),
+                     errmsg("the %s of topic \"%s\" does not exist",
+                            job.is_invoker ? "subscriber's role" : "owner", job.topic.c_str())));
+        SetUserIdAndSecContext(job.role,
                                SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
-        set_config_option("search_path", job.search_path.c_str(), PGC_USERSET, PGC_S_SESSION,
-                          GUC_ACTION_LOCAL, true, 0, false);
+        set_local("search_path", job.search_path.c_str());
+        set_local("request.jwt.claims", job.claims.c_str());
         if (statement_timeout_ms > 0)
             enable_timeout_after(STATEMENT_TIMEOUT, statement_timeout_ms);
     });

@@ -22,8 +22,11 @@ int message_retention_s;
 int max_clients;
 int client_buffer_kilobytes;
 int max_client_message_kilobytes;
+int client_message_rate;
+int max_subscriptions_per_client;
 int ping_interval_s;
 char *allowed_origins;
+double notification_queue_warning;
 int event_log_level;
 
 namespace {
@@ -96,6 +99,14 @@ void define_settings() {
                &client_buffer_kilobytes, 1024, 16, INT_MAX / 1024, PGC_SIGHUP, GUC_UNIT_KB);
     define_int("rtd.max_client_message_size", "Largest message a client may send.", nullptr,
                &max_client_message_kilobytes, 64, 1, 16 * 1024, PGC_SIGHUP, GUC_UNIT_KB);
+    define_int(
+        "rtd.client_message_rate", "Messages a client may send per second.",
+        "More are answered with an error, and a client that goes on is disconnected. 0 turns "
+        "it off.",
+        &client_message_rate, 50, 0, 1000000, PGC_SIGHUP);
+    define_int("rtd.max_subscriptions_per_client",
+               "Topic instances that one client may subscribe to at a time.", nullptr,
+               &max_subscriptions_per_client, 100, 1, 100000, PGC_SIGHUP);
     define_int("rtd.ping_interval", "Time after which a quiet client is pinged.",
                "A client that does not answer within the same time again is disconnected. 0 turns "
                "it off.",
@@ -104,6 +115,11 @@ void define_settings() {
                   "A comma-separated list, or * for any. Pages of the gateway itself may, under "
                   "localhost or an IP address.",
                   &allowed_origins, "", PGC_SIGHUP);
+    DefineCustomRealVariable(
+        "rtd.notification_queue_warning",
+        "Fraction of the server's notification queue that may be in use without a warning.",
+        "When that queue is full, NOTIFY fails. 1 turns the warning off.",
+        &notification_queue_warning, 0.25, 0, 1, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     DefineCustomEnumVariable(
         "rtd.event_log_level", "Level at which every event, broadcast and client is logged.",
         nullptr, &event_log_level, DEBUG1, kLogLevels, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);

@@ -23,9 +23,12 @@ extern int message_retention_s;
 extern int max_clients;
 extern int client_buffer_kilobytes;
 extern int max_client_message_kilobytes;
+extern int client_message_rate;
+extern int max_subscriptions_per_client;
 extern int ping_interval_s;
 extern char *allowed_origins;
-extern int event_log_level; // an elog level
+extern double notification_queue_warning; // a fraction
+extern int event_log_level;               // an elog level
 
 void define_settings();
 

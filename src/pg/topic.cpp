@@ -106,13 +106,14 @@ Value interval_value(int64 usec) {
             false};
 }
 
-// The caller's search_path as it is written, with "$user" (it means the owner, whose role the query
-// runs under) but without pg_temp: the query runs in another session.
-std::string current_search_path() {
+// A search_path as it is stored: as it is written, but without pg_temp, because the query runs in
+// another session. "$user" means the owner; where the query runs as somebody else, who must not
+// choose its tables, the owner's name takes its place.
+std::string stored_search_path(const std::string &setting, bool is_invoker, Oid owner) {
     std::string path;
-    const char *setting = call([] { return GetConfigOption("search_path", false, false); });
     List *schemas = NIL;
-    bool valid = call([&] { return SplitIdentifierString(pstrdup(setting), ',', &schemas); });
+    bool valid =
+        call([&] { return SplitIdentifierString(pstrdup(setting.c_str()), ',', &schemas); });
     if (!valid)
         throw Error(ERRCODE_INVALID_NAME, "search_path is not a list of names");
     ListCell *cell;
@@ -120,10 +121,16 @@ std::string current_search_path() {
         auto *schema = static_cast<const char *>(lfirst(cell));
         if (strncmp(schema, "pg_temp", 7) == 0)
             continue;
+        if (is_invoker && strcmp(schema, "$user") == 0)
+            schema = call([&] { return GetUserNameFromId(owner, false); });
         path += path.empty() ? "" : ", ";
         path += call([&] { return quote_identifier(schema); });
     }
     return path.empty() ? "\"\"" : path;
+}
+
+std::string current_search_path() {
+    return call([] { return GetConfigOption("search_path", false, false); });
 }
 
 // Plans the query and starts it without fetching a row, which is when the server checks privileges.
@@ -168,7 +175,7 @@ void check_may_create() {
 // and keeps its value in rtd_alter_topic().
 struct Declaration {
     std::string name;
-    std::optional<std::string> query, type;
+    std::optional<std::string> query, type, security;
     std::optional<TextList> parameters;
     std::optional<int64> throttle_usec, debounce_usec, refresh_usec;
     std::optional<Oid> significant; // InvalidOid: none
@@ -198,14 +205,6 @@ void refuse_what_comes_later(const Arguments &arguments) {
     if (arguments.has(kKey))
         throw not_in_this_version("key",
                                   "Without it the topic sends its whole state when it changed.");
-    std::string security = arguments.text(kSecurity).value_or("definer");
-    if (security == "invoker")
-        throw not_in_this_version(
-            "security => 'invoker'",
-            "With 'definer' the query runs as the topic's owner, like a view; "
-            "give the topic parameters to divide what clients see.");
-    if (security != "definer")
-        throw invalid("security must be 'definer' or 'invoker', not \"" + security + "\"");
 }
 
 Declaration read_declaration(const Arguments &arguments) {
@@ -214,6 +213,9 @@ Declaration read_declaration(const Arguments &arguments) {
     check_name(read.name);
     refuse_what_comes_later(arguments);
     read.query = arguments.text(kQuery);
+    read.security = arguments.text(kSecurity);
+    if (read.security && read.security != "definer" && read.security != "invoker")
+        throw invalid("security must be 'definer' or 'invoker', not \"" + *read.security + "\"");
     read.parameters = arguments.texts(kParameters);
     if (read.parameters)
         checked_parameter_names(*read.parameters);
@@ -256,6 +258,13 @@ void check_durable_has_no_query(bool is_durable, bool has_query) {
                       "Leave out query or durable.");
 }
 
+void check_security(const Declaration &topic, bool has_query) {
+    if (topic.security == "invoker" && !has_query)
+        throw invalid("security => 'invoker' needs a query",
+                      "It says as whom the query runs; an event is sent as it is.",
+                      "rtd_grant() says who may subscribe.");
+}
+
 void check_significant_of(const Declaration &topic, bool is_state, Oid owner) {
     if (topic.significant.value_or(InvalidOid) == InvalidOid)
         return;
@@ -282,7 +291,9 @@ Value refresh_value(std::optional<int64> usec) {
 bool insert_topic(const Registry &registry, const Declaration &topic) {
     bool is_state = topic.query.has_value();
     TextList parameters = topic.parameters.value_or(TextList{});
-    std::string search_path = current_search_path();
+    bool is_invoker = topic.security == "invoker";
+    check_security(topic, is_state);
+    std::string search_path = stored_search_path(current_search_path(), is_invoker, GetUserId());
     check_refresh_has_query(topic.refresh_usec.value_or(0) > 0, is_state);
     check_durable_has_no_query(topic.durable.value_or(false), is_state);
     if (find_topic(registry, topic.name))
@@ -292,8 +303,8 @@ bool insert_topic(const Registry &registry, const Declaration &topic) {
     check_significant_of(topic, is_state, GetUserId());
     Rows inserted = registry.run(
         "INSERT INTO @.rtd_topic (name, kind, owner, query, search_path, parameters, type,"
-        " throttle, debounce, refresh, retain, history, significant, durable)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+        " throttle, debounce, refresh, retain, history, significant, security, durable)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
         " ON CONFLICT DO NOTHING",
         {text_value(topic.name), text_value(is_state ? "state" : "event"),
          oid_value(GetUserId(), REGROLEOID), text_value(topic.query), text_value(search_path),
@@ -302,7 +313,8 @@ bool insert_topic(const Registry &registry, const Declaration &topic) {
          interval_value(topic.debounce_usec.value_or(0)), refresh_value(topic.refresh_usec),
          boolean_value(topic.retain.value_or(true)),
          integer_value(topic.history.value_or(kDefaultHistory)),
-         significant_value(topic.significant), boolean_value(topic.durable.value_or(false))});
+         significant_value(topic.significant), text_value(topic.security.value_or("definer")),
+         boolean_value(topic.durable.value_or(false))});
     if (inserted.affected == 0)
         return false;
     note_catalog_change();
@@ -333,6 +345,8 @@ void alter_topic(const Registry &registry, const Declaration &change) {
     bool is_durable = change.durable.value_or(topic.is_durable);
     check_durable_has_no_query(is_durable, is_state);
     check_significant_of(change, is_state, topic.owner);
+    check_security(change, is_state);
+    bool is_invoker = change.security ? change.security == "invoker" : topic.is_invoker;
 
     TextList old_parameters(topic.parameters.begin(), topic.parameters.end());
     TextList parameters = change.parameters.value_or(old_parameters);
@@ -341,7 +355,8 @@ void alter_topic(const Registry &registry, const Declaration &change) {
         check_parameters_are_free(registry, topic.name);
 
     std::optional<std::string> query = change.query ? change.query : topic.query;
-    std::string search_path = change.query ? current_search_path() : topic.search_path;
+    std::string search_path = stored_search_path(
+        change.query ? current_search_path() : topic.search_path, is_invoker, topic.owner);
     if (query && (change.query || renumbers))
         check_query(*query, parameters.size(), topic.owner, search_path);
 
@@ -356,8 +371,8 @@ void alter_topic(const Registry &registry, const Declaration &change) {
         " type = coalesce($6, type), throttle = coalesce($7, throttle),"
         " debounce = coalesce($8, debounce), refresh = CASE WHEN $9 THEN $10 ELSE refresh END,"
         " retain = coalesce($11, retain), history = coalesce($12, history),"
-        " significant = CASE WHEN $13 THEN $14 ELSE significant END, durable = $15,"
-        " version = version + 1"
+        " significant = CASE WHEN $13 THEN $14 ELSE significant END,"
+        " security = coalesce($15, security), durable = $16, version = version + 1"
         " WHERE name = $1",
         {text_value(topic.name), text_value(is_state ? "state" : "event"), text_value(query),
          text_value(search_path), texts_value(parameters), text_value(change.type),
@@ -366,7 +381,7 @@ void alter_topic(const Registry &registry, const Declaration &change) {
          Value{BOOLOID, BoolGetDatum(change.retain.value_or(false)), !change.retain},
          Value{INT4OID, Int32GetDatum(change.history.value_or(0)), !change.history},
          boolean_value(change.significant.has_value()), significant_value(change.significant),
-         boolean_value(is_durable)});
+         text_value(change.security), boolean_value(is_durable)});
     if (renumbers || becomes_state || change.retain == false)
         registry.run("DELETE FROM @.rtd_retained WHERE topic = $1", {text_value(topic.name)});
     // Whoever resumes must not take messages of before for what came after.
@@ -393,10 +408,10 @@ void drop_topic(const Registry &registry, const std::string &name, bool if_exist
 } // namespace
 
 std::optional<Topic> find_topic(const Registry &registry, const std::string &name) {
-    Rows found =
-        registry.run_fresh("SELECT kind = 'state', owner::oid, query, search_path, parameters,"
-                           " retain, durable FROM @.rtd_topic WHERE name = $1",
-                           {text_value(name)});
+    Rows found = registry.run_fresh(
+        "SELECT kind = 'state', owner::oid, query, search_path, parameters,"
+        " retain, security = 'invoker', durable FROM @.rtd_topic WHERE name = $1",
+        {text_value(name)});
     if (found.rows.empty())
         return std::nullopt;
     const Row &row = found.rows[0];
@@ -409,7 +424,8 @@ std::optional<Topic> find_topic(const Registry &registry, const std::string &nam
     for (const std::optional<std::string> &parameter : row[4].elements)
         topic.parameters.push_back(parameter.value_or(""));
     topic.retain = row[5].boolean();
-    topic.is_durable = row[6].boolean();
+    topic.is_invoker = row[6].boolean();
+    topic.is_durable = row[7].boolean();
     return topic;
 }
 

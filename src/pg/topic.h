@@ -21,6 +21,7 @@ struct Topic {
     std::vector<std::string> parameters; // their names
     bool retain = false;
     bool is_durable = false;
+    bool is_invoker = false; // the query runs as the subscriber's role
 };
 
 // As it is committed by now, also in a repeatable read transaction.

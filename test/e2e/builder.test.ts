@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { loadDemo } from '../lib/demo';
 import { createTopic, expectMessage, subscribe, useCluster } from '../lib/harness';
-import { isoTimestamp } from '../lib/subscriber';
+import { isoTimestamp, Subscriber } from '../lib/subscriber';
 import { waitFor } from '../lib/wait';
 
 const use = useCluster({}, loadDemo);
@@ -274,6 +274,111 @@ describe('a state topic sends its state first and again after each change', () =
             ...{ ...envelope, params: ['no such id'], source: 'sync' },
             data: { review_id: 'no such id', status: 'pending', timestamp: '' },
         });
+    });
+
+    const generations = [
+        { table: 'generation_sessions', key: 'session_id', knowsProject: true },
+        { table: 'generation_todos', key: 'todo_id', knowsProject: false },
+        { table: 'generation_tool_calls', key: 'call_id', knowsProject: false },
+        { table: 'generation_notes', key: 'note_id', knowsProject: true },
+    ];
+    const insertGeneration: Record<string, (session: string) => string> = {
+        generation_sessions: (session) => `INSERT INTO generation_sessions VALUES ('${session}', 'p-5') RETURNING session_id`,
+        generation_todos: (session) => `INSERT INTO generation_todos (session_id, content) VALUES ('${session}', 'x') RETURNING todo_id`,
+        generation_tool_calls: (session) => `INSERT INTO generation_tool_calls (session_id, tool) VALUES ('${session}', 'x') RETURNING call_id`,
+        generation_notes: (session) => `INSERT INTO generation_notes (project_id, session_id, note) VALUES ('p-5', '${session}', 'x') RETURNING note_id`,
+    };
+    const updateGeneration: Record<string, string> = {
+        generation_sessions: `status = 'done'`,
+        generation_todos: 'done = true',
+        generation_tool_calls: `tool = 'y'`,
+        generation_notes: `note = 'y'`,
+    };
+
+    /** Everything an instance of generation-events was sent until now, as "operation table key". */
+    async function heard(client: Subscriber, ...params: string[]) {
+        await use.cluster.sql(`SELECT rtd_broadcast('generation-events', '"end"', $1)`, [params]);
+        const events: string[] = [];
+        await client.next(({ data }) => {
+            if (data === 'end') return true;
+            const { key } = generations.find(({ table }) => table === data.table)!;
+            assert.ok(data.session_id);
+            events.push(`${data.operation} ${data.table} ${data[key]}`);
+            return false;
+        });
+        return events;
+    }
+
+    test('four tables, one topic: each INSERT, UPDATE and DELETE reaches its session and no other', async () => {
+        await createTopic(use.cluster, 'generation-events', `parameters => '{project_id,session_id}', retain => false`);
+        for (const { table, key, knowsProject } of generations)
+            await use.cluster.sql(`
+                SELECT rtd_watch_table('${table}', topic => 'generation-events',
+                    columns => '{${key}${key === 'session_id' ? '' : ',session_id'},TABLE AS table}',
+                    parameters => '{${knowsProject ? 'project_id' : 'NULL'},session_id}')`);
+        await use.cluster.sql(`INSERT INTO generation_sessions VALUES ('s-52', 'p-5'), ('s-61', 'p-6')`);
+        const [first, sibling, foreign] = [
+            await subscribe(use.cluster, 'generation-events', 'p-5', 's-51'),
+            await subscribe(use.cluster, 'generation-events', 'p-5', 's-52'),
+            await subscribe(use.cluster, 'generation-events', 'p-6', 's-61'),
+        ];
+        const state = await subscribe(use.cluster, 'generation-state', 'p-5', 's-51');
+        await state.next();
+
+        const inserted: [table: string, key: string, value: unknown][] = [];
+        const expected: string[] = [];
+        for (const { table, key } of generations) {
+            const value = await use.cluster.value(insertGeneration[table]('s-51'));
+            inserted.push([table, key, value]);
+            expected.push(`INSERT ${table} ${value}`);
+            await state.next();
+        }
+        for (const [table, key, value] of inserted) {
+            await use.cluster.sql(`UPDATE ${table} SET ${updateGeneration[table]} WHERE ${key} = $1`, [value]);
+            expected.push(`UPDATE ${table} ${value}`);
+            await state.next();
+        }
+        for (const [table, key, value] of [...inserted].reverse()) {
+            await use.cluster.sql(`DELETE FROM ${table} WHERE ${key} = $1`, [value]);
+            expected.push(`DELETE ${table} ${value}`);
+            await state.next();
+        }
+        assert.deepEqual(await heard(first, 'p-5', 's-51'), expected);
+        assert.deepEqual(await heard(sibling, 'p-5', 's-52'), []);
+        assert.deepEqual(await heard(foreign, 'p-6', 's-61'), []);
+        assert.deepEqual(state.messages.at(-1)!.data.state, { status: null, todos: [], tool_calls: [], notes: [] });
+        assert.equal(state.messages.length, 13, 'one state for each change');
+    });
+
+    test('a row that moves to another session, or a session to another project, is heard by both', async () => {
+        await use.cluster.sql(`
+            INSERT INTO generation_sessions VALUES ('s-71', 'p-7'), ('s-72', 'p-7');
+            INSERT INTO generation_todos (session_id, content) VALUES ('s-71', 'moves')`);
+        const instances: [string, string][] = [['p-7', 's-71'], ['p-7', 's-72'], ['p-8', 's-72']];
+        const events = [];
+        const states = [];
+        for (const params of instances) {
+            events.push(await subscribe(use.cluster, 'generation-events', ...params));
+            states.push(await subscribe(use.cluster, 'generation-state', ...params));
+            await states.at(-1)!.next();
+        }
+        const todo = await use.cluster.value(`UPDATE generation_todos SET session_id = 's-72' WHERE content = 'moves' RETURNING todo_id`);
+        const moved = { content: 'moves', done: false };
+        assert.deepEqual((await states[0].next()).data.state.todos, []);
+        assert.deepEqual((await states[1].next()).data.state.todos, [moved]);
+        const told = [`UPDATE generation_todos ${todo}`];
+        assert.deepEqual(await heard(events[0], ...instances[0]), told);
+        assert.deepEqual(await heard(events[1], ...instances[1]), told);
+
+        await use.cluster.sql(`UPDATE generation_sessions SET project_id = 'p-8' WHERE session_id = 's-72'`);
+        const session = ['UPDATE generation_sessions s-72'];
+        assert.deepEqual(await heard(events[1], ...instances[1]), session);
+        // The todo does not say its project, so whoever has its session heard of it.
+        assert.deepEqual(await heard(events[2], ...instances[2]), [...told, ...session]);
+        assert.deepEqual(await heard(events[0], ...instances[0]), []);
+        assert.equal((await states[1].next(({ data }) => data.state.status === null)).data.state.status, null);
+        assert.equal((await states[2].next(({ data }) => data.state.status === 'active')).data.state.status, 'active');
+        assert.equal(states[0].messages.length, 2);
     });
 
     test('generation-state, from four tables of which two do not know the project', async () => {

@@ -2,16 +2,20 @@
 // client that comes back, once, whatever died meanwhile.
 
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
+import { afterEach, describe, test } from 'node:test';
 import { durableKillNames, durableSettings, runDurableKills } from '../lib/durable_load';
 import { DurableFollower } from '../lib/durable_follower';
+import { closeStreams, EventStream } from '../lib/event_stream';
 import { createTopic, expectMessage, subscribe, useCluster } from '../lib/harness';
 import { withHubStopped } from '../lib/hub_pauses';
+import { closeMultiplexed, Multiplexed } from '../lib/multiplexed';
 import { newSeed, Random } from '../lib/random';
 import { parseId, Subscriber } from '../lib/subscriber';
 import { measureFor, waitFor } from '../lib/wait';
 
 const use = useCluster({ settings: { 'rtd.queue_size': '64kB' } });
+afterEach(closeMultiplexed);
+afterEach(closeStreams);
 
 const durable = (name: string, options = '') => createTopic(use.cluster, name, `durable => true${options ? `, ${options}` : ''}`);
 const broadcast = (topic: string, data: unknown, params: string[] = []) =>
@@ -59,6 +63,32 @@ test('watched tables, notifications and file events are messages too', async () 
     await use.cluster.sql('TRUNCATE d_source');
     assert.equal((await client.next()).data.operation, 'TRUNCATE');
     await numbered('d-sources', 4);
+});
+
+test('a message that a client publishes is kept too, and comes over every way there is', async () => {
+    await durable('d-published', `parameters => '{room}'`);
+    await use.cluster.sql(`SELECT rtd_grant('d-published', 'web_anon', 'publish')`);
+    const client = await Multiplexed.open(use.cluster);
+    await client.subscribe('d-published', '7');
+    for (const n of [1, 2, 3]) {
+        const answer = await client.ask({ action: 'publish', topic: 'd-published', params: ['7'], data: { n }, type: 'said' });
+        assert.equal(answer.type, 'rtd_published', answer.text);
+        assert.equal(answer.data.subscribers, 1);
+    }
+    const messages = [];
+    while (messages.length < 3) messages.push(await client.next((message) => message.kind === 'event'));
+    assert.deepEqual(messages.map(({ type, data, id }) => [type, data.n, parseId(id)[1]]), [['said', 1, 1n], ['said', 2, 2n], ['said', 3, 3n]]);
+    assert.deepEqual(await rows('d-published'), [1, 2, 3].map((n) => ({ params: ['7'], sequence: n, data: { n } })));
+
+    await client.ask({ action: 'unsubscribe', topic: 'd-published', params: ['7'] });
+    const again = await client.ask({ action: 'subscribe', topic: 'd-published', params: ['7'], since: messages[0].id });
+    assert.equal(again.data.recovered, true);
+    for (const expected of messages.slice(1)) assert.equal((await client.next((message) => message.kind === 'event')).text, expected.text);
+    const stream = await EventStream.open(`${use.cluster.httpUrl}/sse/d-published/7`, { 'Last-Event-ID': messages[1].id });
+    assert.deepEqual((await stream.next(({ event }) => !event)).message.data, { n: 3 });
+    const snapshot = await fetch(`${use.cluster.httpUrl}/api/v1/topics/d-published/7`);
+    assert.equal(snapshot.headers.get('etag'), `"${messages[2].id}"`);
+    assert.deepEqual(((await snapshot.json()) as any).data, { n: 3 });
 });
 
 test('an event whose parameters are not known goes to every instance that had a message', async () => {

@@ -1,5 +1,5 @@
-// docs/PROTOCOL.md shows real messages: every JSON block in it parses and is one, or the body of an
-// HTTP answer.
+// docs/PROTOCOL.md shows real messages: every JSON block in it parses and is one, what a client of
+// /ws says, or the body of an HTTP answer.
 
 import assert from 'node:assert/strict';
 import * as fs from 'node:fs';
@@ -12,12 +12,24 @@ import { checkEnvelope } from '../lib/subscriber';
 const bodies = [['error'], ['status'], ['detail', 'ready']];
 const isBody = (value: object) => bodies.some((members) => members.join() === Object.keys(value).sort().join());
 
-test('every JSON example of docs/PROTOCOL.md is an envelope or an HTTP body', () => {
+const members: Record<string, string[]> = {
+    subscribe: ['topic', 'params', 'since'],
+    unsubscribe: ['topic', 'params'],
+    publish: ['topic', 'params', 'data', 'type'],
+    ping: [],
+};
+function checkRequest({ action, ref, ...rest }: any) {
+    assert.ok(action in members, `action ${action}`);
+    for (const name of Object.keys(rest)) assert.ok(members[action].includes(name), `${action} has no ${name}`);
+}
+
+test('every JSON example of docs/PROTOCOL.md is an envelope, a request or an HTTP body', () => {
     const text = fs.readFileSync(path.join(root, 'docs/PROTOCOL.md'), 'utf8');
-    const blocks = [...text.matchAll(/^```json\n(.*?)^```/gms)].map((match) => match[1]);
-    assert.ok(blocks.length > 0, 'there is at least one example');
-    for (const block of blocks) {
-        const message = JSON.parse(block);
-        if (!isBody(message)) checkEnvelope(message);
-    }
+    const blocks = [...text.matchAll(/^```json\n(.*?)^```/gms)].map((match) => JSON.parse(match[1]));
+    for (const block of blocks)
+        if (block.action) checkRequest(block);
+        else if (!isBody(block)) checkEnvelope(block);
+    const types = new Set(blocks.map((block) => block.type));
+    for (const type of ['rtd_subscribed', 'rtd_unsubscribed', 'rtd_gap', 'rtd_error', 'rtd_published', 'rtd_pong'])
+        assert.ok(types.has(type), `${type} has an example`);
 });

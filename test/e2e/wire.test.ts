@@ -69,8 +69,14 @@ describe('a subscription is refused with a close code and a reason', () => {
     test('when nobody may come without signing in: 4401', async () => {
         await createTopic(use.cluster, 'signed-in-only');
         await use.cluster.reload({ 'rtd.anonymous_role': '' });
-        const expected = async () => ((await refusal('/ws/signed-in-only')) as any).code === 4401;
-        await waitFor('the setting to be in force', () => expected().catch(() => false));
+        // A client that comes before that keeps its role.
+        await waitFor('the setting to be in force', async () => {
+            const client = await Subscriber.open(use.cluster.url('signed-in-only'));
+            const isClosed = () => client.socket.readyState === client.socket.CLOSED;
+            await use.cluster.sql(`SELECT rtd_broadcast('signed-in-only', '1')`);
+            await waitFor('a message or the close', () => client.messages.length > 0 || isClosed());
+            return isClosed();
+        });
         await expectClosed('/ws/signed-in-only', 4401);
         await use.cluster.reload({ 'rtd.anonymous_role': 'web_anon' });
         await waitFor('the setting to be in force', async () => {

@@ -14,6 +14,8 @@ static void check_path(const std::string &target) {
         fuzz_check(is_valid_utf8(path.error())); // it goes into an answer
         return;
     }
+    Result<std::string> since = query_value(path->query, "since");
+    fuzz_check(since ? true : is_valid_utf8(since.error()));
     Result<TopicPath> topic = parse_topic_path(path->segments, 1);
     if (!topic) {
         fuzz_check(is_valid_utf8(topic.error()));
@@ -36,10 +38,12 @@ RTD_FUZZ(request) {
     }
     fuzz_check(!request->method.empty() && !request->target.empty());
     // What is handed on must not be able to begin a line of its own.
-    for (const std::string *value : {&request->method, &request->target, &request->host,
-                                     &request->origin, &request->websocket_key})
+    for (const std::string *value :
+         {&request->method, &request->target, &request->host, &request->origin,
+          &request->websocket_key, &request->last_event_id, &request->if_none_match})
         fuzz_check(value->find_first_of("\r\n") == std::string::npos);
     request->wants_websocket();
+    matches_etag(request->if_none_match, "\"1-1\"");
     is_origin_allowed(request->origin, request->host, {"https://example.org"});
     check_path(request->target);
 }

@@ -37,6 +37,9 @@ class Abuse {
         while (auto frame = gateway_.poll_frame()) {
             if (auto *subscribe = std::get_if<Subscribe>(&*frame))
                 answer(*subscribe);
+            if (auto *publish = std::get_if<Publish>(&*frame))
+                gateway_.send(Published{publish->client, publish->request, 1, chance(50),
+                                        CloseCode::forbidden, "no"});
             if (auto *probe = std::get_if<Probe>(&*frame))
                 gateway_.send(Probed{probe->probe, chance(50), "so it is"});
             if (auto *connected = std::get_if<ClientConnected>(&*frame)) {
@@ -47,7 +50,13 @@ class Abuse {
             }
         }
         if (chance(50))
-            gateway_.send(Message{static_cast<uint64_t>(below(5)), audience(), body(), "1-1"});
+            gateway_.send(Message{instance(), audience(), body(), "1-1"});
+        if (chance(20))
+            gateway_.send(Control{instance(), body()});
+        if (chance(20))
+            gateway_.send(Replayed{last_subscription_, body(), "1-1"});
+        if (chance(5))
+            gateway_.send(Ended{last_subscription_, CloseCode::topic_dropped, "gone"});
     }
 
     void everybody_leaves() {
@@ -67,20 +76,29 @@ class Abuse {
         return std::string(kSizes[below(4)], 'z');
     }
 
+    uint64_t instance() { return static_cast<uint64_t>(below(5)); }
+
     void answer(const Subscribe &subscribe) {
+        last_subscription_ = subscribe.subscription;
         if (chance(20))
             gateway_.send(Ended{subscribe.subscription, CloseCode::unknown_topic, "no"});
         else
-            gateway_.send(Subscribed{subscribe.subscription, static_cast<uint64_t>(below(5)),
-                                     chance(50) ? TopicKind::state : TopicKind::event, chance(50),
-                                     false});
+            gateway_.send(Subscribed{subscribe.subscription, instance(),
+                                     static_cast<TopicKind>(below(3)), chance(50), chance(20)});
     }
 
     std::string request() {
         const std::string kOthers[] = {"GET /readyz HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\n\r\n",
                                        "HEAD /healthz HTTP/1.0\r\n\r\n",
                                        "POST /ws/queue HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello"};
-        std::string head = chance(20) ? kOthers[below(4)] : Client::upgrade_head("/ws/queue");
+        const std::string kFetches[] = {"GET /sse/queue HTTP/1.1\r\n\r\n",
+                                        "GET /api/v1/topics/queue HTTP/1.1\r\n\r\n",
+                                        "OPTIONS /sse/queue HTTP/1.1\r\nOrigin: null\r\n\r\n"};
+        std::string head = Client::upgrade_head(chance(50) ? "/ws" : "/ws/queue");
+        if (chance(20))
+            head = kOthers[below(4)];
+        else if (chance(30))
+            head = kFetches[below(3)];
         for (int i = chance(20) ? 1 + below(4) : 0; i > 0; i--)
             head[static_cast<size_t>(below(static_cast<int>(head.size())))] =
                 static_cast<char>(below(256));
@@ -89,7 +107,25 @@ class Abuse {
         return head;
     }
 
+    std::string client_message() {
+        constexpr std::string_view kActions[] = {"subscribe", "subscribe", "unsubscribe",
+                                                 "publish",   "ping",      "dance"};
+        std::string action(kActions[below(6)]);
+        std::string text = "{\"action\":\"" + action + "\"";
+        if (action != "ping" || chance(10))
+            text += ",\"topic\":\"t" + std::to_string(below(10)) + "\"";
+        if (action == "publish")
+            text += ",\"data\":[1,{\"a\":null}]";
+        text += ",\"ref\":" + std::to_string(below(10)) + "}";
+        for (int i = chance(20) ? 1 + below(3) : 0; i > 0; i--)
+            text[static_cast<size_t>(below(static_cast<int>(text.size())))] =
+                static_cast<char>(32 + below(96));
+        return text;
+    }
+
     std::string frame() {
+        if (chance(50))
+            return Client::make_frame(kText, client_message(), true, true);
         constexpr size_t kSizes[] = {0, 1, 2, 10, 125, 126, 1000, 6000, 70000};
         std::string payload(kSizes[below(9)], 'a');
         if (chance(30))
@@ -106,6 +142,7 @@ class Abuse {
     std::mt19937 random_{20240229};
     std::deque<std::unique_ptr<Client>> clients_;
     std::set<uint64_t> connected_;
+    uint64_t last_subscription_ = 0;
 };
 
 TEST(Abuse, of_every_kind_leaves_the_gateway_alive_and_nobody_behind) {
@@ -139,6 +176,7 @@ TEST(Abuse, of_all_open_files_lasts_only_as_long_as_the_abuser) {
     greedy.clear();
     Client polite(gateway.port);
     EXPECT_NE(polite.request("GET", "/healthz").find("200 OK"), std::string::npos);
+    EXPECT_TRUE(gateway.is_alive());
 }
 
 } // namespace

@@ -118,6 +118,20 @@ class Client {
         return std::stoi(head.substr(9, 3));
     }
     std::string head;
+    int fd() const { return fd_; }
+
+    // ---- event stream ----
+
+    // The next block of lines, without the empty line after it; "" at the end.
+    std::string read_event() {
+        size_t end;
+        while ((end = received_.find("\n\n")) == std::string::npos)
+            if (!receive())
+                return "";
+        std::string event = received_.substr(0, end);
+        received_.erase(0, end + 2);
+        return event;
+    }
 
     // ---- WebSocket ----
 

@@ -44,6 +44,8 @@ inline link::Settings local_settings() {
     settings.port = 0;
     settings.max_clients = 1000;
     settings.max_client_message_bytes = 65536;
+    settings.client_message_rate = 50;
+    settings.max_subscriptions_per_client = 100;
     settings.client_buffer_bytes = 1 << 20;
     settings.ping_interval_ms = 0;
     return settings;

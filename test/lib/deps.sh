@@ -34,6 +34,12 @@ test ca-certificates - npm fetches over https
 test nodejs node end-to-end tests
 test npm npm installs the test's packages from the lock file
 test chromium chromium the demo page in a real browser
+peers python3-fastapi - bench/fanout compares with it
+peers uvicorn - FastAPI's server
+peers python3-uvloop - its faster event loop
+peers python3-httptools - its faster HTTP parser
+peers python3-websockets - its WebSocket
+peers python3-asyncpg - LISTEN from Python
 fuzz clang clang++ the fuzzers
 fuzz libclang-rt-14-dev - libFuzzer and the sanitizers of clang
 END

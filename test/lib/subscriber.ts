@@ -16,7 +16,7 @@ export interface Envelope {
     topic: string;
     params: string[];
     id: string;
-    kind: 'snapshot' | 'event' | 'gap';
+    kind: 'snapshot' | 'event' | 'gap' | 'control';
 }
 
 const members = ['data', 'id', 'kind', 'params', 'source', 'timestamp', 'topic', 'type'];
@@ -27,10 +27,12 @@ export function checkEnvelope(message: any): asserts message is Envelope {
     assert.equal(typeof message.type, 'string');
     assert.match(message.timestamp, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00$/, 'UTC with offset');
     assert.ok(['event', 'poll', 'sync'].includes(message.source), `source ${message.source}`);
-    assert.match(message.topic, /^[a-z0-9]+(-[a-z0-9]+)*$/);
+    const isControl = message.kind === 'control';
+    assert.match(message.topic ?? (isControl ? 'none' : ''), /^[a-z0-9]+(-[a-z0-9]+)*$/);
     assert.ok(Array.isArray(message.params) && message.params.every((p: unknown) => typeof p === 'string'));
-    assert.match(message.id, /^[0-9a-z]+-\d+$/, 'id is <epoch>-<sequence>');
-    assert.ok(['snapshot', 'event', 'gap'].includes(message.kind), `kind ${message.kind}`);
+    if (isControl) assert.equal(message.id, null, 'nothing resumes from a control message');
+    else assert.match(message.id, /^[0-9a-z]+-\d+$/, 'id is <epoch>-<sequence>');
+    assert.ok(['snapshot', 'event', 'gap', 'control'].includes(message.kind), `kind ${message.kind}`);
 }
 
 /** Epoch and sequence of a message's id. */

@@ -35,6 +35,7 @@ struct Client {
     bool live = false;
     uint64_t instance = 0;
     std::vector<std::string> ids;
+    bool first_follows = false;
 };
 
 // rtd_message as a query worker knows it: what is committed, and which numbers were given.
@@ -130,7 +131,7 @@ class DurableTest : public testing::Test {
     }
     void subscribe(uint64_t subscription, const std::string &since = {}) {
         clients[subscription] = {};
-        router.subscribe({subscription, subscription, "log", {}, since}, now);
+        router.subscribe({subscription, subscription, "log", {}, since}, {}, now);
     }
     uint64_t broadcast() {
         uint64_t row = table.commit();
@@ -153,8 +154,8 @@ class DurableTest : public testing::Test {
         if (found == clients.end())
             return;
         EXPECT_FALSE(found->second.answered);
-        found->second = {true, frame.recovered, !frame.awaits_first, frame.instance,
-                         found->second.ids};
+        found->second = {true,           frame.recovered,   !frame.awaits_first,
+                         frame.instance, found->second.ids, frame.first_follows};
     }
     void on(const link::Message &frame) {
         for (auto &[subscription, client] : clients) {
@@ -368,6 +369,7 @@ TEST_F(DurableTest, ASubscriberResumesFromTheTableWhileMessagesGoOn) {
     EXPECT_EQ(clients[3].ids, ids(2, 27));
     EXPECT_EQ(clients[4].ids.front(), message_id(Table::kEpoch, newest));
     EXPECT_EQ(clients[4].ids, ids(newest, 27));
+    EXPECT_TRUE(clients[4].first_follows && !clients[3].first_follows);
     EXPECT_TRUE(clients[1].recovered && clients[2].recovered && clients[3].recovered);
 }
 
@@ -425,9 +427,9 @@ TEST_F(DurableTest, ALongReplayHoldsUpNeitherNumberingNorOtherInstances) {
         table.commit({"long"});
     work_off();
     clients[1] = clients[2] = {};
-    router.subscribe({1, 1, "log", {"long"}, message_id(Table::kEpoch, 1)}, now);
+    router.subscribe({1, 1, "log", {"long"}, message_id(Table::kEpoch, 1)}, {}, now);
     work();
-    router.subscribe({2, 2, "log", {"short"}, {}}, now);
+    router.subscribe({2, 2, "log", {"short"}, {}}, {}, now);
     uint64_t row = table.commit({"short"});
     announce(row);
     for (int i = 0; i < 4; i++)
@@ -481,7 +483,7 @@ TEST_F(DurableTest, RandomCommitsLossesDeathsAndReturnsLoseAndRepeatNothing) {
         auto connect = [&](uint64_t id) {
             uint64_t subscription = subscription_of[id] = next_subscription++;
             clients[subscription] = {};
-            hub->subscribe({subscription, id, "log", {}, last[id]}, now);
+            hub->subscribe({subscription, id, "log", {}, last[id]}, {}, now);
         };
         auto turn = [&] {
             for (uint64_t row : std::exchange(queue, {})) {

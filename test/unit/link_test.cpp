@@ -12,17 +12,21 @@ std::vector<HubFrame> hub_frames() {
     settings.port = 8787;
     settings.max_clients = 100;
     settings.max_client_message_bytes = 65536;
+    settings.client_message_rate = 50;
+    settings.max_subscriptions_per_client = 100;
     settings.client_buffer_bytes = 1 << 20;
     settings.ping_interval_ms = 30000;
     settings.allowed_origins = {"https://a.example", "*"};
     return {settings,
-            Subscribed{1, 2, TopicKind::keyed, true, true},
+            Subscribed{1, 2, TopicKind::keyed, true, true, true},
             Ended{3, CloseCode::unknown_topic, "there is no topic \"x\""},
             Message{2, Audience::waiting, "{\"type\":\"queue_update\"}", "1-2"},
             Replayed{1, "{\"type\":\"queue_update\"}", "1-3"},
             Probed{4, true, "ready"},
             Ping{5},
-            Shutdown{CloseCode::going_away, "bye"}};
+            Shutdown{CloseCode::going_away, "bye"},
+            Control{2, "{\"type\":\"rtd_error\"}"},
+            Published{1, 7, 3, true, CloseCode::forbidden, "no"}};
 }
 
 std::vector<GatewayFrame> gateway_frames() {
@@ -34,7 +38,8 @@ std::vector<GatewayFrame> gateway_frames() {
             Unsubscribe{1},
             Probe{2},
             Pong{3},
-            Note{"a line"}};
+            Note{"a line"},
+            Publish{1, 7, "queue", {"a"}, "{\"n\": 1.10}", "news"}};
 }
 
 // A frame is compared by its encoding: whatever field were lost or swapped would show there.

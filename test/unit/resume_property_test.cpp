@@ -96,7 +96,9 @@ class World : public RouterHost {
 
     // RouterHost
     void send(const link::HubFrame &frame) override { frames_.push_back(frame); }
-    std::optional<link::Ended> refuse(const Topic *) override { return std::nullopt; }
+    std::optional<link::Ended> refuse(const Identity &, const Topic *) override {
+        return std::nullopt;
+    }
     bool add_interest(Interest, uint64_t instance, uint64_t) override {
         interest_[instance]++;
         return true;
@@ -255,7 +257,7 @@ class World : public RouterHost {
         std::string since = between(0, 4) > 0 ? client.last_id : "";
         if (client.topic != "state")
             expect(client, !since.empty());
-        router_.subscribe({client.subscription, 1, client.topic, {}, since}, now_);
+        router_.subscribe({client.subscription, 1, client.topic, {}, since}, {}, now_);
     }
 
     void disconnect(Client &client) {

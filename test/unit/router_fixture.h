@@ -18,8 +18,9 @@ using link::TopicKind;
 class RecordingHost : public RouterHost {
   public:
     void send(const link::HubFrame &frame) override { frames.push_back(frame); }
-    std::optional<link::Ended> refuse(const Topic *topic) override {
-        if (topic != nullptr && forbidden.contains(topic->name))
+    std::optional<link::Ended> refuse(const Identity &identity, const Topic *topic) override {
+        if ((topic != nullptr && forbidden.contains(topic->name)) ||
+            dropped_roles.contains(identity.role))
             return link::Ended{0, CloseCode::forbidden, "no"};
         return std::nullopt;
     }
@@ -61,6 +62,7 @@ class RecordingHost : public RouterHost {
 
     std::vector<link::HubFrame> frames;
     std::set<std::string> forbidden;
+    std::set<uint32_t> dropped_roles;
     std::map<uint64_t, int> interest, lingering;
     std::map<std::string, std::string> stored;
     std::vector<std::string> lines, warnings;
@@ -92,7 +94,12 @@ class RouterTest : public testing::Test {
     void apply() { router.set_topics(topics, now); }
     void subscribe(uint64_t subscription, const std::string &topic,
                    std::vector<std::string> params = {}, const std::string &since = {}) {
-        router.subscribe({subscription, subscription, topic, std::move(params), since}, now);
+        subscribe_as({}, subscription, topic, std::move(params), since);
+    }
+    void subscribe_as(const Identity &identity, uint64_t subscription, const std::string &topic,
+                      std::vector<std::string> params = {}, const std::string &since = {}) {
+        router.subscribe({subscription, subscription, topic, std::move(params), since}, identity,
+                         now);
         router.finish_turn(now);
     }
     void resume(uint64_t subscription, const std::string &topic, const std::string &since) {

@@ -89,7 +89,7 @@ TEST_F(RouterTest, many_subscribers_cost_one_query_and_one_first_message) {
     add("list", TopicKind::state);
     apply();
     for (uint64_t subscription = 1; subscription <= 1000; subscription++)
-        router.subscribe({subscription, subscription, "list", {}, {}}, now);
+        router.subscribe({subscription, subscription, "list", {}, {}}, {}, now);
     router.finish_turn(now);
     EXPECT_EQ(jobs_due(), 1u);
     host.take();
@@ -132,6 +132,115 @@ TEST_F(RouterTest, an_equal_state_is_not_sent_again) {
     jobs_due();
     finish(jobs[2].instance, "[2]", 12);
     EXPECT_EQ(host.take_all<link::Message>().at(0).audience, Audience::live);
+}
+
+// ---- security => 'invoker' ----
+
+class InvokerTest : public RouterTest {
+  protected:
+    InvokerTest() {
+        add("mine", TopicKind::state).is_invoker = true;
+        add("ours", TopicKind::state);
+        apply();
+    }
+    // The instance that each subscription belongs to.
+    std::map<uint64_t, uint64_t> instances() {
+        for (const link::Subscribed &subscribed : host.take_all<link::Subscribed>())
+            instances_[subscribed.subscription] = subscribed.instance;
+        return instances_;
+    }
+
+    const Identity ann{10, R"({"role": "member", "sub": "ann"})"};
+    const Identity bob{10, R"({"role": "member", "sub": "bob"})"};
+    const Identity admin{11, R"({"role": "member", "sub": "ann"})"};
+
+  private:
+    std::map<uint64_t, uint64_t> instances_;
+};
+
+TEST_F(InvokerTest, equal_role_and_claims_share_an_instance_and_others_never_do) {
+    subscribe_as(ann, 1, "mine");
+    subscribe_as(ann, 2, "mine");
+    subscribe_as(bob, 3, "mine");
+    subscribe_as(admin, 4, "mine");
+    auto of = instances();
+    EXPECT_EQ(of[1], of[2]);
+    EXPECT_EQ(std::set({of[1], of[3], of[4]}).size(), 3u);
+    ASSERT_EQ(jobs_due(), 3u);
+    std::map<uint64_t, Identity> runs_as;
+    for (const QueryJob &job : jobs)
+        runs_as[job.instance] = job.identity;
+    EXPECT_EQ(runs_as, (std::map<uint64_t, Identity>{{of[1], ann}, {of[3], bob}, {of[4], admin}}));
+}
+
+TEST_F(InvokerTest, a_topic_that_runs_as_its_owner_is_shared_by_all_and_carries_no_identity) {
+    subscribe_as(ann, 1, "ours");
+    subscribe_as(bob, 2, "ours");
+    auto of = instances();
+    EXPECT_EQ(of[1], of[2]);
+    ASSERT_EQ(jobs_due(), 1u);
+    EXPECT_EQ(jobs[0].identity, Identity{});
+}
+
+TEST_F(InvokerTest, a_state_goes_to_its_own_identity_only) {
+    subscribe_as(ann, 1, "mine");
+    subscribe_as(bob, 2, "mine");
+    auto of = instances();
+    ASSERT_EQ(jobs_due(), 2u);
+    finish(of[1], "[\"of ann\"]", 1);
+    auto sent = host.take_all<link::Message>();
+    ASSERT_EQ(sent.size(), 1u);
+    EXPECT_EQ(sent[0].instance, of[1]);
+    subscribe_as(bob, 3, "mine");
+    EXPECT_TRUE(host.take_all<link::Message>().empty()) << "not greeted with the state of ann";
+}
+
+TEST_F(InvokerTest, one_change_makes_every_identity_query_and_any_start_makes_changes_news_again) {
+    subscribe_as(ann, 1, "mine");
+    subscribe_as(bob, 2, "mine");
+    EXPECT_EQ(host.interest.size(), 2u)
+        << "writers see one key for the instance, one for the topic";
+    ASSERT_EQ(jobs_due(), 2u);
+    finish(jobs[0].instance, "1", 1);
+    finish(jobs[1].instance, "2", 2);
+    change("mine");
+    for (int i = 0; i < 2; i++) {
+        host.cleared.clear();
+        ASSERT_TRUE(router.take_job(now, 8).has_value());
+        EXPECT_EQ(host.cleared.size(), 2u);
+    }
+}
+
+TEST_F(InvokerTest, a_subscription_ends_with_its_role_and_others_go_on) {
+    subscribe_as(ann, 1, "mine");
+    subscribe_as(admin, 2, "mine");
+    subscribe_as(ann, 3, "ours");
+    subscribe_as(admin, 4, "ours");
+    host.take();
+    host.dropped_roles = {10};
+    apply();
+    std::set<uint64_t> ended;
+    for (const link::Ended &end : host.take_all<link::Ended>())
+        ended.insert(end.subscription);
+    EXPECT_EQ(ended, (std::set<uint64_t>{1, 3}));
+    router.forget_subscriptions(now);
+    EXPECT_TRUE(host.interest.empty());
+}
+
+TEST_F(InvokerTest, a_role_that_may_not_read_what_the_query_reads_is_told) {
+    subscribe_as(ann, 1, "mine");
+    subscribe_as(admin, 2, "mine");
+    auto of = instances();
+    ASSERT_EQ(jobs_due(), 2u);
+    router.finish_job(
+        of[1], {QueryOutcome::Status::forbidden, "permission denied for table t", 0, 0}, now);
+    auto ended = host.take_all<link::Ended>();
+    ASSERT_EQ(ended.size(), 1u);
+    EXPECT_EQ(ended[0].subscription, 1u);
+    EXPECT_EQ(ended[0].code, CloseCode::forbidden);
+    EXPECT_EQ(ended[0].reason, "permission denied for table t");
+    finish(of[2], "1", 1);
+    EXPECT_EQ(host.take_all<link::Message>().size(), 1u);
 }
 
 // ---- significant ----
@@ -223,6 +332,30 @@ TEST_F(SignificantTest, a_result_compared_with_what_is_no_longer_the_last_sent_i
     auto sent = host.take_all<link::Message>();
     ASSERT_EQ(sent.size(), 1u);
     EXPECT_EQ(json_member(sent[0].body, "data"), "95");
+}
+
+TEST_F(SignificantTest, a_subscriber_that_comes_before_the_query_is_owed_its_result) {
+    change("measured");
+    ASSERT_EQ(jobs_due(), 1u);
+    change("measured");
+    subscribe(2, "measured"); // greeted with 100, which a committed change has already replaced
+    host.take();
+    auto finish_insignificant = [&](const std::string &text) {
+        router.finish_job(jobs.back().instance,
+                          {.status = QueryOutcome::Status::ok,
+                           .text = text,
+                           .hash = std::hash<std::string>{}(text),
+                           .is_significant = false},
+                          now);
+        router.finish_turn(now);
+        return host.take_all<link::Message>().size();
+    };
+    EXPECT_EQ(finish_insignificant("101"), 1u);
+    ASSERT_EQ(jobs_due(), 1u);
+    EXPECT_EQ(finish_insignificant("102"), 1u) << "the change before the subscription was in this";
+    change("measured");
+    ASSERT_EQ(jobs_due(), 1u);
+    EXPECT_EQ(finish_insignificant("103"), 0u);
 }
 
 TEST_F(SignificantTest, after_a_broadcast_nothing_is_compared) {
@@ -388,6 +521,31 @@ TEST_F(RouterTest, a_failing_query_is_logged_and_tried_again_later) {
     EXPECT_EQ(jobs_due(), 0u);
     pass(1000);
     EXPECT_EQ(jobs_due(), 1u);
+}
+
+TEST_F(RouterTest, subscribers_are_told_of_a_failing_query_but_not_what_it_said) {
+    add("broken", TopicKind::state).parameters = {"id"};
+    apply();
+    subscribe(1, "broken", {"7"});
+    jobs_due();
+    host.take();
+    QueryOutcome outcome{QueryOutcome::Status::failed, "invalid input: \"secret\"", 0, 0};
+    outcome.sqlstate = "22P02";
+    router.finish_job(jobs[0].instance, outcome, now);
+    auto told = host.take_all<link::Control>();
+    ASSERT_EQ(told.size(), 1u);
+    EXPECT_EQ(told[0].instance, jobs[0].instance);
+    EXPECT_EQ(told[0].body.find("secret"), std::string::npos);
+    EXPECT_EQ(json_member(told[0].body, "type"), "rtd_error");
+    EXPECT_EQ(json_member(told[0].body, "topic"), "broken");
+    EXPECT_EQ(json_member(told[0].body, "data"),
+              R"({"code":4500,"message":"the topic's query failed (SQLSTATE 22P02); the server )"
+              R"(tries again"})");
+    pass(1000);
+    jobs_due();
+    router.unsubscribe(1, now);
+    router.finish_job(jobs[0].instance, outcome, now);
+    EXPECT_TRUE(host.take_all<link::Control>().empty()) << "nobody is left to be told";
 }
 
 TEST_F(RouterTest, a_parameter_the_query_cannot_take_ends_its_subscribers) {

@@ -1,0 +1,33 @@
+// EventStream: a client of /sse/<topic>, which gets Server-Sent Events. The answer begins with the
+// first thing there is to say, so that what the hub refuses, even a parameter that only the query
+// can find wrong, is still an HTTP status.
+#pragma once
+#include "core/fence.h"
+#include "net/http_session.h"
+
+#include <string>
+#include <string_view>
+
+namespace rtd::net {
+
+class EventStream final : public HttpSession {
+  public:
+    EventStream(Client client, std::string headers);
+
+    Delivery deliver(const Subscription &subscription, Outgoing &message,
+                     QueuePolicy policy) override;
+    Delivery notify(const Subscription &subscription, Outgoing &message) override;
+    Delivery on_subscribed(Subscription &subscription, const link::Subscribed &subscribed) override;
+    void on_ended(Subscription &subscription, CloseCode code, const std::string &reason) override;
+    bool ping() override;
+    void close(CloseCode code, std::string_view reason) override;
+
+  private:
+    void begin();
+    void end(CloseCode code, std::string_view reason, const TopicPath *topic);
+
+    bool has_begun_ = false;
+    std::string greeting_; // rtd_subscribed, until the answer begins
+};
+
+} // namespace rtd::net

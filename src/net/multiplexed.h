@@ -1,0 +1,53 @@
+// MultiplexedWebSocket: a client of /ws, which says what it wants in messages of its own (see
+// core/client_message.h) and gets an answer to each. A request that cannot be done is answered with
+// rtd_error; the connection goes on.
+#pragma once
+#include "core/client_message.h"
+#include "core/fence.h"
+#include "core/token_bucket.h"
+#include "net/control.h"
+#include "net/hub.h"
+#include "net/subscriptions.h"
+#include "net/websocket.h"
+
+#include <map>
+#include <string>
+#include <string_view>
+
+namespace rtd::net {
+
+class MultiplexedWebSocket final : public WebSocket {
+  public:
+    MultiplexedWebSocket(Client client, Subscriptions &subscriptions, Hub &hub);
+
+    Delivery notify(const Subscription &subscription, Outgoing &message) override;
+    Delivery on_subscribed(Subscription &subscription, const link::Subscribed &subscribed) override;
+    void on_ended(Subscription &subscription, CloseCode code, const std::string &reason) override;
+    void on_published(const link::Published &published) override;
+    void on_data(std::string_view bytes) override;
+
+  private:
+    struct Publishing {
+        TopicPath topic;
+        std::string ref;
+    };
+
+    void on_message(std::string_view text);
+    void carry_out(ClientMessage message, const std::string &ref);
+    void subscribe(ClientMessage message, const std::string &ref);
+    void unsubscribe(const ClientMessage &message, const std::string &ref);
+    void publish(ClientMessage message, const std::string &ref);
+    Subscription *find(const TopicPath &topic);
+    void answer(std::string_view type, const TopicPath *topic, const JsonFields &data);
+    void refuse(CloseCode code, std::string_view sentence, const TopicPath *topic,
+                const std::string &ref);
+
+    Subscriptions &registry_;
+    Hub &hub_;
+    TokenBucket bucket_;
+    std::string message_; // what has come of one in several parts
+    uint64_t last_request_ = 0;
+    std::map<uint64_t, Publishing> publishing_; // by request, until the hub answers
+};
+
+} // namespace rtd::net

@@ -1,0 +1,62 @@
+#include "net/snapshot.h"
+
+namespace rtd::net {
+
+namespace {
+
+constexpr std::string_view kDone = "answered";
+
+} // namespace
+
+Session::Delivery Snapshot::deliver(const Subscription &, Outgoing &message, QueuePolicy) {
+    if (is_closing())
+        return Delivery::enough;
+    std::string etag = "\"" + message.id() + "\"";
+    Answer head;
+    head.headers = headers() + "ETag: " + etag + "\r\nCache-Control: private, no-cache\r\n";
+    if (matches_etag(if_none_match_, etag)) {
+        head.status = 304;
+        answer(head, kNormalClosure, kDone);
+        return Delivery::enough;
+    }
+    say(render_head(head, message.plain()->size()));
+    if (with_body())
+        send(message.plain(), 0, QueuePolicy::keep);
+    finish(kNormalClosure, kDone);
+    return Delivery::enough;
+}
+
+// The only control message of the hub says that the query failed.
+Session::Delivery Snapshot::notify(const Subscription &, Outgoing &) {
+    close(CloseCode::unavailable, "the topic's query failed");
+    return Delivery::enough;
+}
+
+Session::Delivery Snapshot::on_subscribed(Subscription &subscription,
+                                          const link::Subscribed &subscribed) {
+    if (subscribed.awaits_first || subscribed.first_follows)
+        return Delivery::taken;
+    close(CloseCode::unknown_topic,
+          "topic \"" + subscription.topic.topic + "\" has no message to give yet");
+    return Delivery::enough;
+}
+
+void Snapshot::on_ended(Subscription &, CloseCode code, const std::string &reason) {
+    close(code, reason);
+}
+
+void Snapshot::close(CloseCode code, std::string_view reason) {
+    if (!is_closing())
+        answer(refusal_answer(code, reason, headers()), static_cast<uint16_t>(code), reason);
+}
+
+// The deadline.
+bool Snapshot::ping() {
+    constexpr std::string_view kLate = "the topic's first message did not come in time";
+    if (!is_closing())
+        answer(error_answer(504, kLate, headers() + "Retry-After: 1\r\n"),
+               static_cast<uint16_t>(CloseCode::unavailable), kLate);
+    return true;
+}
+
+} // namespace rtd::net

@@ -1,0 +1,193 @@
+#include "net/subscriptions.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace rtd::net {
+
+namespace {
+
+QueuePolicy policy_of(link::TopicKind kind) {
+    return kind == link::TopicKind::state ? QueuePolicy::replace : QueuePolicy::limit;
+}
+
+// The first message of an event topic is one, and must not count as a flood.
+QueuePolicy first_policy_of(link::TopicKind kind) {
+    return kind == link::TopicKind::event ? QueuePolicy::keep : policy_of(kind);
+}
+
+} // namespace
+
+// ---- coming and going ----
+
+void Subscriptions::open(Session &session, TopicPath topic, std::string since, std::string ref) {
+    session.subscriptions.push_back(
+        std::make_unique<Subscription>(session, std::move(topic), 0, std::move(ref)));
+    subscribe(*session.subscriptions.back(), std::move(since));
+}
+
+void Subscriptions::subscribe(Subscription &subscription, std::string since) {
+    subscription.id = ++last_subscription_;
+    subscription.has_lapsed = false;
+    subscriptions_.emplace(subscription.id, &subscription);
+    hub_.send(link::Subscribe{subscription.id, subscription.session.id(), subscription.topic.topic,
+                              subscription.topic.params, std::move(since)});
+}
+
+void Subscriptions::unsubscribe(Subscription &subscription) {
+    if (!subscriptions_.contains(subscription.id))
+        return; // it has lapsed, or the hub has ended it
+    hub_.send(link::Unsubscribe{subscription.id});
+    detach(subscription);
+}
+
+// Ends the subscription on this side.
+void Subscriptions::detach(Subscription &subscription) {
+    subscriptions_.erase(subscription.id);
+    if (!subscription.instance)
+        return;
+    auto found = instances_.find(*std::exchange(subscription.instance, std::nullopt));
+    Instance &instance = found->second;
+    instance.roster(subscription.audience).remove(subscription);
+    if (instance.live.empty() && instance.waiting.empty())
+        instances_.erase(found);
+}
+
+std::unique_ptr<Subscription> Subscriptions::take(Subscription &subscription) {
+    auto &all = subscription.session.subscriptions;
+    auto found = std::ranges::find(all, &subscription, &std::unique_ptr<Subscription>::get);
+    std::unique_ptr<Subscription> taken = std::move(*found);
+    all.erase(found);
+    return taken;
+}
+
+void Subscriptions::close(Subscription &subscription) {
+    unsubscribe(subscription);
+    take(subscription);
+}
+
+void Subscriptions::close_all(Session &session) {
+    for (const auto &subscription : session.subscriptions)
+        unsubscribe(*subscription);
+    session.subscriptions.clear();
+}
+
+void Subscriptions::end(Session &session, CloseCode code, std::string_view reason) {
+    session.close(code, reason);
+    close_all(session);
+}
+
+void Subscriptions::revive(Session &session) {
+    for (const auto &subscription : session.subscriptions)
+        if (subscription->has_lapsed)
+            subscribe(*subscription, {});
+}
+
+// ---- frames of the hub ----
+
+void Subscriptions::handle(const link::Subscribed &subscribed) {
+    auto found = subscriptions_.find(subscribed.subscription);
+    if (found == subscriptions_.end() || found->second->instance)
+        return; // the client went away meanwhile, and Unsubscribe is on its way
+    Subscription &subscription = *found->second;
+    subscription.instance = subscribed.instance;
+    subscription.kind = subscribed.kind;
+    subscription.audience =
+        subscribed.awaits_first ? link::Audience::waiting : link::Audience::live;
+    instances_[subscribed.instance].roster(subscription.audience).add(subscription);
+    if (std::exchange(subscription.is_accepted, true))
+        return; // it had lapsed
+    Consequences consequences;
+    note(subscribed.subscription, subscription.session.on_subscribed(subscription, subscribed),
+         consequences);
+    draw(consequences);
+}
+
+void Subscriptions::handle(const link::Ended &ended) {
+    auto found = subscriptions_.find(ended.subscription);
+    if (found == subscriptions_.end())
+        return;
+    std::unique_ptr<Subscription> subscription = take(*found->second);
+    detach(*subscription); // the hub knows: no Unsubscribe
+    subscription->session.on_ended(*subscription, ended.code, ended.reason);
+}
+
+void Subscriptions::handle(const link::Message &message) {
+    auto found = instances_.find(message.instance);
+    if (found == instances_.end())
+        return;
+    Instance &instance = found->second;
+    Outgoing outgoing(message.body, message.id);
+    Consequences consequences;
+    if (message.audience == link::Audience::live)
+        instance.live.for_each([&](Subscription &subscription) {
+            deliver(subscription, outgoing, policy_of(subscription.kind), consequences);
+        });
+    else
+        instance.waiting.for_each([&](Subscription &subscription) {
+            instance.waiting.remove(subscription);
+            subscription.audience = link::Audience::live;
+            instance.live.add(subscription);
+            deliver(subscription, outgoing, first_policy_of(subscription.kind), consequences);
+        });
+    draw(consequences);
+}
+
+// What was missed is bounded by the topic's history; a limit here would close a client that comes
+// back, time and again, before it has got past it.
+void Subscriptions::handle(const link::Replayed &replayed) {
+    auto found = subscriptions_.find(replayed.subscription);
+    if (found == subscriptions_.end())
+        return;
+    Outgoing outgoing(replayed.body, replayed.id);
+    Consequences consequences;
+    deliver(*found->second, outgoing, QueuePolicy::keep, consequences);
+    draw(consequences);
+}
+
+void Subscriptions::handle(const link::Control &control) {
+    auto found = instances_.find(control.instance);
+    if (found == instances_.end())
+        return;
+    const std::string no_id;
+    Outgoing outgoing(control.body, no_id);
+    Consequences consequences;
+    for (Roster *roster : {&found->second.waiting, &found->second.live})
+        roster->for_each([&](Subscription &subscription) {
+            note(subscription.id, subscription.session.notify(subscription, outgoing),
+                 consequences);
+        });
+    draw(consequences);
+}
+
+void Subscriptions::deliver(Subscription &subscription, Outgoing &message, QueuePolicy policy,
+                            Consequences &consequences) {
+    note(subscription.id, subscription.session.deliver(subscription, message, policy),
+         consequences);
+}
+
+void Subscriptions::note(uint64_t subscription, Session::Delivery delivery,
+                         Consequences &consequences) {
+    if (delivery != Session::Delivery::taken)
+        consequences.push_back({subscription, delivery});
+}
+
+void Subscriptions::draw(const Consequences &consequences) {
+    for (const Consequence &consequence : consequences) {
+        auto found = subscriptions_.find(consequence.subscription);
+        if (found == subscriptions_.end())
+            continue; // ended with its session
+        Subscription &subscription = *found->second;
+        if (consequence.delivery == Session::Delivery::enough) {
+            close(subscription);
+        } else if (subscription.kind == link::TopicKind::keyed) {
+            unsubscribe(subscription);
+            subscription.session.forget_waiting(subscription);
+            subscription.has_lapsed = true;
+        } else {
+            end(subscription.session, CloseCode::too_slow, meaning(CloseCode::too_slow));
+        }
+    }
+}
+
+} // namespace rtd::net

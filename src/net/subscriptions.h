@@ -1,0 +1,74 @@
+// Subscriptions: who gets which message. Keeps every session's subscriptions and, by instance, the
+// rosters that a message walks over; tells the hub who comes and goes.
+//
+// A client that is too slow for messages that may not be skipped is closed, if they are events: it
+// would miss some. A subscription of a keyed topic lapses instead: what waits of it is dropped, the
+// hub is told that it is over, and once the client has read what else waits it subscribes again and
+// begins with a fresh snapshot.
+#pragma once
+#include "core/fence.h"
+#include "core/link.h"
+#include "net/hub.h"
+#include "net/roster.h"
+#include "net/session.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace rtd::net {
+
+class Subscriptions {
+  public:
+    explicit Subscriptions(Hub &hub) : hub_(hub) {}
+
+    // Asks the hub for a subscription. `since` is the id of the last message the client has, `ref`
+    // of the request as JSON; both may be empty.
+    void open(Session &session, TopicPath topic, std::string since, std::string ref);
+    // Frees it; the hub is told if it does not know.
+    void close(Subscription &subscription);
+    void close_all(Session &session);
+    // The session is to go, and gets nothing more.
+    void end(Session &session, CloseCode code, std::string_view reason);
+    // The session has read all that waited: what has lapsed subscribes again.
+    void revive(Session &session);
+
+    void handle(const link::Subscribed &subscribed);
+    void handle(const link::Ended &ended);
+    void handle(const link::Message &message);
+    void handle(const link::Replayed &replayed);
+    void handle(const link::Control &control);
+
+  private:
+    struct Instance {
+        Roster waiting;
+        Roster live;
+        Roster &roster(link::Audience audience) {
+            return audience == link::Audience::live ? live : waiting;
+        }
+    };
+    // What a delivery asks for that would disturb the roster it walks over.
+    struct Consequence {
+        uint64_t subscription;
+        Session::Delivery delivery;
+    };
+    using Consequences = std::vector<Consequence>;
+
+    void subscribe(Subscription &subscription, std::string since);
+    void unsubscribe(Subscription &subscription);
+    void detach(Subscription &subscription);
+    static std::unique_ptr<Subscription> take(Subscription &subscription);
+    void deliver(Subscription &subscription, Outgoing &message, QueuePolicy policy,
+                 Consequences &consequences);
+    static void note(uint64_t subscription, Session::Delivery delivery, Consequences &consequences);
+    void draw(const Consequences &consequences);
+
+    Hub &hub_;
+    uint64_t last_subscription_ = 0;
+    std::unordered_map<uint64_t, Subscription *> subscriptions_; // those the hub knows
+    std::unordered_map<uint64_t, Instance> instances_;           // those with a subscription
+};
+
+} // namespace rtd::net
