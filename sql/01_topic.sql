@@ -42,8 +42,7 @@ SELECT rtd_create_topic('t1-bad', history => 10001);
 SELECT rtd_create_topic('t1-bad', type => 'two words');
 SELECT rtd_create_topic('t1-bad', type => 'rtd_error');
 
--- not in this version
-SELECT rtd_create_topic('t1-bad', durable => true);
+-- security
 SELECT rtd_create_topic('t1-bad', security => 'invoker');
 SELECT rtd_create_topic('t1-bad', 'SELECT 1', security => 'x');
 SELECT count(*) AS made FROM rtd_topics WHERE name = 't1-bad';

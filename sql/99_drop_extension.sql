@@ -7,6 +7,7 @@ CREATE TABLE t99_item (id int PRIMARY KEY, note text);
 CREATE TABLE t99_log (id int, day date) PARTITION BY LIST (day);
 CREATE TABLE t99_log_1 PARTITION OF t99_log FOR VALUES IN ('2026-01-01');
 SELECT rtd_create_topic('t99-state', 'SELECT count(*) FROM t99_item');
+SELECT rtd_create_topic('t99-durable', durable => true), rtd_broadcast('t99-durable', '1') >= 0 AS sent;
 SELECT rtd_watch_table('t99_item');
 SELECT rtd_watch_table('t99_item', 't99-state', audit => true, condition => 'OLD.note IS DISTINCT FROM ''x''',
     operations => '{UPDATE,DELETE,TRUNCATE}');

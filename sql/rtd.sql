@@ -82,9 +82,73 @@ CREATE TABLE rtd_audit_log (
 COMMENT ON TABLE rtd_audit_log IS 'one row per change of a table watched with audit => true, written in the same transaction';
 COMMENT ON COLUMN rtd_audit_log.relation IS 'schema and table at that time';
 
-REVOKE ALL ON rtd_topic, rtd_topic_grant, rtd_channel, rtd_watch, rtd_retained, rtd_audit_log FROM PUBLIC;
+-- Messages of durable topics. The partitions are a ring in time: a message goes to the one that the
+-- clock points at, and the hub empties the one that comes next. So expiry locks nothing that a
+-- writer uses, and no partition has to be made ahead or can be missing.
+CREATE TABLE rtd_message (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    slot smallint NOT NULL,
+    topic text NOT NULL,
+    params text[] NOT NULL,
+    type text,
+    source text NOT NULL,
+    data json NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    instance bigint,
+    sequence bigint
+) PARTITION BY LIST (slot);
+COMMENT ON TABLE rtd_message IS
+    'messages of durable topics, written in the transaction that makes them; kept for rtd.message_retention';
+COMMENT ON COLUMN rtd_message.slot IS 'the partition: the time it was made, modulo 8';
+COMMENT ON COLUMN rtd_message.params IS 'the instance; NULL matches every value, until the message is numbered';
+COMMENT ON COLUMN rtd_message.type IS 'NULL: the topic''s own, until the message is numbered';
+COMMENT ON COLUMN rtd_message.instance IS 'the row of rtd_durable_instance; NULL until the message is numbered';
+COMMENT ON COLUMN rtd_message.sequence IS
+    'number within its instance, in the order of commits; NULL until the hub has given it, right after the commit';
 
--- What pg_dump keeps. Rows of dropped roles and tables would come back as bare OIDs, which may mean
+CREATE TABLE rtd_message_0 PARTITION OF rtd_message FOR VALUES IN (0);
+CREATE TABLE rtd_message_1 PARTITION OF rtd_message FOR VALUES IN (1);
+CREATE TABLE rtd_message_2 PARTITION OF rtd_message FOR VALUES IN (2);
+CREATE TABLE rtd_message_3 PARTITION OF rtd_message FOR VALUES IN (3);
+CREATE TABLE rtd_message_4 PARTITION OF rtd_message FOR VALUES IN (4);
+CREATE TABLE rtd_message_5 PARTITION OF rtd_message FOR VALUES IN (5);
+CREATE TABLE rtd_message_6 PARTITION OF rtd_message FOR VALUES IN (6);
+CREATE TABLE rtd_message_7 PARTITION OF rtd_message FOR VALUES IN (7);
+COMMENT ON TABLE rtd_message_0 IS 'a partition of rtd_message';
+COMMENT ON TABLE rtd_message_1 IS 'a partition of rtd_message';
+COMMENT ON TABLE rtd_message_2 IS 'a partition of rtd_message';
+COMMENT ON TABLE rtd_message_3 IS 'a partition of rtd_message';
+COMMENT ON TABLE rtd_message_4 IS 'a partition of rtd_message';
+COMMENT ON TABLE rtd_message_5 IS 'a partition of rtd_message';
+COMMENT ON TABLE rtd_message_6 IS 'a partition of rtd_message';
+COMMENT ON TABLE rtd_message_7 IS 'a partition of rtd_message';
+
+-- A writer maintains only the first of these, which holds what waits for a number.
+CREATE INDEX rtd_message_unnumbered ON rtd_message (id) WHERE sequence IS NULL;
+CREATE INDEX rtd_message_numbered ON rtd_message (instance, sequence) WHERE sequence IS NOT NULL;
+
+CREATE TABLE rtd_durable_instance (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    topic text NOT NULL REFERENCES rtd_topic ON UPDATE CASCADE ON DELETE CASCADE,
+    path text[] NOT NULL, -- of any length, which a B-tree could not hold
+    epoch bigint NOT NULL,
+    sequence bigint NOT NULL,
+    EXCLUDE USING hash (path WITH =)
+);
+COMMENT ON TABLE rtd_durable_instance IS
+    'instances of durable topics that had a message; written by the hub''s query worker alone';
+COMMENT ON COLUMN rtd_durable_instance.path IS 'topic and parameters';
+COMMENT ON COLUMN rtd_durable_instance.epoch IS 'first part of its messages'' ids: when its first message was numbered, in microseconds';
+COMMENT ON COLUMN rtd_durable_instance.sequence IS 'number of its newest message';
+
+REVOKE ALL ON rtd_topic, rtd_topic_grant, rtd_channel, rtd_watch, rtd_retained, rtd_audit_log,
+    rtd_message, rtd_message_0, rtd_message_1, rtd_message_2, rtd_message_3,
+    rtd_message_4, rtd_message_5, rtd_message_6, rtd_message_7,
+    rtd_durable_instance FROM PUBLIC;
+
+-- What pg_dump keeps. Not the messages of durable topics: a copy that goes its own way must not give
+-- the same ids to other messages; so it begins with a new epoch, and who resumes is told of a gap.
+-- Rows of dropped roles and tables would come back as bare OIDs, which may mean
 -- somebody else on the server they are restored to: they are left out.
 SELECT pg_catalog.pg_extension_config_dump('rtd_topic',
     'WHERE owner IN (SELECT oid FROM pg_catalog.pg_roles)');
@@ -132,7 +196,7 @@ CREATE FUNCTION rtd_create_topic(
     history integer = 100, durable boolean = false, if_not_exists boolean = false) RETURNS void
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION rtd_create_topic(text, text, text[], text[], text, text, interval, interval, interval, regprocedure, boolean, integer, boolean, boolean) IS
-    'creates a topic owned by the caller, who needs CREATE on the database: a keyed topic with a query and a key, a state topic with a query, an event topic without. The query runs as the owner, under the present search_path, with $1..$n for the parameters. key: columns of the query that tell its rows apart; subscribers get all rows, and then the rows that changed and the keys of those that are gone. throttle: default 100 ms for a state topic, 0 for the others. refresh: re-query on a timer, 0 or NULL for never. significant: a function (old jsonb, new jsonb) that returns false for a state that need not be sent after the last one sent. security: ''definer'' runs the query as the owner, ''invoker'' as the role of each subscriber, with request.jwt.claims set. durable is not in this version';
+    'creates a topic owned by the caller, who needs CREATE on the database: a keyed topic with a query and a key, a state topic with a query, an event topic without. The query runs as the owner, under the present search_path, with $1..$n for the parameters. key: columns of the query that tell its rows apart; subscribers get all rows, and then the rows that changed and the keys of those that are gone. throttle: default 100 ms for a state topic, 0 for the others. refresh: re-query on a timer, 0 or NULL for never. significant: a function (old jsonb, new jsonb) that returns false for a state that need not be sent after the last one sent. security: ''definer'' runs the query as the owner, ''invoker'' as the role of each subscriber, with request.jwt.claims set. durable: for an event topic; its messages are rows of rtd_message, written in the transaction that makes them, and clients resume without loss after any crash';
 
 CREATE FUNCTION rtd_alter_topic(
     name text, query text = NULL, key text[] = NULL, parameters text[] = NULL, type text = NULL,
@@ -141,7 +205,7 @@ CREATE FUNCTION rtd_alter_topic(
     history integer = NULL, durable boolean = NULL) RETURNS void
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION rtd_alter_topic(text, text, text[], text[], text, text, interval, interval, interval, regprocedure, boolean, integer, boolean) IS
-    'changes a topic of the caller. Subscribers stay and get the new state, unless kind, key, parameters or security change. An argument that is NULL keeps the value. To reset: throttle, debounce and refresh => ''0'', significant => ''-'', type => '''' for the default, parameters and key => ''{}''. A query takes the present search_path along; it makes a state topic of an event topic, but cannot be taken away; a key makes a keyed topic of a state topic';
+    'changes a topic of the caller. Subscribers stay and get the new state, unless kind, key, parameters, security or durable change. An argument that is NULL keeps the value. To reset: throttle, debounce and refresh => ''0'', significant => ''-'', type => '''' for the default, parameters and key => ''{}''. A query takes the present search_path along; it makes a state topic of an event topic, but cannot be taken away; a key makes a keyed topic of a state topic. durable => false, and other parameters, forget the numbers of a durable topic''s messages: who resumes is told of a gap';
 
 CREATE FUNCTION rtd_drop_topic(name text, if_exists boolean = false) RETURNS void
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
@@ -179,7 +243,7 @@ CREATE FUNCTION rtd_broadcast(
     transactional boolean = true) RETURNS bigint
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION rtd_broadcast(text, jsonb, text[], text, text, boolean) IS
-    'sends a message to the subscribers of a topic, or of one instance of it, when the transaction commits; at once with transactional => false. Needs the privilege publish. Returns the number of subscribers now';
+    'sends a message to the subscribers of a topic, or of one instance of it, when the transaction commits; at once with transactional => false, which a durable topic refuses. Needs the privilege publish. Returns the number of subscribers now';
 
 CREATE FUNCTION rtd_refresh(topic text, params text[] = NULL) RETURNS void
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
@@ -246,7 +310,7 @@ COMMENT ON COLUMN rtd_watched_tables.problem IS 'NULL if all is well; rtd_watch_
 
 CREATE VIEW rtd_topics AS
 SELECT t.name, t.kind, t.type, t.parameters, t.owner, t.query, t.key, t.security, t.search_path, t.throttle, t.debounce,
-       t.refresh, t.significant, t.retain, t.history, t.version, t.created_at,
+       t.refresh, t.significant, t.retain, t.history, t.durable, t.version, t.created_at,
        t.refresh IS NOT NULL
        OR EXISTS (SELECT FROM rtd_watched_tables w WHERE w.topic = t.name AND w.enabled)
        OR EXISTS (SELECT FROM rtd_channel c WHERE c.topic = t.name)

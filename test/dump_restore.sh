@@ -33,6 +33,7 @@ SET search_path = hub, public;
 CREATE TABLE public.item (id int PRIMARY KEY, project text, label text);
 CREATE TABLE public.dropped (id int PRIMARY KEY);
 SELECT rtd_create_topic('items', 'SELECT * FROM item WHERE project = $1', parameters => '{project}');
+SELECT rtd_create_topic('log', durable => true), rtd_broadcast('log', '1');
 SELECT rtd_grant('items', 'regress_rtd_dump');
 SELECT rtd_grant('items', 'regress_rtd_gone');
 SELECT rtd_listen('item_channel', 'items', '{project}');
@@ -58,6 +59,11 @@ is 'a watch of a dropped table does not' '1' "$(run "$target" -c 'SELECT count(*
 PGOPTIONS='-c client_min_messages=error' run "$target" -c "INSERT INTO item VALUES (2, 'p', 'two')"
 is 'a write to the restored table is seen, and numbered on' 'public.item|INSERT|{"item_id": 2}|2' \
     "$(run "$target" -c 'SELECT relation, action, key, id FROM hub.rtd_audit_log ORDER BY id DESC LIMIT 1')"
+is 'a durable topic comes back, its messages do not: a copy must not give their ids to others' 't|0|0' \
+    "$(run "$target" -c "SELECT durable, (SELECT count(*) FROM hub.rtd_message),
+        (SELECT count(*) FROM hub.rtd_durable_instance) FROM hub.rtd_topic WHERE name = 'log'")"
+PGOPTIONS='-c client_min_messages=error' run "$target" -c "SELECT hub.rtd_broadcast('log', '2')" >/dev/null
+is 'and takes new ones' '2' "$(run "$target" -c 'SELECT data FROM hub.rtd_message')"
 run "$target" -c 'DROP EXTENSION rtd'
 is 'the restored triggers still depend on the extension' '0' \
     "$(run "$target" -c "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'item'::regclass")"

@@ -145,4 +145,12 @@ std::string json_second_member(std::string_view object) {
     return member != nullptr ? as_text(json_object_iter_value(member)) : "";
 }
 
+std::vector<std::string> json_strings(std::string_view array) {
+    std::vector<std::string> strings;
+    Json value = load(array);
+    for (size_t i = 0; i < json_array_size(value.get()); i++)
+        strings.push_back(as_text(json_array_get(value.get(), i)));
+    return strings;
+}
+
 } // namespace rtd

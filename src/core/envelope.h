@@ -47,4 +47,7 @@ std::string json_member(std::string_view object, const char *name);
 // The same for the value of the second member, which in a change's payload is the key.
 std::string json_second_member(std::string_view object);
 
+// The elements of a JSON array of strings.
+std::vector<std::string> json_strings(std::string_view array);
+
 } // namespace rtd

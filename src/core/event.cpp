@@ -2,6 +2,9 @@
 
 #include "core/fields.h"
 
+#include <algorithm>
+#include <charconv>
+
 namespace rtd {
 
 namespace {
@@ -20,6 +23,24 @@ template <class IO> void fields(IO &io, Event &event) {
     io(event.type);
     io(event.source);
     io(event.payload);
+}
+
+std::string stored_payload(StoredRow row) {
+    return std::to_string(row.id) + ' ' + std::to_string(row.bytes) + (row.for_many ? " *" : "");
+}
+
+StoredRow stored_row(const Event &event) {
+    StoredRow row;
+    const char *end = event.payload.data() + event.payload.size();
+    auto id = std::from_chars(event.payload.data(), end, row.id);
+    if (id.ptr != end)
+        std::from_chars(id.ptr + 1, end, row.bytes);
+    row.for_many = event.payload.ends_with('*');
+    return row;
+}
+
+bool is_for_many(const Event &event) {
+    return std::ranges::any_of(event.params, [](const auto &param) { return !param; });
 }
 
 std::string encode(const Event &event) {

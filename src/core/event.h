@@ -18,6 +18,7 @@ enum class EventKind : uint8_t {
     broadcast, // payload is a message's data (any JSON)
     refresh,   // "it changed", without a payload
     lost,      // events of the topic were dropped; payload is an object with the reason
+    stored,    // a message of a durable topic; payload says which row of rtd_message it is
     probe,     // proves that the event queue is alive; origin carries the nonce
 };
 
@@ -36,6 +37,17 @@ struct Event {
     std::string source;  // "event", "poll" or "sync"; empty means "event"
     std::string payload; // JSON text, UTF-8, or empty (only `refresh` and `probe`)
 };
+
+// A row of rtd_message, as the payload of an event says it.
+struct StoredRow {
+    uint64_t id = 0;
+    uint64_t bytes = 0;    // of its data
+    bool for_many = false; // a parameter is unknown: it is for every instance that matches
+};
+std::string stored_payload(StoredRow row);
+StoredRow stored_row(const Event &event); // only of kind `stored`
+// It has parameters that are not known.
+bool is_for_many(const Event &event);
 
 std::string encode(const Event &event);
 Result<Event> decode_event(std::string_view bytes);

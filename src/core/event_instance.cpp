@@ -91,6 +91,7 @@ void EventInstance::handle(const Event &event, Now now) {
         unstored_ = true;
         return;
     }
+    case EventKind::stored:  // of a durable topic
     case EventKind::refresh: // there is no query to refresh
     case EventKind::probe:   // the hub's own
         return;

@@ -2,7 +2,8 @@
 // disagree. A struct has one function `template <class IO> void fields(IO &io, T &value)` that
 // calls io(member) for each member, io.choice(member, last) for an enum that is dense from 0, and
 // io.list(member) for a vector of structs that have such a function themselves. It lives in the
-// namespace of the struct, where it is found by its argument.
+// namespace of the struct, where it is found by its argument. io.variant(member) is for a variant
+// of such structs.
 #pragma once
 #include "core/bytes.h"
 #include "core/fence.h"
@@ -25,6 +26,11 @@ class FieldWriter {
         for (T &value : values)
             fields(*this, value);
     }
+    template <class... T> void variant(std::variant<T...> &value) {
+        auto tag = static_cast<uint8_t>(value.index());
+        out_.put(tag);
+        std::visit([&](auto &alternative) { fields(*this, alternative); }, value);
+    }
     std::string take() { return out_.take(); }
 
   private:
@@ -44,11 +50,29 @@ class FieldReader {
         for (uint32_t i = 0; i < count && in_.ok(); i++)
             fields(*this, values.emplace_back());
     }
+    template <class... T> void variant(std::variant<T...> &value) {
+        uint8_t tag = 0;
+        in_.get(tag);
+        if (!alternative<0>(tag, value))
+            is_valid_ = false;
+    }
     // Everything was there, and nothing more.
-    bool is_complete() const { return in_.ok() && in_.at_end(); }
+    bool is_complete() const { return is_valid_ && in_.ok() && in_.at_end(); }
 
   private:
+    template <size_t I, class... T> bool alternative(uint8_t tag, std::variant<T...> &value) {
+        if constexpr (I == sizeof...(T)) {
+            return false;
+        } else {
+            if (tag != I)
+                return alternative<I + 1>(tag, value);
+            fields(*this, value.template emplace<I>());
+            return true;
+        }
+    }
+
     ByteReader in_;
+    bool is_valid_ = true;
 };
 
 template <class T> void write(FieldWriter &writer, const T &value) {
@@ -72,23 +96,14 @@ template <class T> bool decode_fields(std::string_view bytes, T &value) {
 // A variant: which alternative as one byte, then its fields.
 template <class... T> std::string encode_variant(const std::variant<T...> &value) {
     FieldWriter writer;
-    auto tag = static_cast<uint8_t>(value.index());
-    writer(tag);
-    std::visit([&](const auto &alternative) { write(writer, alternative); }, value);
+    writer.variant(const_cast<std::variant<T...> &>(value)); // a writer only reads it
     return writer.take();
 }
 
-template <size_t I = 0, class... T>
-bool decode_variant(std::string_view bytes, std::variant<T...> &value) {
-    if constexpr (I == sizeof...(T)) {
-        return false;
-    } else {
-        if (bytes.empty())
-            return false;
-        if (static_cast<uint8_t>(bytes[0]) != I)
-            return decode_variant<I + 1>(bytes, value);
-        return decode_fields(bytes.substr(1), value.template emplace<I>());
-    }
+template <class... T> bool decode_variant(std::string_view bytes, std::variant<T...> &value) {
+    FieldReader reader(bytes);
+    reader.variant(value);
+    return reader.is_complete();
 }
 
 } // namespace rtd

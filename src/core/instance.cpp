@@ -1,6 +1,7 @@
 // What instances of all kinds share; the rules are in instance.h.
 #include "core/instance.h"
 
+#include "core/durable_instance.h"
 #include "core/envelope.h"
 #include "core/event_instance.h"
 #include "core/json_text.h"
@@ -21,6 +22,8 @@ Instance::Instance(InstanceSetup setup)
 std::unique_ptr<Instance> make_instance(InstanceSetup setup, Now now) {
     switch (setup.topic->kind) {
     case TopicKind::event:
+        if (setup.topic->is_durable)
+            return std::make_unique<DurableInstance>(std::move(setup));
         return std::make_unique<EventInstance>(std::move(setup));
     case TopicKind::keyed:
         return std::make_unique<KeyedInstance>(std::move(setup), now);
@@ -37,6 +40,12 @@ void Instance::admit(uint64_t subscription, bool awaits_first, bool recovered) {
     if (awaits_first)
         waiting_.insert(subscription);
     host_.send(link::Subscribed{subscription, id_, topic_->kind, awaits_first, recovered});
+}
+
+void Instance::admit_with(uint64_t subscription, const Sent &first) {
+    subscriptions_.insert(subscription);
+    host_.send(link::Subscribed{subscription, id_, topic_->kind, false, false, true});
+    replay(subscription, first);
 }
 
 bool Instance::resume(const link::Subscribe &request) {
@@ -137,6 +146,13 @@ void Instance::finish_query(const QueryOutcome &, Now) {
 
 void Instance::discard_query(Now) {
     assert(!"a topic without a query");
+}
+
+// ---- reading: only of durable topics ----
+
+ReadJob Instance::next_read() const {
+    assert(!"a topic that is not durable");
+    return {};
 }
 
 } // namespace rtd

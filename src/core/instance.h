@@ -14,6 +14,7 @@
 #include "core/history.h"
 #include "core/identity.h"
 #include "core/link.h"
+#include "core/message_log.h"
 #include "core/query.h"
 #include "core/router_host.h"
 #include "core/topic.h"
@@ -71,7 +72,7 @@ class Instance {
 
     // Answers with Subscribed, and sends or prepares what the subscriber gets first.
     virtual void subscribe(const link::Subscribe &request, Now now) = 0;
-    void unsubscribe(uint64_t subscription);
+    virtual void unsubscribe(uint64_t subscription);
     // Sends the first message to those who wait for it, if there is one by now.
     void greet();
     bool can_greet() { return !waiting_.empty() && !is_outdated() && first_message() != nullptr; }
@@ -105,6 +106,15 @@ class Instance {
     virtual bool is_unstored() const { return false; }
     virtual void mark_stored(uint64_t /* sequence */) {}
 
+    // Of a durable topic: messages of it that were numbered, and what it has to read in
+    // rtd_message.
+    virtual void receive(const NumberedMessage &, Now) {}
+    virtual bool is_behind() const { return false; }
+    virtual ReadJob next_read() const; // only if it is behind
+    virtual void finish_read(const ReadOutcome &, Now) {}
+    // Messages may have been numbered of which it was not told.
+    virtual void doubt() {}
+
   protected:
     // What a new subscriber gets first, nullptr if there is nothing yet.
     virtual const Sent *first_message() = 0;
@@ -113,8 +123,12 @@ class Instance {
     // How many messages the history holds.
     virtual size_t history_length() const { return static_cast<size_t>(topic_->history); }
 
+    // Counts the subscriber, who is answered later with admit().
+    void join(uint64_t subscription) { subscriptions_.insert(subscription); }
     // Takes the subscriber in: to those who wait for the first message, or to the live ones.
     void admit(uint64_t subscription, bool awaits_first, bool recovered = false);
+    // Takes the subscriber in as a live one that gets this first message of its own.
+    void admit_with(uint64_t subscription, const Sent &first);
     // Takes in a live subscriber that resumes, and sends it what it missed. False, and nothing is
     // done, if the request names no message or one after which not everything is known.
     bool resume(const link::Subscribe &request);

@@ -23,6 +23,7 @@ template <class IO> void fields(IO &io, Subscribed &f) {
     io.choice(f.kind, TopicKind::keyed);
     io(f.awaits_first);
     io(f.recovered);
+    io(f.first_follows);
 }
 template <class IO> void fields(IO &io, Ended &f) {
     io(f.subscription);

@@ -8,7 +8,8 @@
 // First messages: a subscription whose Subscribed says `awaits_first` gets nothing until a Message
 // for the audience `waiting` of its instance comes; from then on it belongs to the audience `live`.
 // A subscription that resumes is live at once, and gets what it missed in Replayed frames, which
-// come before the next Message.
+// come before the next Message. One that resumes from a table may also wait while it gets them, and
+// one that comes meanwhile is live at once and gets its first message as Replayed.
 #pragma once
 #include "core/close_code.h"
 #include "core/fence.h"
@@ -23,7 +24,7 @@
 
 namespace rtd::link {
 
-inline constexpr uint32_t kVersion = 3;
+inline constexpr uint32_t kVersion = 4;
 // Largest frame: the largest message plus its envelope and frame fields, with room to spare.
 inline constexpr uint32_t kMaxFrameBytes = 1u << 30;
 
@@ -51,7 +52,8 @@ struct Subscribed { // answers Subscribe
     uint64_t instance = 0;
     TopicKind kind = TopicKind::event;
     bool awaits_first = false;
-    bool recovered = false; // it resumes: everything since the id it named follows
+    bool recovered = false;     // it resumes: everything since the id it named follows
+    bool first_follows = false; // it is live, and its first message comes as Replayed
 };
 
 struct Ended { // refuses a Subscribe, or ends a subscription later

@@ -47,6 +47,15 @@ std::optional<std::vector<std::string>> instance_to_retain(const Topic &topic, c
 // ---- topics ----
 
 void Router::set_topics(Topics topics, Now now) {
+    // Messages of a topic that was not known as durable may have come to nothing.
+    bool has_new_durable = std::ranges::any_of(topics, [&](const auto &entry) {
+        auto known = topics_.find(entry.first);
+        return entry.second->is_durable &&
+               (known == topics_.end() || known->second->version != entry.second->version ||
+                known->second->generation != entry.second->generation);
+    });
+    if (has_new_durable)
+        log_.start();
     std::erase_if(losses_, [&](const auto &loss) {
         auto was = topics_.find(loss.first), is = topics.find(loss.first);
         return is == topics.end() || is->second->generation != was->second->generation;
@@ -86,6 +95,7 @@ void Router::follow(Instance &instance, const std::shared_ptr<const Topic> &topi
 
 void Router::set_settings(const RouterSettings &settings) {
     settings_ = settings;
+    log_.set_retention(settings.message_retention_ms);
     for (auto &[id, entry] : instances_)
         reschedule(*entry.instance);
 }
@@ -238,6 +248,7 @@ void Router::drop(Instance &instance) {
     if (std::optional<int64_t> deadline_ms = instances_.at(instance.id()).deadline_ms)
         deadlines_.erase({*deadline_ms, instance.id()});
     unstored_.erase(instance.id());
+    log_.set_behind(instance.id(), false);
     by_name_.erase({instance.topic().name, instance.params(), instance.identity()});
     instances_.erase(instance.id());
 }
@@ -256,6 +267,8 @@ std::vector<Instance *> Router::matching(const Event &event) {
 void Router::handle(const Event &event, Now now) {
     if (host_.logs_events())
         host_.log_event("[EVENT_DETECTION] " + event.origin + " event received: " + event.payload);
+    if (handle_stored(event))
+        return;
     auto topic = topics_.find(event.topic);
     if (topic == topics_.end())
         return; // dropped since the event was made
@@ -274,12 +287,32 @@ void Router::handle(const Event &event, Now now) {
     }
 }
 
+// False if the event is for the instances. Whether a row's topic is still durable is for the query
+// worker to say: what is known here may be older.
+bool Router::handle_stored(const Event &event) {
+    if (event.kind == EventKind::stored) {
+        log_.add(stored_row(event));
+        return true;
+    }
+    auto topic = topics_.find(event.topic);
+    if (topic == topics_.end() || !topic->second->is_durable)
+        return false;
+    if (event.kind == EventKind::lost)
+        log_.recover();
+    return true;
+}
+
 void Router::handle_loss(const std::function<bool(uint64_t topic_key)> &concerns,
                          const std::string &reason, Now now) {
     Loss loss{now.wall_us, "{\"reason\": " + json_quote(reason) + "}"};
-    for (const auto &[name, topic] : topics_)
-        if (concerns(topic_key(name)))
+    for (const auto &[name, topic] : topics_) {
+        if (!concerns(topic_key(name)))
+            continue;
+        if (topic->is_durable)
+            log_.recover();
+        else
             remember_loss(*topic, loss);
+    }
     for (auto &[id, entry] : instances_) {
         if (!concerns(topic_key(entry.instance->topic().name)))
             continue;
@@ -361,6 +394,50 @@ void Router::abandon_job(uint64_t id, Now now) {
     finish_job(id, outcome, now);
 }
 
+// ---- messages of durable topics ----
+
+std::optional<LogJob> Router::take_log_job(Now now) {
+    std::optional<MessageLog::Task> task = log_.take(now.steady_ms);
+    if (!task)
+        return std::nullopt;
+    if (auto *number = std::get_if<NumberJob>(&*task))
+        return std::move(*number);
+    if (const auto *expire = std::get_if<ExpireJob>(&*task))
+        return *expire;
+    return instances_.at(std::get<MessageLog::Reading>(*task).instance).instance->next_read();
+}
+
+void Router::finish_log_job(const LogOutcome &outcome, Now now) {
+    if (const auto *failure = std::get_if<LogFailure>(&outcome))
+        return retry_log_job(failure->error, now);
+    log_.finish(outcome, now.steady_ms);
+    if (const auto *numbered = std::get_if<NumberOutcome>(&outcome))
+        for (const NumberedMessage &message : numbered->messages)
+            if (Instance *instance = find({message.topic, message.params, {}})) {
+                instance->receive(message, now);
+                reschedule(*instance);
+            }
+    if (const auto *read = std::get_if<ReadOutcome>(&outcome))
+        if (auto found = instances_.find(read->instance); found != instances_.end()) {
+            found->second.instance->finish_read(*read, now);
+            reschedule(*found->second.instance);
+        }
+}
+
+void Router::abandon_log_job(Now now) {
+    for (auto &[id, entry] : instances_) {
+        entry.instance->doubt();
+        reschedule(*entry.instance);
+    }
+    retry_log_job("the query worker ended unexpectedly", now);
+}
+
+void Router::retry_log_job(const std::string &error, Now now) {
+    int64_t retry_ms = log_.fail(now.steady_ms);
+    host_.log_warning("rtd hub could not number or read durable messages: " + error +
+                      " (next attempt in " + std::to_string(retry_ms) + " ms)");
+}
+
 // ---- time ----
 
 void Router::reschedule(Instance &instance) {
@@ -373,6 +450,7 @@ void Router::reschedule(Instance &instance) {
         unstored_.insert(instance.id());
     else
         unstored_.erase(instance.id());
+    log_.set_behind(instance.id(), instance.is_behind());
     if (entry.left_ms) {
         kept_bytes_ -= entry.kept_bytes;
         entry.kept_bytes = instance.kept_bytes();
@@ -410,13 +488,12 @@ void Router::finish_turn(Now now) {
 }
 
 std::optional<int64_t> Router::next_deadline_ms() const {
-    std::optional<int64_t> next;
+    std::optional<int64_t> next = log_.next_deadline_ms();
+    auto consider = [&](int64_t at) { next = next ? std::min(*next, at) : at; };
     if (!deadlines_.empty())
-        next = deadlines_.begin()->first;
-    if (!lingering_.empty()) {
-        int64_t end_ms = lingering_.begin()->first + settings_.linger_ms;
-        next = next ? std::min(*next, end_ms) : end_ms;
-    }
+        consider(deadlines_.begin()->first);
+    if (!lingering_.empty())
+        consider(lingering_.begin()->first + settings_.linger_ms);
     return next;
 }
 

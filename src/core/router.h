@@ -12,6 +12,7 @@
 #include "core/fence.h"
 #include "core/instance.h"
 #include "core/link.h"
+#include "core/message_log.h"
 #include "core/query.h"
 #include "core/router_host.h"
 #include "core/topic.h"
@@ -47,9 +48,9 @@ class Router {
     void forget_subscriptions(Now now);
 
     void handle(const Event &event, Now now);
-    // Events were lost: states are queried again, subscribers of event topics get a gap message,
-    // the next ones of topics that retain too. `concerns` says which topics, by key. `reason` is a
-    // sentence.
+    // Events were lost: states are queried again, durable messages looked for in their table, and
+    // subscribers of other event topics get a gap message, the next ones of topics that retain too.
+    // `concerns` says which topics, by key. `reason` is a sentence.
     void handle_loss(const std::function<bool(uint64_t topic_key)> &concerns,
                      const std::string &reason, Now now);
 
@@ -61,6 +62,16 @@ class Router {
     std::optional<QueryJob> finish_job(uint64_t instance, const QueryOutcome &outcome, Now now);
     // The query worker died: the job is repeated after a backoff.
     void abandon_job(uint64_t instance, Now now);
+
+    // The next job about the messages of durable topics, if there is one and none is under way. It
+    // is until finish_log_job() or abandon_log_job().
+    std::optional<LogJob> take_log_job(Now now);
+    void finish_log_job(const LogOutcome &outcome, Now now);
+    // The query worker died: whether it had committed is not known.
+    void abandon_log_job(Now now);
+    // The extension is gone, and what was to be done with it.
+    void forget_log_jobs() { log_.forget(); }
+    bool has_log_jobs() const { return log_.has_work(); }
 
     // End of a turn: sends first messages and moves due instances to the queue.
     void finish_turn(Now now);
@@ -112,6 +123,8 @@ class Router {
     bool add_subscriber_interest(uint64_t instance_key, uint64_t topic_key);
     void follow(Instance &instance, const std::shared_ptr<const Topic> &topic, Now now);
     std::vector<Instance *> matching(const Event &event);
+    bool handle_stored(const Event &event);
+    void retry_log_job(const std::string &error, Now now);
     void remember_loss(const Topic &topic, const Loss &loss);
 
     RouterHost &host_;
@@ -129,6 +142,7 @@ class Router {
     std::unordered_map<uint64_t, Running> running_;    // by instance
     std::unordered_map<std::string, size_t> running_of_topic_;
     std::set<uint64_t> unstored_;     // instances with a retained message that is not stored yet
+    MessageLog log_;                  // of durable topics
     std::vector<uint64_t> greetings_; // instances with a first message to send, this turn
     std::map<std::string, Loss, std::less<>> losses_; // the newest one of each topic that retains
 };

@@ -4,6 +4,7 @@
 #include "core/fence.h"
 #include "core/identity.h"
 #include "core/link.h"
+#include "core/message_log.h"
 #include "core/topic.h"
 
 #include <cstddef>
@@ -35,6 +36,8 @@ class RouterHost {
     // The stored message of an instance of a retained topic, or nullopt.
     virtual std::optional<std::string> load_retained(const std::string &topic,
                                                      const std::vector<std::string> &params) = 0;
+    // Messages of an instance of a durable topic, read at once. nullopt: they cannot be, now.
+    virtual std::optional<ReadOutcome> read_messages(const ReadJob &) { return std::nullopt; }
     // Per-event lines (R6) are only composed if they are wanted.
     virtual bool logs_events() const = 0;
     virtual void log_event(const std::string &line) = 0;
@@ -43,9 +46,10 @@ class RouterHost {
 
 // What an administrator sets for all topics.
 struct RouterSettings {
-    int64_t resync_interval_ms = 0; // states are queried again after so long without an event
-    int64_t linger_ms = 0;          // an instance is kept so long after its last subscriber left
-    size_t history_bytes = 1 << 20; // of the messages that an instance keeps
+    int64_t resync_interval_ms = 0;   // states are queried again after so long without an event
+    int64_t linger_ms = 0;            // an instance is kept so long after its last subscriber left
+    size_t history_bytes = 1 << 20;   // of the messages that an instance keeps
+    int64_t message_retention_ms = 0; // durable messages are kept at least so long
     size_t max_message_bytes = SIZE_MAX; // largest data of a message
 };
 

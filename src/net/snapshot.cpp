@@ -34,7 +34,7 @@ Session::Delivery Snapshot::notify(const Subscription &, Outgoing &) {
 
 Session::Delivery Snapshot::on_subscribed(Subscription &subscription,
                                           const link::Subscribed &subscribed) {
-    if (subscribed.awaits_first)
+    if (subscribed.awaits_first || subscribed.first_follows)
         return Delivery::taken;
     close(CloseCode::unknown_topic,
           "topic \"" + subscription.topic.topic + "\" has no message to give yet");

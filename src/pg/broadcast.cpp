@@ -3,6 +3,7 @@
 #include "pg/broadcast.h"
 
 #include "core/event.h"
+#include "pg/durable_event.h"
 #include "pg/interest.h"
 #include "pg/pending_events.h"
 #include "pg/settings.h"
@@ -30,6 +31,14 @@ void check_source(const std::string &source) {
     if (source != "event" && source != "poll" && source != "sync")
         throw Error(ERRCODE_INVALID_PARAMETER_VALUE,
                     "source must be 'event', 'poll' or 'sync', not \"" + source + "\"");
+}
+
+void check_may_be_at_once(const Topic &topic, const Broadcast &message) {
+    if (topic.is_durable && !message.transactional)
+        throw Error(ERRCODE_FEATURE_NOT_SUPPORTED,
+                    "a message of durable topic \"" + topic.name + "\" cannot be sent at once",
+                    "The transaction writes it to rtd_message, and may be rolled back.",
+                    "Leave out transactional => false, or use a topic that is not durable.");
 }
 
 int64 broadcast(const Arguments &arguments) {
@@ -82,7 +91,8 @@ int64 broadcast(Oid function, const Broadcast &message) {
         check_message_type(message.type);
     check_source(message.source);
     check_size(message.data);
-    if (!hub_is_reachable())
+    check_may_be_at_once(*topic, message);
+    if (!topic->is_durable && !hub_is_reachable())
         return 0;
     Event event;
     event.kind = EventKind::broadcast;
@@ -93,8 +103,10 @@ int64 broadcast(Oid function, const Broadcast &message) {
     event.source = message.source;
     event.payload = message.data;
     Delivery delivery =
-        !topic->is_state && topic->retain ? Delivery::always : Delivery::if_subscribed;
-    if (message.transactional)
+        !topic->has_query() && topic->retain ? Delivery::always : Delivery::if_subscribed;
+    if (topic->is_durable)
+        add_durable(Registry(function), event);
+    else if (message.transactional)
         add_pending(event, delivery);
     else
         publish_now(event, delivery);

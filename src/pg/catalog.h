@@ -16,6 +16,11 @@ struct Catalog {
     std::vector<Channel> channels;
     // (topic, role OID) of every subscribe grant. Membership of roles is asked when it matters.
     std::set<std::pair<std::string, uint32_t>> subscribe_grants;
+
+    bool is_durable(const std::string &topic) const {
+        auto found = topics.find(topic);
+        return found != topics.end() && found->second->is_durable;
+    }
 };
 
 // In a transaction of its own.

@@ -1,6 +1,7 @@
 #include "pg/event_queue.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "pg/settings.h"
 #include "pg/shared_state.h"
@@ -156,6 +157,12 @@ DrainedEvents drain_events(std::string &block, bool *more) {
                                       block.substr(at, header.size)});
             at += header.size;
         }
+    }
+    // What was lost before the last of these must be known with them: they may be its effects.
+    if (*more) {
+        lock_event_queue();
+        drained.lost = std::exchange(ring->lost, {});
+        unlock_event_queue();
     }
     return drained;
 }

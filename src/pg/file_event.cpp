@@ -3,6 +3,7 @@
 #include <iterator>
 
 #include "core/event.h"
+#include "pg/durable_event.h"
 #include "pg/json_time.h"
 #include "pg/pending_events.h"
 #include "pg/topic_cache.h"
@@ -49,7 +50,7 @@ void file_event(const Arguments &arguments) {
                     "No directory is watched from which the topic could follow.",
                     "Name it: rtd_file_event(path, topic => 'workflows').");
     std::shared_ptr<const Topic> topic = topic_to_publish_to(arguments.function(), *name);
-    if (!hub_is_reachable())
+    if (!topic->is_durable && !hub_is_reachable())
         return;
     Event event;
     event.kind = EventKind::change;
@@ -57,8 +58,12 @@ void file_event(const Arguments &arguments) {
     event.origin = to_utf8(path);
     event.source = "event";
     event.payload = to_utf8(file_payload(path, what));
+    if (topic->is_durable) {
+        event.params.resize(topic->parameters.size()); // all instances
+        return add_durable(Registry(arguments.function()), event);
+    }
     // A query runs once, however many files changed.
-    if (topic->has_query() && collapse_pending(instance_key(*name, {"file"})))
+    if (topic->has_query() && collapse_pending(instance_key(*name, {"file"}), topic_key(*name)))
         return;
     Delivery delivery = topic->is_keyed()                      ? Delivery::keyed_change
                         : !topic->has_query() && topic->retain ? Delivery::always

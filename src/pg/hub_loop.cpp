@@ -2,13 +2,14 @@
 
 #include <ctime>
 #include <set>
-#include <sstream>
 #include <utility>
 
 #include "pg/announcements.h"
 #include "pg/boundary.h"
 #include "pg/event_queue.h"
+#include "pg/hub_settings.h"
 #include "pg/interest.h"
+#include "pg/message_store.h"
 #include "pg/retained.h"
 #include "pg/settings.h"
 #include "pg/shared_state.h"
@@ -30,8 +31,7 @@ namespace {
 constexpr int kShutdownMs = 2000;          // what clients get to take their close frame
 constexpr int64_t kStoreIntervalMs = 1000; // retained messages are written at most this often
 constexpr int64_t kRetryMs = 1000;
-constexpr int64_t kNapMs = 1;                // the shortest that WaitEventSetWait() knows
-constexpr int64_t kUsageIntervalMs = 10'000; // between looks at the notification queue
+constexpr int64_t kNapMs = 1; // the shortest that WaitEventSetWait() knows
 
 Now read_clock() {
     timespec steady{};
@@ -41,41 +41,8 @@ Now read_clock() {
             GetCurrentTimestamp() + kUnixToPostgresUs};
 }
 
-std::vector<std::string> split_list(const char *list) {
-    std::vector<std::string> elements;
-    std::istringstream in(list);
-    for (std::string element; std::getline(in, element, ',');) {
-        size_t first = element.find_first_not_of(" \t");
-        size_t last = element.find_last_not_of(" \t");
-        if (first != std::string::npos)
-            elements.push_back(element.substr(first, last - first + 1));
-    }
-    return elements;
-}
-
 std::string where_to_listen() {
     return std::string(listen_addresses) + ":" + std::to_string(port);
-}
-
-link::Settings gateway_settings() {
-    link::Settings settings;
-    settings.listen_addresses = listen_addresses;
-    settings.port = static_cast<uint16_t>(port);
-    settings.max_clients = static_cast<uint32_t>(max_clients);
-    settings.max_client_message_bytes = static_cast<uint32_t>(max_client_message_kilobytes) * 1024;
-    settings.client_message_rate = static_cast<uint32_t>(client_message_rate);
-    settings.max_subscriptions_per_client = static_cast<uint32_t>(max_subscriptions_per_client);
-    settings.client_buffer_bytes = static_cast<uint64_t>(client_buffer_kilobytes) * 1024;
-    settings.ping_interval_ms = static_cast<uint32_t>(ping_interval_s) * 1000;
-    settings.allowed_origins = split_list(allowed_origins);
-    return settings;
-}
-
-RouterSettings router_settings() {
-    return {.resync_interval_ms = int64_t{resync_interval_s} * 1000,
-            .linger_ms = int64_t{linger_s} * 1000,
-            .history_bytes = static_cast<size_t>(history_kilobytes) * 1024,
-            .max_message_bytes = static_cast<size_t>(max_message_kilobytes) * 1024};
 }
 
 // Set by the server while it takes in invalidations.
@@ -138,6 +105,7 @@ void HubLoop::turn() {
     if (serving()) {
         drain_queue(now);
         tend_gateway(now);
+        tend_messages(now);
         tend_queries(now);
         tend_retained(now);
         gateway_.flush();
@@ -182,6 +150,8 @@ void HubLoop::sleep() {
     if (serving()) {
         consider(router_.next_deadline_ms());
         consider(pool_.next_deadline_ms());
+        if (router_.has_log_jobs())
+            consider(log_pool_.next_deadline_ms());
         consider(gateway_.next_start_ms());
         if (router_.has_unstored_messages() && !storing_)
             consider(next_store_ms_);
@@ -294,6 +264,8 @@ void HubLoop::stop_serving() {
     readiness_.forget_gateway();
     router_.forget_subscriptions(read_clock());
     pool_.stop();
+    log_pool_.stop();
+    router_.forget_log_jobs();
     publishing_ = {};
     storing_.reset();
     order_ = {};
@@ -344,7 +316,11 @@ bool HubLoop::may_release() const {
 void HubLoop::drain_notifications(Now now) {
     if (!Listener::is_pending())
         return;
-    watch_notification_queue(now);
+    if (std::optional<std::string> warning = listener_.check_queue(now.steady_ms))
+        report(WARNING, *warning,
+               "Look in pg_stat_activity for a session that LISTENs and has been in a transaction "
+               "for long; when the queue is full, NOTIFY fails.");
+    std::vector<Event> durable;
     for (const Notification &notification : listener_.collect()) {
         if (notification.channel == kProbeChannel)
             prove_ready(readiness_.on_notification(notification.payload));
@@ -352,32 +328,31 @@ void HubLoop::drain_notifications(Now now) {
             if (channel.name != notification.channel)
                 continue;
             Result<Event> event = to_event(notification, channel);
-            if (event)
+            if (event && catalog_.is_durable(channel.topic))
+                durable.push_back(*event);
+            else if (event)
                 router_.handle(*event, now);
             else
                 report(WARNING, "[DB_LISTENER] " + event.error(),
                        "The notification was ignored for topic \"" + channel.topic + "\".");
         }
     }
+    if (!durable.empty())
+        store_notifications(durable, now);
 }
 
-// Looked at when notifications come, not on a timer: without them the queue does not grow.
-void HubLoop::watch_notification_queue(Now now) {
-    if (now.steady_ms < next_usage_check_ms_)
-        return;
-    next_usage_check_ms_ = now.steady_ms + kUsageIntervalMs;
-    double usage = Listener::queue_usage();
-    bool is_high = usage >= notification_queue_warning && notification_queue_warning < 1;
-    if (is_high && !usage_warned_) {
-        std::ostringstream percent;
-        percent.precision(2);
-        percent << usage * 100;
-        report(WARNING,
-               "[DB_LISTENER] the server's notification queue is " + percent.str() + " % full",
-               "Look in pg_stat_activity for a session that LISTENs and has been in a transaction "
-               "for long; when the queue is full, NOTIFY fails.");
+void HubLoop::store_notifications(const std::vector<Event> &events, Now now) {
+    std::vector<Event> stored;
+    try {
+        stored = store_events(catalog_.schema, events);
+    } catch (const Error &error) {
+        return report(WARNING,
+                      "[DB_LISTENER] " + std::to_string(events.size()) +
+                          " notifications for durable topics are lost: " + error.message(),
+                      error.hint());
     }
-    usage_warned_ = is_high;
+    for (const Event &event : stored)
+        router_.handle(event, now);
 }
 
 // A probe came through queue and LISTEN; the gateway is its last leg.
@@ -530,6 +505,10 @@ std::optional<ReadMore> HubLoop::finish_job(const QueryDone &done, Now now) {
 std::optional<ReadMore> HubLoop::handle(const WorkerReply &reply, Now now) {
     if (const QueryDone *done = std::get_if<QueryDone>(&reply))
         return finish_job(*done, now);
+    if (const LogJobDone *done = std::get_if<LogJobDone>(&reply)) {
+        router_.finish_log_job(done->outcome, now);
+        return std::nullopt;
+    }
     if (const PublishDone *done = std::get_if<PublishDone>(&reply)) {
         if (auto answer = publishing_.finish(*done, gateway_.incarnation()))
             gateway_.send(*answer);
@@ -549,10 +528,25 @@ std::optional<ReadMore> HubLoop::handle(const WorkerReply &reply, Now now) {
 void HubLoop::handle_lost(const WorkerRequest &request, Now now) {
     if (const RunQuery *run = std::get_if<RunQuery>(&request))
         router_.abandon_job(run->instance, now);
+    else if (std::holds_alternative<RunLogJob>(request))
+        router_.abandon_log_job(now);
     else if (const RunPublish *publish = std::get_if<RunPublish>(&request))
         handle(WorkerReply(PublishQueue::lost(*publish)), now);
     else
         storing_.reset();
+}
+
+// Messages of durable topics have a query worker of their own, while there are any.
+void HubLoop::tend_messages(Now now) {
+    if (!router_.has_log_jobs())
+        return;
+    log_pool_.advance(
+        now, [&](const WorkerReply &reply) { return handle(reply, now); },
+        [&](const WorkerRequest &request) { handle_lost(request, now); });
+    if (!log_pool_.has_idle())
+        return;
+    if (std::optional<LogJob> job = router_.take_log_job(now))
+        log_pool_.submit(RunLogJob{catalog_.schema, std::move(*job)});
 }
 
 void HubLoop::tend_retained(Now now) {
@@ -583,6 +577,7 @@ void HubLoop::shut_down() {
     }
     gateway_.shut_down(CloseCode::going_away, "the server shuts down", kShutdownMs);
     pool_.stop();
+    log_pool_.stop();
 }
 
 // ---- what the router asks ----
@@ -619,6 +614,17 @@ std::optional<std::string> HubLoop::load_retained(const std::string &topic,
         report(WARNING, "rtd hub could not read a retained message: " + error.message());
     }
     return message;
+}
+
+std::optional<ReadOutcome> HubLoop::read_messages(const ReadJob &job) {
+    std::optional<ReadOutcome> outcome;
+    try {
+        in_transaction([&] { outcome = pg::read_messages(catalog_.schema, job); });
+    } catch (const Error &error) {
+        report(WARNING, "rtd hub could not read durable messages: " + error.message());
+        return std::nullopt;
+    }
+    return outcome;
 }
 
 bool HubLoop::logs_events() const {

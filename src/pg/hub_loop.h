@@ -42,7 +42,6 @@ class HubLoop final : private RouterHost {
     void drain_queue(Now now);
     bool may_release() const;
     void drain_notifications(Now now);
-    void watch_notification_queue(Now now);
     void tend_gateway(Now now);
     void handle_frame(const link::GatewayFrame &frame, Now now);
     void handle(const link::Listening &frame, Now now);
@@ -58,6 +57,8 @@ class HubLoop final : private RouterHost {
     void tend_queries(Now now);
     void tend_publishing();
     void tend_retained(Now now);
+    void tend_messages(Now now);
+    void store_notifications(const std::vector<Event> &events, Now now);
     std::optional<ReadMore> handle(const WorkerReply &reply, Now now);
     std::optional<ReadMore> finish_job(const QueryDone &done, Now now);
     void handle_lost(const WorkerRequest &request, Now now);
@@ -72,6 +73,7 @@ class HubLoop final : private RouterHost {
     void clear_changed(uint64_t instance_key, uint64_t topic_key) override;
     std::optional<std::string> load_retained(const std::string &topic,
                                              const std::vector<std::string> &params) override;
+    std::optional<ReadOutcome> read_messages(const ReadJob &job) override;
     bool logs_events() const override;
     void log_event(const std::string &line) override;
     void log_warning(const std::string &line) override;
@@ -84,14 +86,13 @@ class HubLoop final : private RouterHost {
     Listener listener_;
     GatewayProcess gateway_;
     QueryPool pool_;
+    QueryPool log_pool_{1}; // one job at a time, and never behind a slow query
     Readiness readiness_;
     MemoryContext turn_context_; // reset every turn
     CommitOrder order_;          // events that came in, until all before them have
     std::string drain_buffer_;
     LoadMeter load_;
     bool more_events_ = false;
-    int64_t next_usage_check_ms_ = 0;
-    bool usage_warned_ = false;
 
     uint64_t seen_generation_ = 0;
     int64_t next_reload_ms_ = 0; // after a failed reload

@@ -1,8 +1,10 @@
 #include "pg/listener.h"
 
-#include <optional>
+#include <sstream>
+#include <utility>
 
 #include "pg/boundary.h"
+#include "pg/settings.h"
 #include "pg/worker_transaction.h"
 
 #include "pg/prelude.h"
@@ -19,6 +21,8 @@ extern "C" {
 namespace rtd::pg {
 
 namespace {
+
+constexpr int64_t kCheckIntervalMs = 10'000; // between looks at the notification queue
 
 // Where the server's messages go while collect() lends it a "client".
 StringInfoData received;
@@ -78,8 +82,19 @@ bool Listener::is_pending() {
     return notifyInterruptPending;
 }
 
-double Listener::queue_usage() {
-    return call([] { return DatumGetFloat8(DirectFunctionCall1(pg_notification_queue_usage, 0)); });
+std::optional<std::string> Listener::check_queue(int64_t now_ms) {
+    if (now_ms < next_check_ms_)
+        return std::nullopt;
+    next_check_ms_ = now_ms + kCheckIntervalMs;
+    double usage =
+        call([] { return DatumGetFloat8(DirectFunctionCall1(pg_notification_queue_usage, 0)); });
+    bool is_high = usage >= notification_queue_warning && notification_queue_warning < 1;
+    if (std::exchange(warned_, is_high) || !is_high)
+        return std::nullopt;
+    std::ostringstream percent;
+    percent.precision(2);
+    percent << usage * 100;
+    return "[DB_LISTENER] the server's notification queue is " + percent.str() + " % full";
 }
 
 std::vector<Notification> Listener::collect() {

@@ -6,6 +6,8 @@
 #pragma once
 #include "core/event.h"
 
+#include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -34,12 +36,16 @@ class Listener {
     // Everything that came in; waits for nothing.
     std::vector<Notification> collect();
 
-    // How full the server's notification queue is, 0 to 1. A session that LISTENs and stays in a
-    // transaction keeps it from being emptied, and a full one fails everybody's NOTIFY.
-    static double queue_usage();
+    // A warning, once, if more of the server's notification queue is in use than
+    // rtd.notification_queue_warning: a session that LISTENs and stays in a transaction keeps it
+    // from being emptied, and a full one fails everybody's NOTIFY. To be called when notifications
+    // come, not on a timer: without them the queue does not grow.
+    std::optional<std::string> check_queue(int64_t now_ms);
 
   private:
     std::set<std::string> channels_;
+    int64_t next_check_ms_ = 0;
+    bool warned_ = false; // and it is still as full
 };
 
 // What a notification means for its topic. An empty payload is null; one that is not JSON is a

@@ -153,9 +153,10 @@ void push_lost(const std::string &topic, Delivery delivery, const char *reason) 
     lost.kind = EventKind::lost;
     lost.topic = topic;
     lost.payload = "{\"reason\": " + json_quote(reason) + "}";
-    // A retained message is lost also if nobody subscribes, and a keyed topic's loss has no more
-    // need of a place in the order than its changes.
-    bool keeps = delivery == Delivery::always || delivery == Delivery::keyed_change;
+    // A retained or stored message is lost also if nobody subscribes, and a keyed topic's loss has
+    // no more need of a place in the order than its changes.
+    bool keeps = delivery == Delivery::always || delivery == Delivery::stored ||
+                 delivery == Delivery::keyed_change;
     push(prepare(lost), keeps ? delivery : Delivery::if_subscribed);
 }
 
@@ -192,6 +193,9 @@ bool is_superseded(const Pending &event) {
 bool is_wanted(const Pending &event) {
     if (event.delivery == Delivery::always)
         return true;
+    // A hub that begins to serve says so before it looks for rows, and we were visible before this.
+    if (event.delivery == Delivery::stored)
+        return shared->hub_database == MyDatabaseId;
     // A log of every event wants every event.
     if (event.may_be_known && !message_level_is_interesting(event_log_level))
         return mark_changed(event.interest_key);

@@ -19,6 +19,7 @@ enum class Delivery : uint8_t {
     state_change,  // that, or when the hub already knows that the state changed
     keyed_change,  // as if_subscribed, and it needs no place in the order of commits
     always,        // never: a retained topic keeps the newest message
+    stored,        // when no hub serves the database: the next one finds the row by itself
 };
 
 // An event as the queue carries it, and what the commit callback must know of it.

@@ -21,6 +21,53 @@ template <class IO> void fields(IO &io, KeyedRow &row) {
     io(row.row);
 }
 
+template <class IO> void fields(IO &io, NumberedMessage &message) {
+    io(message.topic);
+    io(message.params);
+    io(message.epoch);
+    io(message.sequence);
+    io(message.body);
+}
+
+template <class IO> void fields(IO &io, NumberJob &job) {
+    io(job.rows);
+    io(job.expands);
+}
+
+template <class IO> void fields(IO &io, ReadJob &job) {
+    io(job.instance);
+    io(job.topic);
+    io(job.params);
+    io(job.after);
+    io(job.most);
+}
+
+template <class IO> void fields(IO &io, ExpireJob &job) {
+    io(job.retention_ms);
+}
+
+template <class IO> void fields(IO &io, NumberOutcome &outcome) {
+    io.list(outcome.messages);
+    io(outcome.is_partial);
+}
+
+template <class IO> void fields(IO &io, ReadOutcome &outcome) {
+    io(outcome.instance);
+    io(outcome.after);
+    io(outcome.epoch);
+    io(outcome.newest);
+    io(outcome.oldest);
+    io.list(outcome.messages);
+}
+
+template <class IO> void fields(IO &io, ExpireOutcome &outcome) {
+    io(outcome.has_messages);
+}
+
+template <class IO> void fields(IO &io, LogFailure &failure) {
+    io(failure.error);
+}
+
 } // namespace rtd
 
 namespace rtd::pg {
@@ -52,6 +99,15 @@ template <class IO> void fields(IO &, EndRead &) {}
 template <class IO> void fields(IO &io, StoreRetained &store) {
     io(store.schema);
     io.list(store.messages);
+}
+
+template <class IO> void fields(IO &io, RunLogJob &run) {
+    io(run.schema);
+    io.variant(run.job);
+}
+
+template <class IO> void fields(IO &io, LogJobDone &done) {
+    io.variant(done.outcome);
 }
 
 template <class IO> void fields(IO &io, QueryDone &done) {

@@ -1,6 +1,7 @@
 // What hub and query worker say to each other, encoded with core/bytes.h and carried by one shared
 // memory message queue per direction.
 #pragma once
+#include "core/message_log.h"
 #include "core/router.h"
 #include "pg/publish.h"
 
@@ -41,6 +42,12 @@ struct StoreRetained {
     std::vector<RetainedMessage> messages;
 };
 
+// A job about rtd_message.
+struct RunLogJob {
+    std::string schema;
+    LogJob job;
+};
+
 struct QueryDone {
     uint64_t instance = 0;
     QueryOutcome outcome;
@@ -51,8 +58,13 @@ struct StoreDone {
     std::string error;
 };
 
-using WorkerRequest = std::variant<RunQuery, StoreRetained, RunPublish, ReadMore, EndRead>;
-using WorkerReply = std::variant<QueryDone, StoreDone, PublishDone>;
+struct LogJobDone {
+    LogOutcome outcome;
+};
+
+using WorkerRequest =
+    std::variant<RunQuery, StoreRetained, RunLogJob, RunPublish, ReadMore, EndRead>;
+using WorkerReply = std::variant<QueryDone, StoreDone, LogJobDone, PublishDone>;
 
 std::string encode(const WorkerRequest &request);
 std::string encode(const WorkerReply &reply);

@@ -7,6 +7,7 @@
 #include "pg/announcements.h"
 #include "pg/boundary.h"
 #include "pg/keyed_read.h"
+#include "pg/message_store.h"
 #include "pg/query_job.h"
 #include "pg/retained.h"
 #include "pg/settings.h"
@@ -60,6 +61,7 @@ class QueryWorker {
     // What to answer; nullopt if nothing is to be.
     std::optional<WorkerReply> handle(const RunQuery &job);
     std::optional<WorkerReply> handle(const StoreRetained &job);
+    std::optional<WorkerReply> handle(const RunLogJob &job);
     std::optional<WorkerReply> handle(const RunPublish &job) { return publish(job); }
     std::optional<WorkerReply> handle(const ReadMore &);
     std::optional<WorkerReply> handle(const EndRead &);
@@ -159,6 +161,14 @@ std::optional<WorkerReply> QueryWorker::handle(const StoreRetained &job) {
         return StoreDone{false, error.message()};
     }
     return StoreDone{true, {}};
+}
+
+std::optional<WorkerReply> QueryWorker::handle(const RunLogJob &job) {
+    try {
+        return LogJobDone{run_log_job(job.schema, job.job)};
+    } catch (const Error &error) {
+        return LogJobDone{LogFailure{error.message()}};
+    }
 }
 
 // These two come here only if the snapshot they are about is gone: see read_keyed().

@@ -18,6 +18,7 @@ int linger_s;
 int history_kilobytes;
 int max_message_kilobytes;
 int max_transaction_events;
+int message_retention_s;
 int max_clients;
 int client_buffer_kilobytes;
 int max_client_message_kilobytes;
@@ -87,6 +88,9 @@ void define_settings() {
                "Beyond it a state topic is queried once, and an event topic's subscribers are told "
                "that they missed something.",
                &max_transaction_events, 10000, 1, INT_MAX, PGC_SUSET);
+    define_int("rtd.message_retention", "How long messages of durable topics are kept at least.",
+               "They are kept up to a sixth longer.", &message_retention_s, 24 * 3600, 1,
+               10 * 365 * 24 * 3600, PGC_SIGHUP, GUC_UNIT_S);
     define_int("rtd.max_clients", "Clients that may be connected at a time.", nullptr, &max_clients,
                10000, 1, 1000000, PGC_SIGHUP);
     define_int("rtd.client_buffer", "Bytes that may wait for one slow client.",

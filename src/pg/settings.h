@@ -19,6 +19,7 @@ extern int linger_s;
 extern int history_kilobytes;
 extern int max_message_kilobytes;
 extern int max_transaction_events;
+extern int message_retention_s;
 extern int max_clients;
 extern int client_buffer_kilobytes;
 extern int max_client_message_kilobytes;

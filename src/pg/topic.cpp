@@ -44,11 +44,6 @@ Error invalid(std::string message, std::string detail = {}, std::string hint = {
                  std::move(hint));
 }
 
-Error not_in_this_version(const std::string &option, const std::string &hint) {
-    return Error(ERRCODE_FEATURE_NOT_SUPPORTED, option + " is not supported in this version of rtd",
-                 {}, hint);
-}
-
 void check_name(const std::string &name) {
     if (!check_topic_name(name))
         throw Error(ERRCODE_INVALID_NAME, "\"" + name + "\" is not a topic name",
@@ -197,7 +192,7 @@ struct Declaration {
     std::optional<TextList> parameters;
     std::optional<int64> throttle_usec, debounce_usec, refresh_usec;
     std::optional<Oid> significant; // InvalidOid: none
-    std::optional<bool> retain;
+    std::optional<bool> retain, durable;
     std::optional<int32> history;
 };
 
@@ -219,12 +214,6 @@ enum Argument {
     kIfNotExists, // rtd_create_topic() only
 };
 
-void refuse_what_comes_later(const Arguments &arguments) {
-    if (arguments.boolean(kDurable, false))
-        throw not_in_this_version("durable => true",
-                                  "The last message survives a restart with retain => true.");
-}
-
 std::vector<std::string> checked_key(const TextList &columns) {
     std::vector<std::string> key;
     for (const std::optional<std::string> &column : columns) {
@@ -239,7 +228,6 @@ Declaration read_declaration(const Arguments &arguments) {
     Declaration read;
     read.name = arguments.needed_text(kName, "the name of the topic");
     check_name(read.name);
-    refuse_what_comes_later(arguments);
     read.query = arguments.text(kQuery);
     read.security = arguments.text(kSecurity);
     if (read.security && read.security != "definer" && read.security != "invoker")
@@ -264,6 +252,8 @@ Declaration read_declaration(const Arguments &arguments) {
         read.significant = arguments.oid(kSignificant);
     if (arguments.has(kRetain))
         read.retain = arguments.boolean(kRetain, true);
+    if (arguments.has(kDurable))
+        read.durable = arguments.boolean(kDurable, false);
     if (arguments.has(kHistory)) {
         read.history = arguments.integer(kHistory, 0);
         if (*read.history < 0 || *read.history > kMaxHistory)
@@ -277,6 +267,13 @@ void check_refresh_has_query(bool has_refresh, bool has_query) {
     if (has_refresh && !has_query)
         throw invalid("refresh needs a query", "A topic without a query has nothing to re-query.",
                       "Give the topic a query, or leave refresh out.");
+}
+
+void check_durable_has_no_query(bool is_durable, bool has_query) {
+    if (is_durable && has_query)
+        throw invalid("a topic with a query cannot be durable",
+                      "Its messages are states: whoever comes back gets the present one.",
+                      "Leave out query or durable.");
 }
 
 void check_security(const Declaration &topic, bool has_query) {
@@ -339,6 +336,7 @@ bool insert_topic(const Registry &registry, const Declaration &topic) {
     std::string search_path = stored_search_path(current_search_path(), is_invoker, GetUserId());
     check_refresh_has_query(topic.refresh_usec.value_or(0) > 0, has_query);
     check_key_has_query(key, has_query);
+    check_durable_has_no_query(topic.durable.value_or(false), has_query);
     if (find_topic(registry, topic.name))
         return false;
     if (has_query)
@@ -346,8 +344,8 @@ bool insert_topic(const Registry &registry, const Declaration &topic) {
     check_significant_of(topic, has_query && key.empty(), GetUserId());
     Rows inserted = registry.run(
         "INSERT INTO @.rtd_topic (name, kind, owner, query, search_path, parameters, type,"
-        " throttle, debounce, refresh, retain, history, key, significant, security)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+        " throttle, debounce, refresh, retain, history, key, significant, security, durable)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
         " ON CONFLICT DO NOTHING",
         {text_value(topic.name), text_value(std::string(kind_of(has_query, key))),
          oid_value(GetUserId(), REGROLEOID), text_value(topic.query), text_value(search_path),
@@ -356,7 +354,8 @@ bool insert_topic(const Registry &registry, const Declaration &topic) {
          interval_value(topic.debounce_usec.value_or(0)), refresh_value(topic.refresh_usec),
          boolean_value(topic.retain.value_or(true)),
          integer_value(topic.history.value_or(kDefaultHistory)), key_value(key),
-         significant_value(topic.significant), text_value(topic.security.value_or("definer"))});
+         significant_value(topic.significant), text_value(topic.security.value_or("definer")),
+         boolean_value(topic.durable.value_or(false))});
     if (inserted.affected == 0)
         return false;
     note_catalog_change();
@@ -383,6 +382,8 @@ void alter_topic(const Registry &registry, const Declaration &change) {
                       "Drop the topic and create it again as an event topic.");
     bool has_query = topic.has_query() || change.query;
     check_refresh_has_query(change.refresh_usec.value_or(0) > 0, has_query);
+    bool is_durable = change.durable.value_or(topic.is_durable);
+    check_durable_has_no_query(is_durable, has_query);
     std::vector<std::string> key = change.key.value_or(topic.key);
     check_key_has_query(key, has_query);
     std::string kind = kind_of(has_query, key);
@@ -416,7 +417,8 @@ void alter_topic(const Registry &registry, const Declaration &change) {
         " debounce = coalesce($8, debounce), refresh = CASE WHEN $9 THEN $10 ELSE refresh END,"
         " retain = coalesce($11, retain), history = coalesce($12, history), key = $13,"
         " significant = CASE WHEN $14 THEN $15 ELSE significant END,"
-        " security = coalesce($16, security), version = version + 1 WHERE name = $1",
+        " security = coalesce($16, security), durable = $17, version = version + 1"
+        " WHERE name = $1",
         {text_value(topic.name), text_value(kind), text_value(query), text_value(search_path),
          texts_value(parameters), text_value(change.type), kept_or(throttle_usec),
          kept_or(change.debounce_usec), boolean_value(change.refresh_usec.has_value()),
@@ -424,11 +426,15 @@ void alter_topic(const Registry &registry, const Declaration &change) {
          Value{BOOLOID, BoolGetDatum(change.retain.value_or(false)), !change.retain},
          Value{INT4OID, Int32GetDatum(change.history.value_or(0)), !change.history}, key_value(key),
          boolean_value(change.significant.has_value()), significant_value(change.significant),
-         text_value(change.security)});
+         text_value(change.security), boolean_value(is_durable)});
     if (reads_other)
         tell_rows_of(registry, needed_topic(registry, topic.name));
     if (renumbers || becomes_other || change.retain == false)
         registry.run("DELETE FROM @.rtd_retained WHERE topic = $1", {text_value(topic.name)});
+    // Whoever resumes must not take messages of before for what came after.
+    if (renumbers || (topic.is_durable && !is_durable))
+        registry.run("DELETE FROM @.rtd_durable_instance WHERE topic = $1",
+                     {text_value(topic.name)});
     // Triggers keep a topic's kind and options in memory.
     forget_watches_of(registry, topic.name);
     note_catalog_change();
@@ -449,24 +455,23 @@ void drop_topic(const Registry &registry, const std::string &name, bool if_exist
 } // namespace
 
 std::optional<Topic> find_topic(const Registry &registry, const std::string &name) {
-    Rows found =
-        registry.run_fresh("SELECT kind = 'state', owner::oid, query, search_path, parameters,"
-                           " retain, security = 'invoker', coalesce(key, '{}')"
-                           " FROM @.rtd_topic WHERE name = $1",
-                           {text_value(name)});
+    Rows found = registry.run_fresh(
+        "SELECT owner::oid, query, search_path, parameters, retain,"
+        " security = 'invoker', durable, coalesce(key, '{}') FROM @.rtd_topic WHERE name = $1",
+        {text_value(name)});
     if (found.rows.empty())
         return std::nullopt;
     const Row &row = found.rows[0];
     Topic topic;
     topic.name = name;
-    topic.is_state = row[0].boolean();
-    topic.owner = row[1].oid();
-    topic.query = row[2].text;
-    topic.search_path = row[3].text.value_or("");
-    for (const std::optional<std::string> &parameter : row[4].elements)
+    topic.owner = row[0].oid();
+    topic.query = row[1].text;
+    topic.search_path = row[2].text.value_or("");
+    for (const std::optional<std::string> &parameter : row[3].elements)
         topic.parameters.push_back(parameter.value_or(""));
-    topic.retain = row[5].boolean();
-    topic.is_invoker = row[6].boolean();
+    topic.retain = row[4].boolean();
+    topic.is_invoker = row[5].boolean();
+    topic.is_durable = row[6].boolean();
     for (const std::optional<std::string> &column : row[7].elements)
         topic.key.push_back(column.value_or(""));
     return topic;

@@ -14,13 +14,13 @@ namespace rtd::pg {
 
 struct Topic {
     std::string name;
-    bool is_state = false;
     Oid owner = InvalidOid;
     std::optional<std::string> query;
     std::string search_path;
     std::vector<std::string> key;        // of a keyed topic
     std::vector<std::string> parameters; // their names
     bool retain = false;
+    bool is_durable = false;
     bool is_invoker = false; // the query runs as the subscriber's role
 
     bool has_query() const { return query.has_value(); }

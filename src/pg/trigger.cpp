@@ -10,9 +10,9 @@
 //   deliver To rtd (unless an equal event of a state topic is pending: then the payload is not even
 //           built), to the NOTIFY channel, to the audit log.
 //
-// No SPI on the way of a row, except the INSERT of an audited watch. What went wrong with the watch
-// itself (a column was renamed, the registration is gone) is a WARNING once per session and table,
-// and the write goes on.
+// No SPI on the way of a row, except the INSERTs of an audited watch and of a durable topic. What
+// went wrong with the watch itself (a column was renamed, the registration is gone) is a WARNING
+// once per session and table, and the write goes on.
 //
 // Memory: a Watch owns a memory context under TopMemoryContext. Row data lives in the executor's
 // per-tuple context, which is current here.
@@ -21,6 +21,7 @@
 #include <unordered_set>
 
 #include "core/event.h"
+#include "pg/durable_event.h"
 #include "pg/json_time.h"
 #include "pg/pending_events.h"
 #include "pg/registry.h"
@@ -82,6 +83,7 @@ struct Watch {
 
     std::string topic;
     bool has_query = false;
+    bool is_durable = false;
     Delivery delivery = Delivery::if_subscribed;
     std::vector<PayloadColumn> columns;
     std::vector<ParameterColumn> parameters;
@@ -234,7 +236,7 @@ WatchPointer read_watch(const TriggerData *data) {
     Rows found = registry.run_fresh(
         "SELECT t.kind, t.retain, w.columns, w.parameters, w.channel, w.audit,"
         " c.relname, quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.oid,"
-        " coalesce(w.key, '{}')"
+        " coalesce(w.key, '{}'), t.durable"
         " FROM @.rtd_watch w JOIN @.rtd_topic t ON t.name = w.topic"
         " JOIN pg_class c ON c.oid = w.relation JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE w.topic = $1 AND w.relation = ANY ($2::oid[])"
@@ -259,6 +261,7 @@ WatchPointer read_watch(const TriggerData *data) {
     watch->table = row[6].text.value_or("");
     watch->audited_table = row[7].text.value_or("");
     watch->watched = row[8].oid();
+    watch->is_durable = row[10].boolean();
     watch->state_key = instance_key(watch->topic, {});
     watch->state_change = prepare(change_of(*watch));
 
@@ -474,8 +477,9 @@ const char *payload_of(const Watch &watch, const Change &change, Content content
     return build_payload(watch, change.operation, change.row, change.description, content);
 }
 
-void deliver_to_rtd(const Watch &watch, const Change &change, const char *&payload) {
-    if (!hub_is_reachable())
+void deliver_to_rtd(const TriggerData *data, const Watch &watch, const Change &change,
+                    const char *&payload) {
+    if (!watch.is_durable && !hub_is_reachable())
         return;
     // Where a query is asked, what happened to the row is for the log alone.
     bool is_bare = watch.has_query && !message_level_is_interesting(event_log_level);
@@ -496,7 +500,10 @@ void deliver_to_rtd(const Watch &watch, const Change &change, const char *&paylo
         payload = payload_of(watch, change, Content::all);
         event.payload = to_utf8(payload);
     }
-    add_pending(event, watch.delivery);
+    if (watch.is_durable)
+        add_durable(Registry(data->tg_trigger->tgfoid), event);
+    else
+        add_pending(event, watch.delivery);
 }
 
 // A payload that NOTIFY would refuse must not fail the write.
@@ -545,7 +552,7 @@ void append_to_audit_log(const Registry &registry, const Watch &watch, const Cha
 
 void deliver(const TriggerData *data, const Watch &watch, const Change &change) {
     const char *payload = nullptr;
-    deliver_to_rtd(watch, change, payload);
+    deliver_to_rtd(data, watch, change, payload);
     if (watch.channel)
         deliver_to_channel(watch, change, payload);
     if (watch.audit)

@@ -1,29 +1,33 @@
 #include "pg/worker_transaction.h"
 
+#include <unordered_map>
+
 #include "pg/prelude.h"
 
 namespace rtd::pg {
 
-std::vector<Row> run_sql(const std::string &sql,
-                         const std::vector<std::optional<std::string>> &args, bool read_only) {
-    std::vector<Oid> types(args.size(), TEXTOID);
-    std::vector<Datum> values(args.size());
-    std::string nulls(args.size(), ' ');
+namespace {
+
+struct Values {
+    std::vector<Datum> datums;
+    std::string nulls;
+};
+
+Values text_values(const std::vector<std::optional<std::string>> &args) {
+    Values values{std::vector<Datum>(args.size()), std::string(args.size(), ' ')};
     for (size_t i = 0; i < args.size(); i++) {
         if (args[i])
-            values[i] = call([&] {
+            values.datums[i] = call([&] {
                 return PointerGetDatum(
                     cstring_to_text_with_len(args[i]->data(), static_cast<int>(args[i]->size())));
             });
         else
-            nulls[i] = 'n';
+            values.nulls[i] = 'n';
     }
-    call([&] {
-        int result = SPI_execute_with_args(sql.c_str(), static_cast<int>(args.size()), types.data(),
-                                           values.data(), nulls.c_str(), read_only, 0);
-        if (result < 0)
-            elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(result));
-    });
+    return values;
+}
+
+std::vector<Row> take_rows() {
     std::vector<Row> rows;
     if (SPI_tuptable == nullptr)
         return rows;
@@ -40,13 +44,65 @@ std::vector<Row> run_sql(const std::string &sql,
     return rows;
 }
 
+SPIPlanPtr kept_plan(const std::string &sql, size_t argument_count) {
+    static auto *plans = new std::unordered_map<std::string, SPIPlanPtr>();
+    auto found = plans->find(sql);
+    if (found != plans->end())
+        return found->second;
+    std::vector<Oid> types(argument_count, TEXTOID);
+    SPIPlanPtr plan = call([&] {
+        SPIPlanPtr made = SPI_prepare(sql.c_str(), static_cast<int>(argument_count), types.data());
+        if (made == nullptr || SPI_keepplan(made) != 0)
+            elog(ERROR, "could not prepare a statement: %s", SPI_result_code_string(SPI_result));
+        return made;
+    });
+    plans->emplace(sql, plan);
+    return plan;
+}
+
+} // namespace
+
+std::vector<Row> run_sql(const std::string &sql,
+                         const std::vector<std::optional<std::string>> &args, bool read_only) {
+    std::vector<Oid> types(args.size(), TEXTOID);
+    Values values = text_values(args);
+    call([&] {
+        int result =
+            SPI_execute_with_args(sql.c_str(), static_cast<int>(args.size()), types.data(),
+                                  values.datums.data(), values.nulls.c_str(), read_only, 0);
+        if (result < 0)
+            elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(result));
+    });
+    return take_rows();
+}
+
+std::vector<Row> run_kept_sql(const std::string &sql,
+                              const std::vector<std::optional<std::string>> &args) {
+    SPIPlanPtr plan = kept_plan(sql, args.size());
+    Values values = text_values(args);
+    call([&] {
+        int result = SPI_execute_plan(plan, values.datums.data(), values.nulls.c_str(), false, 0);
+        if (result < 0)
+            elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(result));
+    });
+    return take_rows();
+}
+
 std::string array_literal(const std::vector<std::string> &elements) {
+    return array_literal(std::vector<std::optional<std::string>>(elements.begin(), elements.end()));
+}
+
+std::string array_literal(const std::vector<std::optional<std::string>> &elements) {
     std::string out = "{";
-    for (const std::string &element : elements) {
+    for (const std::optional<std::string> &element : elements) {
         if (out.size() > 1)
             out += ',';
+        if (!element) {
+            out += "NULL";
+            continue;
+        }
         out += '"';
-        for (char c : element) {
+        for (char c : *element) {
             if (c == '"' || c == '\\')
                 out += '\\';
             out += c;

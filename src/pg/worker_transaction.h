@@ -44,7 +44,12 @@ using Row = std::vector<std::optional<std::string>>;
 std::vector<Row> run_sql(const std::string &sql,
                          const std::vector<std::optional<std::string>> &args, bool read_only);
 
-// '{"a","b"}': a text[] literal.
+// The same for a statement that writes and is run often: its plan is kept as long as the process.
+std::vector<Row> run_kept_sql(const std::string &sql,
+                              const std::vector<std::optional<std::string>> &args);
+
+// '{"a",NULL}': a text[] literal.
 std::string array_literal(const std::vector<std::string> &elements);
+std::string array_literal(const std::vector<std::optional<std::string>> &elements);
 
 } // namespace rtd::pg

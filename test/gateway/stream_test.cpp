@@ -281,6 +281,17 @@ TEST(Snapshot, of_a_topic_without_a_message_is_404) {
     EXPECT_TRUE(contains(request.client.read_to_end(), "has no message"));
 }
 
+TEST(Snapshot, of_a_topic_that_others_catch_up_with_is_replayed) {
+    GatewayProcess gateway(local_settings());
+    Requester request(gateway, "/api/v1/topics/queue");
+    gateway.send(
+        Subscribed{request.subscribe.subscription, 1, TopicKind::event, false, false, true});
+    gateway.send(Replayed{request.subscribe.subscription, kFirst, "17-1"});
+    ASSERT_EQ(request.client.read_head(), 200);
+    EXPECT_TRUE(contains(request.client.head, "ETag: \"17-1\"\r\n"));
+    EXPECT_EQ(request.client.read_to_end(), kFirst);
+}
+
 TEST(Snapshot, whose_query_fails_is_503_at_once) {
     GatewayProcess gateway(local_settings());
     Requester request(gateway, "/api/v1/topics/queue");

@@ -117,7 +117,7 @@ class Writer {
     }
 }
 
-type Kill = (cluster: Cluster, random: Random) => Promise<void>;
+export type Kill = (cluster: Cluster, random: Random) => Promise<void>;
 
 async function kill(pid: number | undefined, signal: NodeJS.Signals) {
     if (pid === undefined) return;
@@ -155,7 +155,7 @@ async function committingBackend(cluster: Cluster): Promise<number | undefined> 
         SELECT pid FROM pg_stat_activity WHERE application_name = 'writer' ORDER BY state = 'active' DESC, random() LIMIT 1`);
 }
 
-const kinds: Record<string, Kill> = {
+export const killKinds: Record<string, Kill> = {
     'gateway, kill -9': async (cluster) => kill(await cluster.gatewayPid(), 'SIGKILL'),
     'gateway, SIGSEGV': async (cluster) => kill(await cluster.gatewayPid(), 'SIGSEGV'),
     'hub, pg_terminate_backend': async (cluster) => kill(await cluster.hubPid(), 'SIGTERM'),
@@ -167,7 +167,7 @@ const kinds: Record<string, Kill> = {
 };
 
 /** The names of the kills, hardest last. */
-export const killNames = Object.keys(kinds);
+export const killNames = Object.keys(killKinds);
 
 export interface KillFigures {
     kills: Record<string, number>;
@@ -206,7 +206,7 @@ export async function runKills(
 
             say(`${round}: ${name}`);
             const start = Date.now();
-            await kinds[name](cluster, random);
+            await killKinds[name](cluster, random);
             await cluster.ready(60_000);
             const readyMs = Date.now() - start;
             await waitFor('commits after it', () => load.every((writer) => writer.commits > 4), { deadlineMs: 60_000 });

@@ -73,8 +73,9 @@ SELECT set_eq(
 SELECT set_eq(
     $$SELECT unnest(extconfig)::regclass::text FROM pg_extension WHERE extname = 'rtd'$$,
     $$SELECT objid::regclass::text FROM member JOIN pg_class c ON c.oid = objid
-       WHERE classid = 'pg_class'::regclass AND c.relkind IN ('r', 'p', 'S')$$,
-    'pg_dump keeps the rows of every table, and the position of every sequence');
+       WHERE classid = 'pg_class'::regclass AND c.relkind IN ('r', 'p', 'S')
+         AND c.relname !~ '^rtd_(message|durable_instance)'$$,
+    'pg_dump keeps the rows of every table, and the position of every sequence, but no durable message');
 
 SELECT columns_are('rtd_topic', ARRAY['name', 'kind', 'owner', 'query', 'search_path', 'parameters',
     'type', 'throttle', 'debounce', 'refresh', 'retain', 'history', 'version', 'created_at',
@@ -83,6 +84,14 @@ SELECT columns_are('rtd_topic_grant', ARRAY['topic', 'role', 'privilege']);
 SELECT columns_are('rtd_channel', ARRAY['channel', 'topic', 'parameters']);
 SELECT columns_are('rtd_retained', ARRAY['topic', 'params', 'message']);
 SELECT columns_are('rtd_audit_log', ARRAY['id', 'relation', 'action', 'key', 'changed_at']);
+SELECT columns_are('rtd_message', ARRAY['id', 'slot', 'topic', 'params', 'type', 'source', 'data',
+    'created_at', 'instance', 'sequence']);
+SELECT columns_are('rtd_durable_instance', ARRAY['id', 'topic', 'path', 'epoch', 'sequence']);
+SELECT set_eq(
+    $$SELECT substring(pg_get_expr(c.relpartbound, c.oid) FROM '\d+')::int
+        FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'rtd_message'::regclass$$,
+    ARRAY[0, 1, 2, 3, 4, 5, 6, 7],
+    'the ring of messages has a partition for every slot');
 SELECT columns_are('rtd_watch', ARRAY['relation', 'topic', 'columns', 'parameters', 'operations',
     'condition', 'channel', 'audit', 'key']);
 
@@ -106,8 +115,11 @@ SELECT throws_ok($$SELECT rtd_create_topic('Catalog')$$, '42602', NULL,
     'a bad name says invalid_name');
 SELECT throws_ok($$SELECT rtd_create_topic('catalog', throttle => '1 month')$$, '22023', NULL,
     'a month says invalid_parameter_value');
-SELECT throws_ok($$SELECT rtd_create_topic('catalog', durable => true)$$, '0A000', NULL,
-    'an option of a later version says feature_not_supported');
+SELECT throws_ok($$SELECT rtd_create_topic('catalog', 'SELECT 1', durable => true)$$, '22023', NULL,
+    'a durable topic with a query says invalid_parameter_value');
+SELECT lives_ok($$SELECT rtd_create_topic('durable-contract', durable => true)$$, 'a topic is durable');
+SELECT throws_ok($$SELECT rtd_broadcast('durable-contract', '1', transactional => false)$$, '0A000', NULL,
+    'a durable message at once says feature_not_supported');
 SELECT throws_ok($$SELECT rtd_broadcast('none', '1')$$, '42704', NULL,
     'a broadcast to a missing topic says undefined_object');
 SELECT throws_ok($$SELECT rtd_broadcast(NULL, '1')$$, '22004', NULL,

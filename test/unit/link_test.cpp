@@ -18,7 +18,7 @@ std::vector<HubFrame> hub_frames() {
     settings.ping_interval_ms = 30000;
     settings.allowed_origins = {"https://a.example", "*"};
     return {settings,
-            Subscribed{1, 2, TopicKind::keyed, true, true},
+            Subscribed{1, 2, TopicKind::keyed, true, true, true},
             Ended{3, CloseCode::unknown_topic, "there is no topic \"x\""},
             Message{2, Audience::waiting, "{\"type\":\"queue_update\"}", "1-2"},
             Replayed{1, "{\"type\":\"queue_update\"}", "1-3"},

@@ -1,0 +1,17 @@
+// Events of durable topics, in backends: the message is written to rtd_message by the transaction
+// that makes it, and the event on its way to the hub only says which row it is.
+#pragma once
+#include "core/event.h"
+#include "core/fence.h"
+
+#include "pg/registry.h"
+
+#include "pg/prelude.h"
+
+namespace rtd::pg {
+
+// Instead of add_pending(). The message is kept also while no hub serves this database: the next
+// one finds it. Only for events that are messages (`change`, `broadcast`).
+void add_durable(const Registry &registry, const Event &event);
+
+} // namespace rtd::pg

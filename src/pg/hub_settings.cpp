@@ -1,0 +1,51 @@
+#include "pg/hub_settings.h"
+
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "pg/settings.h"
+
+#include "pg/prelude.h"
+
+namespace rtd::pg {
+
+namespace {
+
+std::vector<std::string> split_list(const char *list) {
+    std::vector<std::string> elements;
+    std::istringstream in(list);
+    for (std::string element; std::getline(in, element, ',');) {
+        size_t first = element.find_first_not_of(" \t");
+        size_t last = element.find_last_not_of(" \t");
+        if (first != std::string::npos)
+            elements.push_back(element.substr(first, last - first + 1));
+    }
+    return elements;
+}
+
+} // namespace
+
+link::Settings gateway_settings() {
+    link::Settings settings;
+    settings.listen_addresses = listen_addresses;
+    settings.port = static_cast<uint16_t>(port);
+    settings.max_clients = static_cast<uint32_t>(max_clients);
+    settings.max_client_message_bytes = static_cast<uint32_t>(max_client_message_kilobytes) * 1024;
+    settings.client_message_rate = static_cast<uint32_t>(client_message_rate);
+    settings.max_subscriptions_per_client = static_cast<uint32_t>(max_subscriptions_per_client);
+    settings.client_buffer_bytes = static_cast<uint64_t>(client_buffer_kilobytes) * 1024;
+    settings.ping_interval_ms = static_cast<uint32_t>(ping_interval_s) * 1000;
+    settings.allowed_origins = split_list(allowed_origins);
+    return settings;
+}
+
+RouterSettings router_settings() {
+    return {.resync_interval_ms = int64_t{resync_interval_s} * 1000,
+            .linger_ms = int64_t{linger_s} * 1000,
+            .history_bytes = static_cast<size_t>(history_kilobytes) * 1024,
+            .message_retention_ms = int64_t{message_retention_s} * 1000,
+            .max_message_bytes = static_cast<size_t>(max_message_kilobytes) * 1024};
+}
+
+} // namespace rtd::pg

@@ -1,0 +1,76 @@
+// A client of a durable topic that comes back after every end, with the id of the last message it
+// has: what it is sent must be every message, once, in the order of its numbers.
+
+import { Cluster } from './cluster';
+import { Envelope, parseId, Subscriber } from './subscriber';
+import { waitFor } from './wait';
+
+export class DurableFollower {
+    /** What the messages carried, in order. */
+    readonly data: any[] = [];
+    lastId?: string;
+    connects = 0;
+    /** The first thing that was wrong. */
+    broken?: string;
+    private ended = false;
+    private current?: Subscriber;
+    private finished: Promise<void>;
+
+    constructor(
+        private readonly cluster: Cluster,
+        private readonly topic: string,
+        readonly params: string[] = [],
+    ) {
+        this.finished = this.follow();
+    }
+
+    private url() {
+        const url = this.cluster.url(this.topic, ...this.params);
+        return this.lastId ? `${url}?since=${this.lastId}` : url;
+    }
+
+    private async follow() {
+        while (!this.ended) {
+            try {
+                this.current = await Subscriber.open(this.url(), {}, (message) => this.take(message));
+                this.connects++;
+                await this.current.closed;
+            } catch {
+                // Nobody listens at the moment.
+            }
+            await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+    }
+
+    private take({ id, kind, data }: Envelope) {
+        if (this.ended) return;
+        const [epoch, sequence] = parseId(id);
+        const [lastEpoch, last] = this.lastId ? parseId(this.lastId) : [epoch, sequence - 1n];
+        if (kind !== 'event') this.broken ??= `${kind} ${id} after ${this.lastId}`;
+        else if (epoch !== lastEpoch || sequence !== last + 1n) this.broken ??= `${id} after ${this.lastId}`;
+        this.lastId = id;
+        this.data.push(data);
+    }
+
+    async waitForCount(count: number, deadlineMs = 30_000) {
+        await waitFor(`${count} messages of ${this}`, () => this.broken || this.data.length >= count, { deadlineMs }).catch((error) => {
+            throw new Error(`${error.message}: ${this.data.length} came, the last is ${this.lastId}`);
+        });
+        if (this.broken) throw new Error(`${this}: ${this.broken}`);
+    }
+
+    toString() {
+        return [this.topic, ...this.params].join('/');
+    }
+
+    /** Loses its connection, as a browser does that goes through a tunnel. */
+    drop() {
+        this.current?.socket.terminate();
+    }
+
+    async close() {
+        this.ended = true;
+        this.drop();
+        await this.finished;
+    }
+}

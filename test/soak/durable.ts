@@ -1,0 +1,23 @@
+// See test/lib/durable_load.ts for what is done and checked.
+
+import { Cluster } from '../lib/cluster';
+import { durableSettings, runDurableKills } from '../lib/durable_load';
+import { numberOptions } from '../lib/options';
+import { newSeed } from '../lib/random';
+
+async function main() {
+    const options = numberOptions({ kills: 100, seed: newSeed() });
+    console.log(`seed ${options.seed}`);
+    const cluster = await Cluster.create({ settings: durableSettings });
+    try {
+        const figures = await runDurableKills(cluster, options, (line) => console.log(line));
+        console.log(JSON.stringify(figures, undefined, 4));
+    } finally {
+        await cluster.destroy();
+    }
+}
+
+main().catch((error) => {
+    console.error(error);
+    process.exitCode = 1;
+});
