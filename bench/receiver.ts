@@ -21,6 +21,7 @@ export class Receiver {
     private rest: Buffer | undefined;
     private skip = 0;
     private upgraded = false;
+    private isOpen = false; // more frames of the message follow
     messages = 0;
     bytes = 0;
     /** Why the server ended the connection, once it has. */
@@ -76,10 +77,16 @@ export class Receiver {
                 return;
             }
             this.skip = frame.size + frame.payload;
+            if (frame.opcode < 8) this.isOpen = (data[0] & 0x80) === 0;
             if (frame.opcode === 1) this.message(data.subarray(frame.size, frame.size + Math.min(frame.payload, headBytes)), at);
             else if (frame.opcode === 8) this.closeCode = frame.payload < 2 ? 1005 : data.readUInt16BE(frame.size);
             else if (frame.opcode === 9) this.pong(data.subarray(frame.size, this.skip));
         }
+    }
+
+    /** Nothing of a message is still to come. */
+    get isBetweenMessages(): boolean {
+        return this.skip === 0 && !this.rest && !this.isOpen;
     }
 
     private message(head: Buffer, at: bigint) {

@@ -89,7 +89,7 @@ async function run(cluster: Cluster, writer: Connection, pids: number[], kind: K
         const at = process.hrtime.bigint();
         heard[0].hear(newestIn(data.toString()), at);
     });
-    await waitFor('first messages', () => clients.every(({ messages }) => messages > 0), { deadlineMs: 60_000 });
+    await waitFor('first messages', () => clients.every((client) => client.messages > 0 && client.isBetweenMessages), { deadlineMs: 60_000 });
 
     const [bytesBefore, messagesBefore] = [sum(clients, 'bytes'), sum(clients, 'messages')];
     const [cpuBefore, ownBefore, begin] = [cpuOf(pids), process.cpuUsage(), Date.now()];
