@@ -182,7 +182,9 @@ void DurableInstance::skip_to(uint64_t sequence, Now now) {
 // To those who are behind, but have everything up to `after`. The last message makes all who caught
 // up live; see link.h.
 void DurableInstance::hand_out(const ReadOutcome &outcome, uint64_t after, Now now) {
-    for (auto &[subscription, position] : behind_) {
+    for (auto &entry : behind_) {
+        uint64_t subscription = entry.first;
+        uint64_t &position = entry.second;
         if (position < after)
             continue; // came while this was read
         auto advance_to = [&](uint64_t number) {
