@@ -9,6 +9,7 @@ namespace rtd {
 namespace {
 
 constexpr uint8_t kFinal = 0x80;
+constexpr uint8_t kDeflated = 0x40; // RSV1, which only the first frame of a message has
 constexpr uint8_t kContinuation = 0x0;
 constexpr uint8_t kText = 0x1;
 constexpr uint8_t kClose = 0x8;
@@ -35,19 +36,26 @@ void append_frame(std::string &out, uint8_t first_byte, std::string_view payload
     out.append(payload);
 }
 
+WireMessage frames(uint8_t first_byte, std::string_view payload) {
+    std::string bytes;
+    bytes.reserve(payload.size() + (payload.size() / kFragmentBytes + 1) * kLongHeaderBytes);
+    while (payload.size() > kFragmentBytes) {
+        append_frame(bytes, first_byte, payload.substr(0, kFragmentBytes));
+        payload.remove_prefix(kFragmentBytes);
+        first_byte = kContinuation;
+    }
+    append_frame(bytes, kFinal | first_byte, payload);
+    return WireMessage(std::move(bytes));
+}
+
 } // namespace
 
 WireMessage ws_message(std::string_view body) {
-    std::string bytes;
-    bytes.reserve(body.size() + (body.size() / kFragmentBytes + 1) * kLongHeaderBytes);
-    uint8_t opcode = kText;
-    while (body.size() > kFragmentBytes) {
-        append_frame(bytes, opcode, body.substr(0, kFragmentBytes));
-        body.remove_prefix(kFragmentBytes);
-        opcode = kContinuation;
-    }
-    append_frame(bytes, kFinal | opcode, body);
-    return WireMessage(std::move(bytes));
+    return frames(kText, body);
+}
+
+WireMessage ws_deflated_message(std::string_view payload) {
+    return frames(kDeflated | kText, payload);
 }
 
 std::string ws_close_frame(uint16_t code, std::string_view reason) {

@@ -17,6 +17,8 @@ inline constexpr size_t kMaxCloseReasonBytes = 123;
 
 // A text message whose pieces are its frames.
 WireMessage ws_message(std::string_view body);
+// The same, compressed: `payload` is what core/deflate.h made of its body.
+WireMessage ws_deflated_message(std::string_view payload);
 // `reason` is valid UTF-8 and is cut to what fits.
 std::string ws_close_frame(uint16_t code, std::string_view reason);
 std::string ws_ping_frame(std::string_view payload);

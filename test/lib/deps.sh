@@ -23,6 +23,7 @@ build libwebsockets-dev - the gateway's HTTP and WebSocket
 build libuv1-dev - the gateway's event loop
 build libwebsockets-evlib-uv - lets libwebsockets run on libuv
 build libjansson-dev - JSON checks in module and gateway
+build zlib1g-dev - compressed WebSocket messages
 build libssl-dev - included by the server's headers, and hashes in the gateway
 build libkrb5-dev - included by the server's headers
 server postgresql-$major server the server, psql, pgbench and contrib modules

@@ -49,6 +49,16 @@ TEST(WsFrame, a_large_message_is_cut_into_fragments_and_is_whole_again_after) {
     }
 }
 
+TEST(WsFrame, a_compressed_message_says_so_on_its_first_frame_alone) {
+    EXPECT_EQ(ws_deflated_message("ab").piece_at(0), "\xc1\x02"
+                                                     "ab");
+    WireMessage large = ws_deflated_message(std::string(2 * kFragmentBytes + 7, 'x'));
+    std::string first_bytes;
+    for (size_t at = 0; at < large.size(); at += large.piece_at(at).size())
+        first_bytes += large.piece_at(at)[0];
+    EXPECT_EQ(first_bytes, std::string_view("\x41\x00\x80", 3));
+}
+
 TEST(WsFrame, a_close_reason_is_cut_between_two_characters) {
     EXPECT_EQ(ws_close_frame(1001, "bye"), std::string_view("\x88\x05\x03\xe9"
                                                             "bye"));
