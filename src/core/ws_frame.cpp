@@ -10,8 +10,8 @@ namespace {
 
 constexpr uint8_t kFinal = 0x80;
 constexpr uint8_t kDeflated = 0x40; // RSV1, which only the first frame of a message has
-constexpr uint8_t kLength16 = 126; // the length follows in 2 bytes
-constexpr uint8_t kLength64 = 127; // in 8
+constexpr uint8_t kLength16 = 126;  // the length follows in 2 bytes
+constexpr uint8_t kLength64 = 127;  // in 8
 
 void append_big_endian(std::string &out, uint64_t value, int bytes) {
     for (int i = bytes - 1; i >= 0; i--)

@@ -21,7 +21,8 @@ constexpr size_t kMaxArrivals = 4096;
 } // namespace
 
 Server::Server(uv_loop_t *loop, Hub &hub)
-    : hub_(hub), environment_(loop, hub), subscriptions_(hub), readiness_(loop, hub),
+    : hub_(hub), environment_(loop, hub), subscriptions_(hub, environment_.deflater),
+      readiness_(loop, hub),
       on_request_(
           [this](Arrival &arrival, const Result<HttpRequest> &request,
                  std::string_view what_follows) { on_request(arrival, request, what_follows); }),
@@ -77,7 +78,8 @@ void Server::on_accept(Fd fd, const Address &address) {
 void Server::on_request(Arrival &arrival, const Result<HttpRequest> &request,
                         std::string_view what_follows) {
     bool is_full = sessions_.size() >= environment_.settings.max_clients;
-    Route to = route(request, {environment_.settings.allowed_origins, is_full});
+    Route to = route(request, {environment_.settings.allowed_origins, is_full,
+                               environment_.settings.compression});
     bool with_body = !request || request->method != "HEAD";
     if (auto *join = std::get_if<Join>(&to))
         return open_session(arrival, *join, with_body, what_follows);
@@ -95,10 +97,11 @@ std::unique_ptr<Session> Server::make_session(Socket socket, Client client, Join
     switch (join.as) {
     case Join::As::websocket:
         return std::make_unique<WebSocket>(environment_, std::move(socket), std::move(client),
-                                           join.websocket_key);
+                                           join.websocket_key, join.websocket_extensions);
     case Join::As::multiplexed:
         return std::make_unique<MultiplexedWebSocket>(environment_, std::move(socket),
-                                                      std::move(client), join.websocket_key);
+                                                      std::move(client), join.websocket_key,
+                                                      join.websocket_extensions);
     case Join::As::event_stream:
         return std::make_unique<EventStream>(environment_, std::move(socket), std::move(client),
                                              std::move(join.headers));

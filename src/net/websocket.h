@@ -13,8 +13,10 @@ namespace rtd::net {
 
 class WebSocket : public Session {
   public:
-    // Answers the upgrade that was asked for with that Sec-WebSocket-Key.
-    WebSocket(Environment &environment, Socket socket, Client client, std::string_view key);
+    // Answers the upgrade that was asked for with that Sec-WebSocket-Key. `extensions` are those
+    // that are accepted: permessage-deflate, or empty.
+    WebSocket(Environment &environment, Socket socket, Client client, std::string_view key,
+              std::string_view extensions);
 
     Delivery deliver(const Subscription &subscription, Outgoing &messages,
                      QueuePolicy policy) override;
@@ -29,12 +31,14 @@ class WebSocket : public Session {
 
   private:
     void on_incoming(WsIncoming &incoming);
+    bool inflate(WsIncoming &incoming);
     void answer_ping(std::string_view payload);
     void answer_close(std::string_view payload);
     void fail(CloseCode code, std::string_view reason);
 
     std::unique_ptr<WsReader> reader_; // while something comes in
     bool has_failed_ = false;          // what comes in makes no sense any more
+    bool deflates_;                    // messages may be compressed, both ways
 };
 
 } // namespace rtd::net

@@ -26,6 +26,7 @@ int client_message_rate;
 int max_subscriptions_per_client;
 int ping_interval_s;
 char *allowed_origins;
+bool compression;
 double notification_queue_warning;
 int event_log_level;
 
@@ -115,6 +116,10 @@ void define_settings() {
                   "A comma-separated list, or * for any. Pages of the gateway itself may, under "
                   "localhost or an IP address.",
                   &allowed_origins, "", PGC_SIGHUP);
+    DefineCustomBoolVariable("rtd.compression",
+                             "Compress messages for WebSocket clients that offer it.",
+                             "A message is compressed once, whoever gets it.", &compression, true,
+                             PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     DefineCustomRealVariable(
         "rtd.notification_queue_warning",
         "Fraction of the server's notification queue that may be in use without a warning.",

@@ -27,6 +27,7 @@ extern int client_message_rate;
 extern int max_subscriptions_per_client;
 extern int ping_interval_s;
 extern char *allowed_origins;
+extern bool compression;
 extern double notification_queue_warning; // a fraction
 extern int event_log_level;               // an elog level
 
