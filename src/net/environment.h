@@ -20,6 +20,7 @@ struct Environment {
     Inflater inflater;
 
     WaitList heads;     // for a whole request
+    WaitList upgrades;  // for the hub's answer, which goes out with that to the upgrade
     WaitList answers;   // for the answer to be read, which may also be long in coming
     WaitList snapshots; // for the first message of a topic
     WaitList signs;     // for a sign of life: the ping interval

@@ -131,6 +131,7 @@ void Subscriptions::handle(link::Message &message) {
 // of them is continued only while it is the newest.
 void Subscriptions::collect(Instance &instance, link::Message &message) {
     instance.first_deflated.reset();
+    collected_bytes_ += message.body.size();
     bool is_newest = instance.batch + 1 == batches_.size();
     if (instance.batch != kNoBatch && (is_newest || instance.multiplexed == 0))
         return batches_[instance.batch].messages.add(std::move(message.body),
@@ -163,6 +164,7 @@ void Subscriptions::send_batches() {
         return;
     std::vector<Batch> batches;
     batches.swap(batches_);
+    collected_bytes_ = 0;
     for (Batch &batch : batches)
         instances_[batch.instance].batch = kNoBatch;
     for (Batch &batch : batches) {

@@ -26,8 +26,9 @@ std::string printable(std::string_view text) {
 WebSocket::WebSocket(Environment &environment, Socket socket, Client client, std::string_view key,
                      std::string_view extensions)
     : Session(environment, std::move(socket), std::move(client)), deflates_(!extensions.empty()) {
+    hold();
     say(upgrade_head(key, extensions), WireMessage::Kind::http);
-    write_waiting(); // so that no control frame comes before it
+    environment.upgrades.begin(wait());
 }
 
 Session::Delivery WebSocket::deliver(const Subscription &subscription, Outgoing &messages,
@@ -35,6 +36,23 @@ Session::Delivery WebSocket::deliver(const Subscription &subscription, Outgoing 
     bool deflated = deflates_ && settings().compression; // which may have been turned off since
     const WireMessagePtr &frames = deflated ? messages.deflated_frames() : messages.frames();
     return send(frames, subscription.id, policy) ? Delivery::taken : Delivery::overflow;
+}
+
+void WebSocket::open() {
+    release();
+    saw_life();
+}
+
+Session::Delivery WebSocket::on_subscribed(Subscription &, const link::Subscribed &) {
+    open();
+    return Delivery::taken;
+}
+
+void WebSocket::on_late() {
+    if (is_held())
+        open();
+    else
+        Session::on_late();
 }
 
 void WebSocket::on_ended(Subscription &, CloseCode code, const std::string &reason) {
