@@ -100,7 +100,7 @@ void Server::create_context() {
 
 std::optional<ListenFailure> Server::start(const link::Settings &settings) {
     apply_limits(settings);
-    return listener_.listen(settings.listen_addresses, settings.port);
+    return listener_.listen(settings.listen_addresses, settings.port, settings.port_use);
 }
 
 void Server::reload(const link::Settings &settings) {
@@ -110,7 +110,8 @@ void Server::reload(const link::Settings &settings) {
     apply_limits(settings);
     if (!moves)
         return;
-    if (auto failure = listener_.listen(settings.listen_addresses, settings.port)) {
+    if (auto failure =
+            listener_.listen(settings.listen_addresses, settings.port, settings.port_use)) {
         settings_.listen_addresses = before.listen_addresses;
         settings_.port = before.port;
         return hub_.send(link::Note{"cannot listen on " + failure->address + ": " + failure->error +
