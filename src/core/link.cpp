@@ -16,6 +16,7 @@ template <class IO> void fields(IO &io, Settings &f) {
     io(f.client_buffer_bytes);
     io(f.ping_interval_ms);
     io(f.allowed_origins);
+    io.choice(f.port_use, PortUse::joined);
     io(f.compression);
 }
 template <class IO> void fields(IO &io, Subscribed &f) {

@@ -30,6 +30,9 @@ inline constexpr uint32_t kMaxFrameBytes = 1u << 30;
 
 enum class TopicKind : uint8_t { event, state, keyed };
 enum class Audience : uint8_t { waiting, live };
+// Whose the port is: this gateway's alone; this one's until it listens, then others join it; or
+// already that of others, which it joins.
+enum class PortUse : uint8_t { alone, first, joined };
 
 // ---- hub to gateway ----
 
@@ -38,13 +41,14 @@ struct Settings {
     uint32_t version = kVersion;
     std::string listen_addresses; // comma-separated host names or addresses; "*" for all
     uint16_t port = 0;
-    uint32_t max_clients = 0;
+    uint32_t max_clients = 0;              // of this gateway
     uint32_t max_client_message_bytes = 0; // what a client may send in one message
     uint32_t client_message_rate = 0;      // messages a client may send per second; 0: any
     uint32_t max_subscriptions_per_client = 0;
     uint64_t client_buffer_bytes = 0;         // what may wait for one client
     uint32_t ping_interval_ms = 0;            // 0: never
     std::vector<std::string> allowed_origins; // besides the gateway's own; "*" for any
+    PortUse port_use = PortUse::alone;
     bool compression = false;                 // permessage-deflate, for clients that offer it
 };
 

@@ -11,6 +11,7 @@ int query_workers;
 int queue_kilobytes;
 char *listen_addresses;
 int port;
+int gateways;
 char *anonymous_role;
 int statement_timeout_ms;
 int resync_interval_s;
@@ -68,6 +69,9 @@ void define_settings() {
                   PGC_SIGHUP, GUC_LIST_INPUT);
     define_int("rtd.port", "TCP port the gateway listens on.", nullptr, &port, 8787, 1, 65535,
                PGC_SIGHUP);
+    define_int("rtd.gateways", "Gateway processes that share the port.",
+               "Each uses one processor core. A reload that changes it closes all clients once.",
+               &gateways, 1, 1, kMaxGateways, PGC_SIGHUP);
     define_string("rtd.anonymous_role", "Role of clients that do not sign in.",
                   "Empty: such clients are refused.", &anonymous_role, "", PGC_SIGHUP);
     define_int("rtd.statement_timeout", "Longest time a topic query may run.", "0 turns it off.",
@@ -92,8 +96,9 @@ void define_settings() {
     define_int("rtd.message_retention", "How long messages of durable topics are kept at least.",
                "They are kept up to a sixth longer.", &message_retention_s, 24 * 3600, 1,
                10 * 365 * 24 * 3600, PGC_SIGHUP, GUC_UNIT_S);
-    define_int("rtd.max_clients", "Clients that may be connected at a time.", nullptr, &max_clients,
-               10000, 1, 1000000, PGC_SIGHUP);
+    define_int("rtd.max_clients", "Clients that may be connected at a time.",
+               "Each gateway takes an equal share of them.", &max_clients, 10000, 1, 1000000,
+               PGC_SIGHUP);
     define_int("rtd.client_buffer", "Bytes that may wait for one slow client.",
                "Beyond it a state topic skips to its newest state, and an event topic's client is "
                "disconnected.",

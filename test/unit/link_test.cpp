@@ -17,6 +17,7 @@ std::vector<HubFrame> hub_frames() {
     settings.client_buffer_bytes = 1 << 20;
     settings.ping_interval_ms = 30000;
     settings.allowed_origins = {"https://a.example", "*"};
+    settings.port_use = PortUse::joined;
     settings.compression = true;
     return {settings,
             Subscribed{1, 2, TopicKind::keyed, true, true, true},
