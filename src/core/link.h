@@ -49,7 +49,7 @@ struct Settings {
     uint32_t ping_interval_ms = 0;            // 0: never
     std::vector<std::string> allowed_origins; // besides the gateway's own; "*" for any
     PortUse port_use = PortUse::alone;
-    bool compression = false;                 // permessage-deflate, for clients that offer it
+    bool compression = false; // permessage-deflate, for clients that offer it
 };
 
 struct Subscribed { // answers Subscribe
