@@ -16,6 +16,8 @@ template <class IO> void fields(IO &io, Settings &f) {
     io(f.client_buffer_bytes);
     io(f.ping_interval_ms);
     io(f.allowed_origins);
+    io(f.max_clients_per_address);
+    io(f.connection_rate);
 }
 template <class IO> void fields(IO &io, Subscribed &f) {
     io(f.subscription);

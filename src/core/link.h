@@ -24,7 +24,7 @@
 
 namespace rtd::link {
 
-inline constexpr uint32_t kVersion = 4;
+inline constexpr uint32_t kVersion = 5;
 // Largest frame: the largest message plus its envelope and frame fields, with room to spare.
 inline constexpr uint32_t kMaxFrameBytes = 1u << 30;
 
@@ -45,6 +45,8 @@ struct Settings {
     uint64_t client_buffer_bytes = 0;         // what may wait for one client
     uint32_t ping_interval_ms = 0;            // 0: never
     std::vector<std::string> allowed_origins; // besides the gateway's own; "*" for any
+    uint32_t max_clients_per_address = 0;     // connections of any kind; 0: any number
+    uint32_t connection_rate = 0;             // new connections per second and address; 0: any
 };
 
 struct Subscribed { // answers Subscribe

@@ -6,7 +6,6 @@ namespace rtd::net {
 
 namespace {
 
-constexpr size_t kMaxArrivals = 4096;
 constexpr uint64_t kHeadDeadlineMs = 5000;
 
 } // namespace
@@ -17,16 +16,13 @@ Arrivals::Arrivals(uv_loop_t *loop, OnRequest on_request)
     deadline_->data = this;
 }
 
-void Arrivals::add(Fd fd, const Address &address) {
-    if (arrivals_.size() >= kMaxArrivals)
-        drop(arrivals_.front());
+void Arrivals::add(Guest guest) {
     Arrival &arrival = arrivals_.emplace_back();
     arrival.owner = this;
     arrival.self = std::prev(arrivals_.end());
-    arrival.fd = std::move(fd);
-    arrival.address = address;
+    arrival.guest = std::move(guest);
     arrival.deadline_ms = uv_now(loop_) + kHeadDeadlineMs;
-    uv_poll_init(loop_, arrival.poll.get(), arrival.fd.get());
+    uv_poll_init(loop_, arrival.poll.get(), arrival.guest.fd.get());
     arrival.poll->data = &arrival;
     uv_poll_start(arrival.poll.get(), UV_READABLE, [](uv_poll_t *poll, int, int) {
         auto *arrival = static_cast<Arrival *>(poll->data);
@@ -36,13 +32,21 @@ void Arrivals::add(Fd fd, const Address &address) {
         drop_late(); // starts the timer
 }
 
+std::optional<Arrivals::Guest> Arrivals::take_oldest() {
+    if (arrivals_.empty())
+        return std::nullopt;
+    Guest guest = std::move(arrivals_.front().guest);
+    drop(arrivals_.front());
+    return guest;
+}
+
 void Arrivals::clear() {
     arrivals_.clear();
 }
 
 void Arrivals::read(Arrival &arrival) {
     char chunk[4096];
-    ssize_t peeked = recv(arrival.fd.get(), chunk, sizeof chunk, MSG_PEEK);
+    ssize_t peeked = recv(arrival.guest.fd.get(), chunk, sizeof chunk, MSG_PEEK);
     if (peeked < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (peeked <= 0)
@@ -55,7 +59,7 @@ void Arrivals::read(Arrival &arrival) {
     size_t end = arrival.head.find(kHeadEnd, before - overlap);
     if (end != std::string::npos)
         arrival.head.resize(end + kHeadEnd.size());
-    recv(arrival.fd.get(), chunk, arrival.head.size() - before, 0);
+    recv(arrival.guest.fd.get(), chunk, arrival.head.size() - before, 0);
 
     if (arrival.head.size() > kMaxHeadBytes)
         return finish(arrival, Problem{"the request's head is longer than " +
@@ -65,10 +69,9 @@ void Arrivals::read(Arrival &arrival) {
 }
 
 void Arrivals::finish(Arrival &arrival, const Result<HttpRequest> &request) {
-    Fd fd = std::move(arrival.fd);
-    Address address = arrival.address;
+    Guest guest = std::move(arrival.guest);
     drop(arrival); // libuv allows one handle per descriptor, and lws brings its own
-    on_request_(std::move(fd), address, request);
+    on_request_(std::move(guest), request);
 }
 
 void Arrivals::drop(Arrival &arrival) {

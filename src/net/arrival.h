@@ -1,26 +1,35 @@
 // Arrivals: connections whose request head has not come in whole. Reads the head, and not a byte
-// more, parses it, and hands socket and request on. A connection that takes too long is dropped,
-// and so is the oldest one when there are too many, so that silent clients cannot lock others out.
+// more, parses it, and hands socket and request on. A connection that takes too long is dropped.
 #pragma once
 #include "core/fence.h"
 #include "core/http_request.h"
 #include "net/address.h"
+#include "net/admission.h"
 #include "net/fd.h"
 #include "net/uv_handle.h"
 
 #include <functional>
 #include <list>
+#include <optional>
 #include <string>
 
 namespace rtd::net {
 
 class Arrivals {
   public:
-    using OnRequest = std::function<void(Fd, const Address &, const Result<HttpRequest> &)>;
+    // A connection, and its place.
+    struct Guest {
+        Fd fd;
+        Address address;
+        Admission::Ticket ticket;
+    };
+    using OnRequest = std::function<void(Guest, const Result<HttpRequest> &)>;
 
     Arrivals(uv_loop_t *loop, OnRequest on_request);
 
-    void add(Fd fd, const Address &address);
+    void add(Guest guest);
+    // The one that had the most time for its request; none if all have come.
+    std::optional<Guest> take_oldest();
     void clear();
 
   private:
@@ -28,9 +37,8 @@ class Arrivals {
         Arrivals *owner;
         std::list<Arrival>::iterator self;
         // The handle goes before the descriptor: libuv forgets it before it is closed.
-        Fd fd;
+        Guest guest;
         UvHandle<uv_poll_t> poll;
-        Address address;
         std::string head;
         uint64_t deadline_ms = 0;
     };

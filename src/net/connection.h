@@ -13,6 +13,7 @@ namespace rtd::net {
 
 struct Connection {
     std::string address;
+    Admission::Ticket ticket;
     Route route;
     bool with_body = true; // false: the request was HEAD
     bool is_answered = false;

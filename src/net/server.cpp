@@ -42,11 +42,10 @@ WebSocket &websocket_of(Connection &connection) {
 
 Server::Server(uv_loop_t *loop, Hub &hub)
     : loop_(loop), hub_(hub),
-      listener_(loop,
-                [this](Fd fd, const Address &address) { arrivals_.add(std::move(fd), address); }),
+      listener_(loop, [this](Fd fd, const Address &address) { on_accept(std::move(fd), address); }),
       arrivals_(loop,
-                [this](Fd fd, const Address &address, const Result<HttpRequest> &request) {
-                    on_request(std::move(fd), address, request);
+                [this](Arrivals::Guest guest, const Result<HttpRequest> &request) {
+                    on_request(std::move(guest), request);
                 }),
       keepalive_(
           loop,
@@ -62,6 +61,8 @@ Server::Server(uv_loop_t *loop, Hub &hub)
     deadlines_.set_interval(kSnapshotDeadlineMs);
     uv_timer_init(loop_, shutdown_deadline_.get());
     shutdown_deadline_->data = this;
+    uv_timer_init(loop_, refusals_due_.get());
+    refusals_due_->data = this;
     create_context();
 }
 
@@ -124,22 +125,70 @@ void Server::reload(const link::Settings &settings) {
 
 void Server::apply_limits(const link::Settings &settings) {
     settings_ = settings;
+    admission_.set_limits(settings);
     keepalive_.set_interval(settings.ping_interval_ms);
+}
+
+// ---- at the door ----
+
+void Server::on_accept(Fd fd, const Address &address) {
+    Admission::Ticket ticket = admission_.admit(address, uv_now(loop_));
+    if (ticket.is_turned_away())
+        return turn_away(std::move(fd), address, *ticket.refusal());
+    if (admission_.is_overcrowded()) {
+        std::optional<Arrivals::Guest> oldest = arrivals_.take_oldest();
+        if (!oldest)
+            return turn_away(std::move(fd), address, Refusal::under_way);
+        turn_away(std::move(oldest->fd), oldest->address, Refusal::under_way);
+    }
+    arrivals_.add({std::move(fd), address, std::move(ticket)});
+}
+
+// Closes at once. The answer is there if the client looks; what it has sent already is read first,
+// because a close with unread bytes is a reset, which may overtake the answer.
+void Server::turn_away(Fd fd, const Address &address, Refusal refusal) {
+    char unread[kMaxHeadBytes];
+    (void)!recv(fd.get(), unread, sizeof unread, MSG_DONTWAIT);
+    std::string text = render(limit_answer(refusal), true);
+    (void)!send(fd.get(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    count_refusal(refusal, address);
+}
+
+void Server::count_refusal(Refusal refusal, const Address &address) {
+    if (!refusals_.count(refusal, address))
+        return;
+    uv_timer_start(
+        refusals_due_.get(),
+        [](uv_timer_t *timer) { static_cast<Server *>(timer->data)->report_refusals(); },
+        Refusals::kPeriodMs, 0);
+}
+
+void Server::report_refusals() {
+    for (std::string &line : refusals_.report())
+        hub_.send(link::Note{std::move(line)});
 }
 
 // ---- connections ----
 
-void Server::on_request(Fd fd, const Address &address, const Result<HttpRequest> &request) {
+void Server::on_request(Arrivals::Guest guest, const Result<HttpRequest> &request) {
     auto connection = std::make_unique<Connection>();
-    connection->address = to_string(address);
-    connection->route =
-        route(request, {settings_.allowed_origins, sessions_.size() >= settings_.max_clients});
+    connection->address = to_string(guest.address);
+    std::optional<Refusal> refusal = guest.ticket.refusal();
+    if (!refusal && sessions_.size() >= settings_.max_clients)
+        refusal = Refusal::max_clients;
+    connection->route = route(request, {settings_.allowed_origins, refusal});
     connection->with_body = !request || request->method != "HEAD";
     const Join *join = std::get_if<Join>(&connection->route);
+    if (join)
+        guest.ticket.become_client();
+    connection->ticket = std::move(guest.ticket);
+    const Answer *answer = std::get_if<Answer>(&connection->route);
+    if (answer && answer->refusal)
+        count_refusal(*answer->refusal, guest.address);
     if (join && (join->as == Join::As::websocket || join->as == Join::As::multiplexed))
-        adopt_websocket(std::move(fd), std::move(connection), upgrade_head(*request));
+        adopt_websocket(std::move(guest.fd), std::move(connection), upgrade_head(*request));
     else
-        adopt_raw(std::move(fd), std::move(connection));
+        adopt_raw(std::move(guest.fd), std::move(connection));
 }
 
 void Server::adopt_websocket(Fd fd, std::unique_ptr<Connection> connection,
@@ -346,6 +395,7 @@ void Server::shut_down(CloseCode code, const std::string &reason, std::function<
     if (done_)
         return;
     done_ = std::move(done);
+    report_refusals();
     listener_.stop();
     arrivals_.clear();
     for (auto &[client, session] : sessions_)

@@ -12,6 +12,7 @@
 #include "net/keepalive.h"
 #include "net/listener.h"
 #include "net/readiness.h"
+#include "net/refusals.h"
 #include "net/subscriptions.h"
 #include "net/websocket.h"
 
@@ -48,7 +49,11 @@ class Server {
   private:
     void create_context();
     void apply_limits(const link::Settings &settings);
-    void on_request(Fd fd, const Address &address, const Result<HttpRequest> &request);
+    void on_accept(Fd fd, const Address &address);
+    void on_request(Arrivals::Guest guest, const Result<HttpRequest> &request);
+    void turn_away(Fd fd, const Address &address, Refusal refusal);
+    void count_refusal(Refusal refusal, const Address &address);
+    void report_refusals();
     void adopt_websocket(Fd fd, std::unique_ptr<Connection> connection, const std::string &head);
     void adopt_raw(Fd fd, std::unique_ptr<Connection> connection);
 
@@ -70,6 +75,9 @@ class Server {
     uv_loop_t *loop_;
     Hub &hub_;
     link::Settings settings_;
+    Admission admission_;
+    Refusals refusals_;
+    UvHandle<uv_timer_t> refusals_due_; // runs while there are some to tell
     Listener listener_;
     Arrivals arrivals_;
     Keepalive keepalive_;
