@@ -4,16 +4,18 @@
 #include "core/fence.h"
 #include "net/address.h"
 
-#include <compare>
 #include <cstdint>
 #include <string>
+#include <tuple>
 
 namespace rtd::net {
 
 class Subnet {
   public:
     explicit Subnet(const Address &address);
-    auto operator<=>(const Subnet &) const = default;
+    bool operator<(const Subnet &other) const {
+        return std::tie(is_ipv6_, bits_) < std::tie(other.is_ipv6_, other.bits_);
+    }
 
     std::string to_string() const; // "192.0.2.7", "2001:db8::/64"
 
