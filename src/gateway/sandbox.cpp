@@ -29,8 +29,12 @@ namespace rtd::gateway {
 namespace {
 
 // What getaddrinfo() reads: rtd.listen_addresses may get another name later.
-constexpr const char *kReadable[] = {"/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf",
-                                     "/etc/gai.conf", "/etc/host.conf"};
+constexpr const char *kReadable[] = {
+    "/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/host.conf",
+#ifdef RTD_SANITIZER
+    "/", // where its reports find the names of functions
+#endif
+};
 constexpr uint64_t kDnsPort = 53; // answers that do not fit a datagram come over TCP
 
 // landlock_ruleset_attr and landlock_net_port_attr as they are today; the header this is built with
