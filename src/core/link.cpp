@@ -17,6 +17,8 @@ template <class IO> void fields(IO &io, Settings &f) {
     io(f.ping_interval_ms);
     io(f.allowed_origins);
     io.choice(f.port_use, PortUse::joined);
+    io(f.max_clients_per_address);
+    io(f.connection_rate);
 }
 template <class IO> void fields(IO &io, Subscribed &f) {
     io(f.subscription);

@@ -49,6 +49,8 @@ struct Settings {
     uint32_t ping_interval_ms = 0;            // 0: never
     std::vector<std::string> allowed_origins; // besides the gateway's own; "*" for any
     PortUse port_use = PortUse::alone;
+    uint32_t max_clients_per_address = 0; // connections of any kind; 0: any number
+    uint32_t connection_rate = 0;         // new connections per second and address; 0: any
 };
 
 struct Subscribed { // answers Subscribe

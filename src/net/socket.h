@@ -2,6 +2,7 @@
 // asks the loop only whether it can: most writes go out at once, and cost one system call.
 #pragma once
 #include "core/fence.h"
+#include "net/admission.h"
 #include "net/fd.h"
 #include "net/uv_handle.h"
 
@@ -28,6 +29,8 @@ class Socket {
 
     Socket(uv_loop_t *loop, Fd fd);
     Socket(Socket &&) noexcept = default;
+
+    Admission::Ticket ticket; // its place among all connections
 
     // From now on `watcher` is told when there is something to read, or room to write, if asked
     // for. A broken connection is readable.

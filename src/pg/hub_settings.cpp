@@ -42,6 +42,8 @@ link::Settings gateway_settings() {
     settings.client_buffer_bytes = static_cast<uint64_t>(client_buffer_kilobytes) * 1024;
     settings.ping_interval_ms = static_cast<uint32_t>(ping_interval_s) * 1000;
     settings.allowed_origins = split_list(allowed_origins);
+    settings.max_clients_per_address = share_of(max_clients_per_address);
+    settings.connection_rate = share_of(connection_rate);
     return settings;
 }
 

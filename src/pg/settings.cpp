@@ -27,6 +27,8 @@ int client_message_rate;
 int max_subscriptions_per_client;
 int ping_interval_s;
 char *allowed_origins;
+int max_clients_per_address;
+int connection_rate;
 double notification_queue_warning;
 int event_log_level;
 
@@ -98,6 +100,13 @@ void define_settings() {
     define_int("rtd.max_clients", "Clients that may be connected at a time.",
                "Each gateway takes an equal share of them.", &max_clients, 10000, 1, 1000000,
                PGC_SIGHUP);
+    define_int("rtd.max_clients_per_address",
+               "Connections of any kind that one network address may have at a time.",
+               "Behind a proxy all clients have one address. 0 turns the limit off.",
+               &max_clients_per_address, 0, 0, 1000000, PGC_SIGHUP);
+    define_int("rtd.connection_rate", "Connections that one network address may open per second.",
+               "Ten seconds' worth may come at once. 0 turns the limit off.", &connection_rate,
+               1000, 0, 1000000, PGC_SIGHUP);
     define_int("rtd.client_buffer", "Bytes that may wait for one slow client.",
                "Beyond it a state topic skips to its newest state, and an event topic's client is "
                "disconnected.",

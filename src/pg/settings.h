@@ -30,6 +30,8 @@ extern int client_message_rate;
 extern int max_subscriptions_per_client;
 extern int ping_interval_s;
 extern char *allowed_origins;
+extern int max_clients_per_address;
+extern int connection_rate;
 extern double notification_queue_warning; // a fraction
 extern int event_log_level;               // an elog level
 
