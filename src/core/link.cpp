@@ -16,6 +16,11 @@ template <class IO> void fields(IO &io, Settings &f) {
     io(f.client_buffer_bytes);
     io(f.ping_interval_ms);
     io(f.allowed_origins);
+    io(f.tls);
+    io(f.tls_certificate);
+    io(f.tls_key);
+    io(f.tls_problem);
+    io.choice(f.tls_min_version, TlsVersion::v1_3);
 }
 template <class IO> void fields(IO &io, Subscribed &f) {
     io(f.subscription);
@@ -63,6 +68,10 @@ template <class IO> void fields(IO &io, Listening &f) {
 template <class IO> void fields(IO &io, ListenFailed &f) {
     io(f.address);
     io(f.error);
+}
+template <class IO> void fields(IO &io, TlsFailed &f) {
+    io(f.problem);
+    io(f.goes_on);
 }
 template <class IO> void fields(IO &io, ClientConnected &f) {
     io(f.client);

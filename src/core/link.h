@@ -24,12 +24,13 @@
 
 namespace rtd::link {
 
-inline constexpr uint32_t kVersion = 4;
+inline constexpr uint32_t kVersion = 5;
 // Largest frame: the largest message plus its envelope and frame fields, with room to spare.
 inline constexpr uint32_t kMaxFrameBytes = 1u << 30;
 
 enum class TopicKind : uint8_t { event, state, keyed };
 enum class Audience : uint8_t { waiting, live };
+enum class TlsVersion : uint8_t { v1_2, v1_3 };
 
 // ---- hub to gateway ----
 
@@ -45,6 +46,11 @@ struct Settings {
     uint64_t client_buffer_bytes = 0;         // what may wait for one client
     uint32_t ping_interval_ms = 0;            // 0: never
     std::vector<std::string> allowed_origins; // besides the gateway's own; "*" for any
+    bool tls = false;                         // clients speak TLS
+    std::string tls_certificate;              // with its chain, as PEM text
+    std::string tls_key;                      // as PEM text; the gateway wipes it once it is read
+    std::string tls_problem; // why the hub has neither: then nothing of TLS changes
+    TlsVersion tls_min_version = TlsVersion::v1_2;
 };
 
 struct Subscribed { // answers Subscribe
@@ -115,6 +121,11 @@ struct ListenFailed { // followed by the gateway's exit
     std::string error; // as strerror() or gai_strerror() says it
 };
 
+struct TlsFailed {        // the certificate and key of the Settings cannot be used
+    std::string problem;  // a sentence
+    bool goes_on = false; // as before these Settings; otherwise the gateway's exit follows
+};
+
 struct ClientConnected {
     uint64_t client = 0; // unique for the life of this gateway process
     std::string address; // "127.0.0.1:51234"
@@ -165,7 +176,7 @@ struct Note { // a line for the server's log that has no frame of its own
 using HubFrame = std::variant<Settings, Subscribed, Ended, Message, Replayed, Probed, Ping,
                               Shutdown, Control, Published>;
 using GatewayFrame = std::variant<Listening, ListenFailed, ClientConnected, ClientDisconnected,
-                                  Subscribe, Unsubscribe, Probe, Pong, Note, Publish>;
+                                  Subscribe, Unsubscribe, Probe, Pong, Note, Publish, TlsFailed>;
 
 // The whole frame, length and type included, ready to be written to the stream.
 std::string encode(const HubFrame &frame);

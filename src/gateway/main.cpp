@@ -113,6 +113,10 @@ class Gateway {
             return stop(kExitMisused, "the hub speaks version " + std::to_string(settings.version) +
                                           " of the link, this gateway version " +
                                           std::to_string(link::kVersion));
+        if (settings.tls) { // rather nothing than plain text
+            link_.send(link::TlsFailed{"this gateway does not speak TLS", server_.has_value()});
+            return server_ ? void() : stop(kExitFailed, "");
+        }
         if (server_)
             return server_->reload(settings);
         server_.emplace(uv_default_loop(), link_);

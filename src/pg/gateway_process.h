@@ -43,6 +43,11 @@ class GatewayProcess {
     void mark_healthy() { failures_ = 0; }
     // The next start waits, as it does after a failure.
     void count_failure() { failures_++; }
+    // The next start does not wait.
+    void forget_failures() {
+        failures_ = 0;
+        start_at_ms_ = 0;
+    }
 
     // Asks it to close its clients, and waits until it is gone or `deadline_ms` have passed; then
     // kills it. For the hub's shutdown.

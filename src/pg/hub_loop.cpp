@@ -197,11 +197,10 @@ void HubLoop::sleep() {
 void HubLoop::reload_settings() {
     call([] { ProcessConfigFile(PGC_SIGHUP); });
     router_.set_settings(router_settings());
-    seen_generation_ = 0; // rtd.anonymous_role may be another one: grants are asked again
-    if (!gateway_.is_running())
-        return;
-    if (bound_to_ == where_to_listen())
-        return gateway_.send(gateway_settings());
+    seen_generation_ = 0;       // rtd.anonymous_role may be another one: grants are asked again
+    gateway_.forget_failures(); // what failed may work now
+    if (!gateway_.is_running() || bound_to_ == where_to_listen())
+        return gateway_.send(gateway_settings()); // to nobody, if it is not running
     report(LOG, "rtd hub: starting rtd-gateway again to listen on " + where_to_listen());
     gateway_.shut_down(CloseCode::going_away, "the server changes its address", kShutdownMs);
     gateway_listens_ = false;
@@ -408,6 +407,14 @@ void HubLoop::handle(const link::ListenFailed &frame, Now) {
     report(WARNING, "rtd hub could not listen on " + frame.address + ": " + frame.error,
            "Is another server using that port? Set rtd.port or rtd.listen_addresses; the next "
            "attempt comes by itself.");
+}
+
+void HubLoop::handle(const link::TlsFailed &frame, Now) {
+    if (!frame.goes_on)
+        gateway_.count_failure();
+    report(WARNING, "rtd hub could not load the TLS certificate: " + frame.problem,
+           frame.goes_on ? "The gateway goes on as before. Mend the files and reload."
+                         : "The gateway does not listen. Mend the files and reload.");
 }
 
 void HubLoop::handle(const link::ClientConnected &frame, Now) {

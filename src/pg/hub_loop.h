@@ -46,6 +46,7 @@ class HubLoop final : private RouterHost {
     void handle_frame(const link::GatewayFrame &frame, Now now);
     void handle(const link::Listening &frame, Now now);
     void handle(const link::ListenFailed &frame, Now now);
+    void handle(const link::TlsFailed &frame, Now now);
     void handle(const link::ClientConnected &frame, Now now);
     void handle(const link::ClientDisconnected &frame, Now now);
     void handle(const link::Subscribe &frame, Now now);

@@ -27,6 +27,9 @@ extern int client_message_rate;
 extern int max_subscriptions_per_client;
 extern int ping_interval_s;
 extern char *allowed_origins;
+extern char *ssl_cert_file;
+extern char *ssl_key_file;
+extern int ssl_min_protocol_version;      // a link::TlsVersion
 extern double notification_queue_warning; // a fraction
 extern int event_log_level;               // an elog level
 

@@ -17,6 +17,11 @@ std::vector<HubFrame> hub_frames() {
     settings.client_buffer_bytes = 1 << 20;
     settings.ping_interval_ms = 30000;
     settings.allowed_origins = {"https://a.example", "*"};
+    settings.tls = true;
+    settings.tls_certificate = "a certificate";
+    settings.tls_key = "a key";
+    settings.tls_problem = "could not open a file";
+    settings.tls_min_version = TlsVersion::v1_3;
     return {settings,
             Subscribed{1, 2, TopicKind::keyed, true, true, true},
             Ended{3, CloseCode::unknown_topic, "there is no topic \"x\""},
@@ -39,7 +44,8 @@ std::vector<GatewayFrame> gateway_frames() {
             Probe{2},
             Pong{3},
             Note{"a line"},
-            Publish{1, 7, "queue", {"a"}, "{\"n\": 1.10}", "news"}};
+            Publish{1, 7, "queue", {"a"}, "{\"n\": 1.10}", "news"},
+            TlsFailed{"the key does not fit", true}};
 }
 
 // A frame is compared by its encoding: whatever field were lost or swapped would show there.
