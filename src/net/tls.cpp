@@ -61,6 +61,15 @@ Problem in_key(const std::string &what) {
     return {"the private key in rtd.ssl_key_file cannot be used: " + what};
 }
 
+Result<KeyPointer> read_key(std::string_view text) {
+    KeyPointer key(PEM_read_bio_PrivateKey(reader_of(text).get(), nullptr, no_passphrase, nullptr));
+    if (key)
+        return Result<KeyPointer>(std::move(key));
+    bool is_protected = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_BAD_PASSWORD_READ;
+    std::string reason = openssl_reason();
+    return in_key(is_protected ? "it is protected by a passphrase" : reason);
+}
+
 // The certificates after the first; true if the text ends after one.
 bool add_chain(SSL_CTX *context, BIO *text) {
     while (X509 *certificate = PEM_read_bio_X509(text, nullptr, no_passphrase, nullptr))
@@ -147,12 +156,16 @@ void TlsContext::Free::operator()(ssl_ctx_st *context) const {
     SSL_CTX_free(context);
 }
 
-Result<TlsContext> TlsContext::make(std::string_view chain, std::string_view key,
+Result<TlsContext> TlsContext::make(std::string_view chain, std::string key,
                                     link::TlsVersion least) {
     ERR_clear_error();
+    Result<KeyPointer> private_key = read_key(key);
+    OPENSSL_cleanse(key.data(), key.size());
+    if (!private_key)
+        return Problem{private_key.error()};
+
     Pointer context(must(SSL_CTX_new(TLS_server_method())));
     configure(context.get(), least);
-
     BioPointer chain_reader = reader_of(chain);
     CertificatePointer certificate(
         PEM_read_bio_X509_AUX(chain_reader.get(), nullptr, no_passphrase, nullptr));
@@ -161,19 +174,11 @@ Result<TlsContext> TlsContext::make(std::string_view chain, std::string_view key
         return in_certificate(openssl_reason());
     ERR_clear_error(); // the end of the text is one to OpenSSL
 
-    KeyPointer private_key(
-        PEM_read_bio_PrivateKey(reader_of(key).get(), nullptr, no_passphrase, nullptr));
-    if (!private_key && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_BAD_PASSWORD_READ) {
-        ERR_clear_error();
-        return in_key("it is protected by a passphrase");
-    }
-    if (!private_key)
-        return in_key(openssl_reason());
-    if (X509_check_private_key(certificate.get(), private_key.get()) != 1) {
+    if (X509_check_private_key(certificate.get(), private_key->get()) != 1) {
         ERR_clear_error();
         return in_key("it is not the key of the certificate in rtd.ssl_cert_file");
     }
-    if (SSL_CTX_use_PrivateKey(context.get(), private_key.get()) != 1)
+    if (SSL_CTX_use_PrivateKey(context.get(), private_key->get()) != 1)
         return in_key(openssl_reason());
     return TlsContext(std::move(context));
 }

@@ -21,10 +21,9 @@ namespace rtd::net {
 
 class TlsContext {
   public:
-    // From PEM texts: the gateway's own certificate followed by its chain, and the private key. A
-    // problem says which of the two settings is at fault.
-    static Result<TlsContext> make(std::string_view chain, std::string_view key,
-                                   link::TlsVersion least);
+    // From PEM texts: the gateway's own certificate followed by its chain, and the private key,
+    // whose text is wiped. A problem says which of the two settings is at fault.
+    static Result<TlsContext> make(std::string_view chain, std::string key, link::TlsVersion least);
 
     // For the log: "CN=db.example, valid until 2027-02-01 12:00:00 UTC".
     std::string description() const;
