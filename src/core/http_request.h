@@ -1,6 +1,5 @@
-// HttpRequest: the head of an HTTP/1 request, parsed by us and not by libwebsockets, because lws
-// decodes the path before %2F and '/' can be told apart, answers a malformed request by hanging up,
-// and refuses a WebSocket whose subprotocols it does not know. lws gets a head of our making.
+// HttpRequest: the head of an HTTP/1 request. Strict: what two servers in a row could understand
+// differently is refused.
 #pragma once
 #include "core/fence.h"
 #include "core/result.h"

@@ -5,45 +5,75 @@
 
 namespace rtd {
 
+namespace {
+
+constexpr uint64_t kOfNoSubscription = 0;
+
+} // namespace
+
 bool SendQueue::push(WireMessagePtr message, uint64_t subscription, QueuePolicy policy,
                      uint64_t max_bytes_behind) {
-    uint64_t bytes = message->size();
+    size_t begin = 0;
+    size_t end = message->size();
     if (!empty() && policy == QueuePolicy::limit &&
-        limited_bytes_behind_first() + bytes > max_bytes_behind)
+        limited_bytes_behind_first() + end > max_bytes_behind)
         return false;
     if (!empty() && policy == QueuePolicy::replace &&
-        bytes_behind_first() + bytes > max_bytes_behind)
+        bytes_behind_first() + end > max_bytes_behind) {
+        begin = message->last_begin();
+        dropped_ += message->count() - 1;
         dropped_ += drop_if([&](const Entry &entry) {
             return entry.policy == QueuePolicy::replace && entry.subscription == subscription;
         });
-    entries_.push_back({std::move(message), subscription, policy});
-    waiting_bytes_ += bytes;
-    limited_bytes_ += limited_bytes(entries_.back());
+    }
+    insert(entries_.end(), {std::move(message), begin, end, subscription, policy});
     return true;
 }
 
-uint64_t SendQueue::bytes_behind_first() const {
-    return waiting_bytes_ - (entries_[head_].message->size() - sent_);
+void SendQueue::push_control(std::string frame) {
+    size_t size = frame.size();
+    auto message = std::make_shared<const WireMessage>(std::move(frame));
+    Entry control{std::move(message), 0, size, kOfNoSubscription, QueuePolicy::keep, true};
+    if (!has_begun_)
+        return insert(first(), std::move(control));
+
+    Entry rest = *first();
+    rest.begin = rest.message->break_after(rest.begin);
+    rest.policy = QueuePolicy::keep; // it has been accepted, and must not count as waiting behind
+    shorten(*first(), first()->begin, rest.begin);
+    if (rest.size() > 0)
+        insert(first() + 1, rest);
+    insert(first() + 1, std::move(control));
+    tidy();
 }
 
-uint64_t SendQueue::limited_bytes_behind_first() const {
-    return limited_bytes_ - limited_bytes(entries_[head_]);
+void SendQueue::insert(Entries::iterator place, Entry entry) {
+    waiting_bytes_ += entry.size();
+    limited_bytes_ += entry.limited();
+    waiting_controls_ += entry.is_control;
+    entries_.insert(place, std::move(entry));
 }
 
-uint64_t SendQueue::limited_bytes(const Entry &entry) {
-    return entry.policy == QueuePolicy::limit ? entry.message->size() : 0;
+void SendQueue::shorten(Entry &entry, size_t begin, size_t end) {
+    waiting_bytes_ -= entry.size();
+    limited_bytes_ -= entry.limited();
+    entry.begin = begin;
+    entry.end = end;
+    waiting_bytes_ += entry.size();
+    limited_bytes_ += entry.limited();
 }
 
 template <class Condition> size_t SendQueue::drop_if(Condition condition) {
-    auto unbegun = entries_.begin() + static_cast<ptrdiff_t>(head_ + (sent_ > 0 ? 1 : 0));
-    auto end = std::remove_if(unbegun, entries_.end(), [&](const Entry &entry) {
-        if (!condition(entry))
-            return false;
-        waiting_bytes_ -= entry.message->size();
-        limited_bytes_ -= limited_bytes(entry);
-        return true;
-    });
-    size_t count = static_cast<size_t>(entries_.end() - end);
+    size_t count = 0;
+    auto end =
+        std::remove_if(first() + (has_begun_ ? 1 : 0), entries_.end(), [&](const Entry &entry) {
+            if (!condition(entry))
+                return false;
+            count += entry.begin == 0 ? entry.message->count() : 1;
+            waiting_bytes_ -= entry.size();
+            limited_bytes_ -= entry.limited();
+            return true;
+        });
     entries_.erase(end, entries_.end());
     return count;
 }
@@ -52,37 +82,49 @@ void SendQueue::drop(uint64_t subscription) {
     dropped_ += drop_if([&](const Entry &entry) { return entry.subscription == subscription; });
 }
 
-void SendQueue::drop_unbegun() {
+void SendQueue::cut() {
     drop_if([](const Entry &) { return true; });
+    if (has_begun_)
+        shorten(*first(), first()->begin, first()->message->break_after(first()->begin));
+    tidy();
 }
 
-void SendQueue::pop() {
-    assert(!empty());
-    const Entry &first = entries_[head_];
-    size_t bytes = front().size();
-    sent_ += bytes;
-    waiting_bytes_ -= bytes;
-    if (sent_ < first.message->size())
-        return;
-    limited_bytes_ -= limited_bytes(first);
-    sent_ = 0;
-    entries_[head_++].message.reset();
+void SendQueue::pop(size_t bytes) {
+    while (bytes > 0) {
+        assert(!empty());
+        Entry &entry = *first();
+        size_t part = std::min(bytes, entry.size());
+        shorten(entry, entry.begin + part, entry.end);
+        bytes -= part;
+        has_begun_ = true;
+        tidy();
+    }
+}
+
+// Entries at the front that have been sent are forgotten.
+void SendQueue::tidy() {
+    while (!empty() && first()->size() == 0) {
+        waiting_controls_ -= first()->is_control;
+        first()->message.reset();
+        head_++;
+        has_begun_ = false;
+    }
     if (empty()) {
         entries_.clear();
         head_ = 0;
     } else if (head_ > entries_.size() / 2) { // at most as much moving as there was pushing
-        entries_.erase(entries_.begin(), entries_.begin() + static_cast<ptrdiff_t>(head_));
+        entries_.erase(entries_.begin(), first());
         head_ = 0;
     }
 }
 
 void SendQueue::clear() {
-    entries_.clear();
-    entries_.shrink_to_fit();
+    entries_ = {};
     head_ = 0;
-    sent_ = 0;
+    has_begun_ = false;
     waiting_bytes_ = 0;
     limited_bytes_ = 0;
+    waiting_controls_ = 0;
 }
 
 } // namespace rtd

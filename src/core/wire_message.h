@@ -1,10 +1,9 @@
-// WireMessage: a message as bytes, ready to be written, shared by every session it goes to. It is
-// written in pieces, so that a slow client holds at most one of them in libwebsockets' buffer. What
-// the bytes are is made in core/ws_frame.h and core/event_stream.h.
+// WireMessage: one message or several as bytes, ready to be written, shared by every session they
+// go to. What the bytes are is made in core/ws_frame.h and core/event_stream.h.
 #pragma once
 #include "core/fence.h"
 
-#include <cassert>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -12,21 +11,33 @@
 
 namespace rtd {
 
-inline constexpr size_t kPieceBytes = 128 * 1024 + 10;
-
 class WireMessage {
   public:
-    explicit WireMessage(std::string bytes) : bytes_(std::move(bytes)) {}
+    enum class Kind : uint8_t { http, ws_frames };
 
-    size_t size() const { return bytes_.size(); }
-    // `offset` is 0, or where the piece before ended.
-    std::string_view piece_at(size_t offset) const {
-        assert(offset < bytes_.size());
-        return std::string_view(bytes_).substr(offset, kPieceBytes);
+    explicit WireMessage(std::string bytes, Kind kind = Kind::http)
+        : bytes_(std::move(bytes)), kind_(kind) {}
+
+    // For several messages: how many they are, and where the last one begins.
+    void set_messages(size_t count, size_t last_begin) {
+        count_ = count;
+        last_begin_ = last_begin;
     }
+
+    std::string_view bytes() const { return bytes_; }
+    size_t size() const { return bytes_.size(); }
+    size_t count() const { return count_; }
+    size_t last_begin() const { return last_begin_; }
+
+    // The first place, at `offset` or after it, where something else may come in between: the end
+    // of a WebSocket frame; in the body of an HTTP answer only its end.
+    size_t break_after(size_t offset) const;
 
   private:
     std::string bytes_;
+    size_t count_ = 1;
+    size_t last_begin_ = 0;
+    Kind kind_;
 };
 
 using WireMessagePtr = std::shared_ptr<const WireMessage>;

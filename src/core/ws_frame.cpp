@@ -9,27 +9,30 @@ namespace rtd {
 namespace {
 
 constexpr uint8_t kFinal = 0x80;
-constexpr uint8_t kContinuation = 0x0;
-constexpr uint8_t kText = 0x1;
-constexpr uint8_t kClose = 0x8;
-constexpr uint8_t kPing = 0x9;
-
-static_assert(kFragmentBytes > 0xffff, "a full fragment has the long header, and so fills a piece");
+constexpr uint8_t kLength16 = 126; // the length follows in 2 bytes
+constexpr uint8_t kLength64 = 127; // in 8
 
 void append_big_endian(std::string &out, uint64_t value, int bytes) {
     for (int i = bytes - 1; i >= 0; i--)
         out.push_back(static_cast<char>(value >> (8 * i)));
 }
 
-void append_frame(std::string &out, uint8_t first_byte, std::string_view payload) {
-    out.push_back(static_cast<char>(first_byte));
-    if (payload.size() < 126) {
+uint64_t read_big_endian(std::string_view bytes) {
+    uint64_t value = 0;
+    for (char byte : bytes)
+        value = value << 8 | static_cast<uint8_t>(byte);
+    return value;
+}
+
+void append_frame(std::string &out, WsOpcode opcode, bool is_final, std::string_view payload) {
+    out.push_back(static_cast<char>(static_cast<uint8_t>(opcode) | (is_final ? kFinal : 0)));
+    if (payload.size() < kLength16) {
         out.push_back(static_cast<char>(payload.size()));
-    } else if (payload.size() <= 0xffff) {
-        out.push_back(126);
+    } else if (payload.size() <= UINT16_MAX) {
+        out.push_back(kLength16);
         append_big_endian(out, payload.size(), 2);
     } else {
-        out.push_back(127);
+        out.push_back(kLength64);
         append_big_endian(out, payload.size(), 8);
     }
     out.append(payload);
@@ -37,33 +40,43 @@ void append_frame(std::string &out, uint8_t first_byte, std::string_view payload
 
 } // namespace
 
+void append_ws_message(std::string &out, std::string_view body) {
+    WsOpcode opcode = WsOpcode::text;
+    while (body.size() > kFragmentBytes) {
+        append_frame(out, opcode, false, body.substr(0, kFragmentBytes));
+        body.remove_prefix(kFragmentBytes);
+        opcode = WsOpcode::continuation;
+    }
+    append_frame(out, opcode, true, body);
+}
+
 WireMessage ws_message(std::string_view body) {
     std::string bytes;
-    bytes.reserve(body.size() + (body.size() / kFragmentBytes + 1) * kLongHeaderBytes);
-    uint8_t opcode = kText;
-    while (body.size() > kFragmentBytes) {
-        append_frame(bytes, opcode, body.substr(0, kFragmentBytes));
-        body.remove_prefix(kFragmentBytes);
-        opcode = kContinuation;
-    }
-    append_frame(bytes, kFinal | opcode, body);
-    return WireMessage(std::move(bytes));
+    append_ws_message(bytes, body);
+    return WireMessage(std::move(bytes), WireMessage::Kind::ws_frames);
+}
+
+std::string ws_control_frame(WsOpcode opcode, std::string_view payload) {
+    assert(payload.size() <= kMaxControlBytes);
+    std::string frame;
+    append_frame(frame, opcode, true, payload);
+    return frame;
 }
 
 std::string ws_close_frame(uint16_t code, std::string_view reason) {
     std::string payload;
     append_big_endian(payload, code, 2);
     payload.append(truncate_utf8(reason, kMaxCloseReasonBytes));
-    std::string frame;
-    append_frame(frame, kFinal | kClose, payload);
-    return frame;
+    return ws_control_frame(WsOpcode::close, payload);
 }
 
-std::string ws_ping_frame(std::string_view payload) {
-    assert(payload.size() < 126);
-    std::string frame;
-    append_frame(frame, kFinal | kPing, payload);
-    return frame;
+size_t ws_frame_size(std::string_view frames) {
+    auto length = static_cast<uint8_t>(frames[1]);
+    if (length == kLength16)
+        return 4 + read_big_endian(frames.substr(2, 2));
+    if (length == kLength64)
+        return 10 + read_big_endian(frames.substr(2, 8));
+    return 2u + length;
 }
 
 } // namespace rtd

@@ -20,8 +20,9 @@ int HubLink::open(uv_loop_t *loop, int fd) {
     return uv_pipe_open(&pipe_, fd);
 }
 
-void HubLink::start(OnFrame on_frame, OnEnd on_end) {
+void HubLink::start(OnFrame on_frame, std::function<void()> on_read, OnEnd on_end) {
     on_frame_ = std::move(on_frame);
+    on_read_ = std::move(on_read);
     on_end_ = std::move(on_end);
     read_buffer_.resize(kReadBytes);
     uv_read_start(
@@ -31,17 +32,23 @@ void HubLink::start(OnFrame on_frame, OnEnd on_end) {
             *buffer = uv_buf_init(bytes.data(), static_cast<unsigned>(bytes.size()));
         },
         [](uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer) {
-            static_cast<HubLink *>(stream->data)->on_read(size, buffer->base);
+            static_cast<HubLink *>(stream->data)->read(size, buffer->base);
         });
 }
 
-void HubLink::on_read(ssize_t size, const char *bytes) {
+void HubLink::read(ssize_t size, const char *bytes) {
     if (size == 0)
         return; // nothing there after all
     if (size < 0)
         return end(size == UV_EOF || size == UV_ECONNRESET ? ""
                                                            : uv_strerror(static_cast<int>(size)));
     reader_.append({bytes, static_cast<size_t>(size)});
+    read_frames();
+    if (!broken_)
+        on_read_();
+}
+
+void HubLink::read_frames() {
     while (!broken_) {
         auto frame = reader_.next();
         if (!frame)

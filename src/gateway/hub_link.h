@@ -21,20 +21,23 @@ class HubLink : public net::Hub {
 
     // 0, or a libuv error if `fd` is no stream socket.
     int open(uv_loop_t *loop, int fd);
-    void start(OnFrame on_frame, OnEnd on_end);
+    // `on_read` is called after the frames of one read of the link.
+    void start(OnFrame on_frame, std::function<void()> on_read, OnEnd on_end);
 
     void send(const link::GatewayFrame &frame) override;
     // Calls `done` once everything sent so far is written, or the link is broken.
     void when_written(std::function<void()> done);
 
   private:
-    void on_read(ssize_t size, const char *bytes);
+    void read(ssize_t size, const char *bytes);
+    void read_frames();
     void end(const std::string &error);
     void write_pending();
     void on_written(int status);
 
     uv_pipe_t pipe_{};
     OnFrame on_frame_;
+    std::function<void()> on_read_;
     OnEnd on_end_;
     link::FrameReader<link::HubFrame> reader_;
     std::vector<char> read_buffer_;

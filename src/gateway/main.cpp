@@ -8,7 +8,6 @@
 #include "gateway/hub_link.h"
 #include "net/server.h"
 
-#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -43,7 +42,7 @@ class Gateway {
         }
         handle_signals();
         raise_descriptor_limit();
-        link_.start([this](link::HubFrame &frame) { on_frame(frame); },
+        link_.start([this](link::HubFrame &frame) { on_frame(frame); }, [this] { on_read(); },
                     [this](const std::string &error) { on_link_end(error); });
         uv_run(uv_default_loop(), UV_RUN_DEFAULT);
         return exit_status_.value_or(kExitFailed);
@@ -78,9 +77,7 @@ class Gateway {
         rlimit limit{};
         if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
             return;
-        // libwebsockets keeps a table of this size.
-        constexpr rlim_t kMostDescriptors = 1 << 18;
-        limit.rlim_cur = std::min(limit.rlim_max, kMostDescriptors);
+        limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
         max_descriptors_ = limit.rlim_cur;
     }
@@ -106,6 +103,11 @@ class Gateway {
                 [&](auto &other) { server_->handle(other); },
             },
             frame);
+    }
+
+    void on_read() {
+        if (server_ && !is_stopping_)
+            server_->end_of_frames();
     }
 
     void on_settings(const link::Settings &settings) {
@@ -175,7 +177,6 @@ class Gateway {
 
 int main() {
     static rtd::gateway::Gateway gateway;
-    // What is left is the kernel's to clean up; libwebsockets and libuv would take turns of the
-    // loop.
+    // What is left is the kernel's to clean up; libuv would take turns of the loop.
     std::_Exit(gateway.run());
 }

@@ -81,13 +81,6 @@ Address local_address(int fd) {
     return address;
 }
 
-Address peer_address(int fd) {
-    Address address;
-    address.size = sizeof address.storage;
-    getpeername(fd, reinterpret_cast<sockaddr *>(&address.storage), &address.size);
-    return address;
-}
-
 std::variant<std::vector<Address>, ResolveFailure> resolve(std::string_view list, uint16_t port) {
     std::vector<Address> addresses;
     for (const std::string &element : split_list(list)) {

@@ -17,6 +17,7 @@ struct Address {
     socklen_t size = 0;
 
     const sockaddr *get() const { return reinterpret_cast<const sockaddr *>(&storage); }
+    sockaddr *get() { return reinterpret_cast<sockaddr *>(&storage); }
     uint16_t port() const;
     void set_port(uint16_t port);
     bool operator==(const Address &other) const; // family, host and port
@@ -25,9 +26,8 @@ struct Address {
 // "127.0.0.1:8787", "[::1]:8787"
 std::string to_string(const Address &address);
 
-// The address of this end, or of the other end, of a socket.
+// The address of this end of a socket.
 Address local_address(int fd);
-Address peer_address(int fd);
 
 struct ResolveFailure {
     std::string address; // the element of the list that failed

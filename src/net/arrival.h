@@ -1,49 +1,38 @@
-// Arrivals: connections whose request head has not come in whole. Reads the head, and not a byte
-// more, parses it, and hands socket and request on. A connection that takes too long is dropped,
-// and so is the oldest one when there are too many, so that silent clients cannot lock others out.
+// Arrival: a connection whose request has not come in whole. It reads the head, parses it, and
+// hands the socket on; what came after the head goes along.
 #pragma once
 #include "core/fence.h"
 #include "core/http_request.h"
 #include "net/address.h"
-#include "net/fd.h"
-#include "net/uv_handle.h"
+#include "net/connection.h"
 
 #include <functional>
-#include <list>
 #include <string>
+#include <string_view>
 
 namespace rtd::net {
 
-class Arrivals {
+class Arrival final : public Connection {
   public:
-    using OnRequest = std::function<void(Fd, const Address &, const Result<HttpRequest> &)>;
+    using OnRequest =
+        std::function<void(Arrival &, const Result<HttpRequest> &, std::string_view what_follows)>;
 
-    Arrivals(uv_loop_t *loop, OnRequest on_request);
+    Arrival(Environment &environment, Socket socket, const Address &address,
+            const OnRequest &on_request);
 
-    void add(Fd fd, const Address &address);
-    void clear();
+    // Called once it is one of Connections.
+    void begin() { read_now(); }
+    const Address &address() const { return address_; }
+    // After this the arrival is gone.
+    Socket take_socket();
+
+  protected:
+    void on_data(std::string_view bytes) override;
 
   private:
-    struct Arrival {
-        Arrivals *owner;
-        std::list<Arrival>::iterator self;
-        // The handle goes before the descriptor: libuv forgets it before it is closed.
-        Fd fd;
-        UvHandle<uv_poll_t> poll;
-        Address address;
-        std::string head;
-        uint64_t deadline_ms = 0;
-    };
-
-    void read(Arrival &arrival);
-    void finish(Arrival &arrival, const Result<HttpRequest> &request);
-    void drop(Arrival &arrival);
-    void drop_late();
-
-    uv_loop_t *loop_;
-    OnRequest on_request_;
-    std::list<Arrival> arrivals_;   // oldest first
-    UvHandle<uv_timer_t> deadline_; // runs for the oldest, and only while there is one
+    Address address_;
+    const OnRequest &on_request_;
+    std::string head_;
 };
 
 } // namespace rtd::net

@@ -3,15 +3,9 @@
 #include "core/event_stream.h"
 #include "net/control.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-
 namespace rtd::net {
 
 namespace {
-
-constexpr int kGoodbyeSeconds = 5;
 
 // A browser waits this long before it comes back. Not shorter: all come back at the same time.
 constexpr std::string_view kRetry = "retry: 2000\n\n";
@@ -20,11 +14,10 @@ constexpr std::string_view kRetry = "retry: 2000\n\n";
 
 // Nothing the client's program does shows that it lives; but its machine acknowledges what it is
 // sent, comments included, and the kernel notices if it does not.
-EventStream::EventStream(Client client, std::string headers)
-    : HttpSession(std::move(client), std::move(headers), true) {
-    unsigned timeout_ms = 2 * settings().ping_interval_ms;
-    setsockopt(lws_get_socket_fd(wsi()), IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms,
-               sizeof timeout_ms);
+EventStream::EventStream(Environment &environment, Socket socket, Client client,
+                         std::string headers)
+    : HttpSession(environment, std::move(socket), std::move(client), std::move(headers), true) {
+    this->socket().set_acknowledge_timeout(2 * settings().ping_interval_ms);
 }
 
 void EventStream::begin() {
@@ -37,14 +30,14 @@ void EventStream::begin() {
         std::exchange(greeting_, {}));
 }
 
-Session::Delivery EventStream::deliver(const Subscription &subscription, Outgoing &message,
+Session::Delivery EventStream::deliver(const Subscription &subscription, Outgoing &messages,
                                        QueuePolicy policy) {
     begin();
-    return send(message.event(), subscription.id, policy) ? Delivery::taken : Delivery::overflow;
+    return send(messages.events(), subscription.id, policy) ? Delivery::taken : Delivery::overflow;
 }
 
-Session::Delivery EventStream::notify(const Subscription &subscription, Outgoing &message) {
-    return deliver(subscription, message, QueuePolicy::limit);
+Session::Delivery EventStream::notify(const Subscription &subscription, Outgoing &messages) {
+    return deliver(subscription, messages, QueuePolicy::limit);
 }
 
 Session::Delivery EventStream::on_subscribed(Subscription &subscription,
@@ -61,33 +54,32 @@ Session::Delivery EventStream::on_subscribed(Subscription &subscription,
 }
 
 void EventStream::on_ended(Subscription &subscription, CloseCode code, const std::string &reason) {
-    end(code, reason, &subscription.topic);
+    finish_with(code, reason, &subscription.topic);
 }
 
 void EventStream::close(CloseCode code, std::string_view reason) {
-    end(code, reason, subscriptions.empty() ? nullptr : &subscriptions.front()->topic);
+    finish_with(code, reason, subscriptions.empty() ? nullptr : &subscriptions.front()->topic);
 }
 
-void EventStream::end(CloseCode code, std::string_view reason, const TopicPath *topic) {
+void EventStream::finish_with(CloseCode code, std::string_view reason, const TopicPath *topic) {
     if (is_closing())
         return;
     auto number = static_cast<uint16_t>(code);
     if (!has_begun_)
         return answer(refusal_answer(code, reason, headers()), number, reason);
-    queue_.drop_unbegun();
+    cut_waiting();
     say(event_stream_event(
         control_message("rtd_error", topic, JsonFields().add_reason(code, reason).text()), "",
         "rtd_error"));
     finish(number, reason);
-    give_up_after(kGoodbyeSeconds);
 }
 
 bool EventStream::ping() {
     if (is_closing())
         return true;
     begin();
-    if (has_nothing_waiting() && !lws_partial_buffered(wsi()))
-        write(kEventStreamComment);
+    if (queue_.empty())
+        say(std::string(kEventStreamComment));
     return false;
 }
 

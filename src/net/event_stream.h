@@ -12,19 +12,21 @@ namespace rtd::net {
 
 class EventStream final : public HttpSession {
   public:
-    EventStream(Client client, std::string headers);
+    EventStream(Environment &environment, Socket socket, Client client, std::string headers);
 
     Delivery deliver(const Subscription &subscription, Outgoing &message,
                      QueuePolicy policy) override;
     Delivery notify(const Subscription &subscription, Outgoing &message) override;
     Delivery on_subscribed(Subscription &subscription, const link::Subscribed &subscribed) override;
     void on_ended(Subscription &subscription, CloseCode code, const std::string &reason) override;
-    bool ping() override;
     void close(CloseCode code, std::string_view reason) override;
+
+  protected:
+    bool ping() override;
 
   private:
     void begin();
-    void end(CloseCode code, std::string_view reason, const TopicPath *topic);
+    void finish_with(CloseCode code, std::string_view reason, const TopicPath *topic);
 
     bool has_begun_ = false;
     std::string greeting_; // rtd_subscribed, until the answer begins

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <openssl/evp.h>
 
 namespace rtd::net {
 
@@ -73,11 +74,11 @@ Result<Join> parse_join(const RequestPath &path, size_t first, Join::As as) {
         return Problem{since.error()};
     if (!since->empty() && !parse_message_id(*since))
         return Problem{std::string(kBadSince)};
-    return Join{as, std::move(*topic), std::move(*since), {}, {}};
+    return Join{as, std::move(*topic), std::move(*since), {}, {}, {}};
 }
 
 Route route_websocket(const HttpRequest &request, const RequestPath &path, const Policy &policy) {
-    Result<Join> join = Join{Join::As::multiplexed, {}, {}, {}, {}};
+    Result<Join> join = Join{Join::As::multiplexed, {}, {}, {}, {}, {}};
     if (path.segments.size() > 1)
         join = parse_join(path, 1, Join::As::websocket);
     if (!join)
@@ -96,6 +97,7 @@ Route route_websocket(const HttpRequest &request, const RequestPath &path, const
         return error_answer(403, "pages of this origin may not connect");
     if (policy.is_full)
         return full_answer("");
+    join->websocket_key = request.websocket_key;
     return *join;
 }
 
@@ -175,6 +177,23 @@ int status_of(CloseCode code) {
 }
 
 } // namespace
+
+// SHA-1 because RFC 6455 says so; it proves to the client that its request was understood, and
+// protects nothing.
+std::string upgrade_head(std::string_view key) {
+    constexpr std::string_view kGuid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    static EVP_MD *const sha1 = EVP_MD_fetch(nullptr, "SHA1", nullptr); // a slow search, so once
+    std::string text(key);
+    text += kGuid;
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned digest_bytes = 0;
+    EVP_Digest(text.data(), text.size(), digest, &digest_bytes, sha1, nullptr);
+    unsigned char accept[2 * EVP_MAX_MD_SIZE];
+    EVP_EncodeBlock(accept, digest, static_cast<int>(digest_bytes));
+    return std::string("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                       "Connection: Upgrade\r\nSec-WebSocket-Accept: ") +
+           reinterpret_cast<const char *>(accept) + "\r\n\r\n";
+}
 
 std::string render_head(const Answer &answer, size_t body_bytes) {
     std::string text =

@@ -26,6 +26,9 @@ std::string render(const Answer &answer, bool with_body);
 // The head alone, for a body of that many bytes that is written by itself.
 std::string render_head(const Answer &answer, size_t body_bytes);
 
+// What a WebSocket begins with. `key` is the client's Sec-WebSocket-Key.
+std::string upgrade_head(std::string_view key);
+
 Answer error_answer(int status, std::string_view sentence, std::string headers = "");
 // What a WebSocket would be closed with, before an answer has begun.
 Answer refusal_answer(CloseCode code, std::string_view sentence, std::string headers);
@@ -38,6 +41,7 @@ struct Join { // becomes a client
     As as = As::websocket;
     TopicPath topic;           // of all but multiplexed
     std::string since;         // id of the last message the client has; empty: none
+    std::string websocket_key; // of WebSockets
     std::string if_none_match; // of a snapshot
     std::string headers;       // for whatever is answered, see error_answer()
 };

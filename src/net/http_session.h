@@ -1,5 +1,4 @@
-// HttpSession: a client that gets its messages in the answer to a plain HTTP request. The socket is
-// a raw one of libwebsockets: head, body and end are ours.
+// HttpSession: a client that gets its messages in the answer to a plain HTTP request.
 #pragma once
 #include "core/fence.h"
 #include "net/http.h"
@@ -15,18 +14,24 @@ inline constexpr uint16_t kNormalClosure = 1000; // as RFC 6455 calls it
 class HttpSession : public Session {
   public:
     // `headers` go into every answer.
-    HttpSession(Client client, std::string headers, bool with_body)
-        : Session(std::move(client)), headers_(std::move(headers)), with_body_(with_body) {}
+    HttpSession(Environment &environment, Socket socket, Client client, std::string headers,
+                bool with_body)
+        : Session(environment, std::move(socket), std::move(client)), headers_(std::move(headers)),
+          with_body_(with_body) {}
 
   protected:
-    void on_stuck() override;
-    void on_drained() override;
-    // Takes the text over, whatever waits.
-    void say(std::string text);
+    void on_data(std::string_view) override {} // what follows the request is not looked at
+    void say(std::string text) { Connection::say(std::move(text), WireMessage::Kind::http); }
     // The whole answer, and the end.
-    void answer(const Answer &answer, uint16_t code, std::string_view reason);
+    void answer(const Answer &answer, uint16_t code, std::string_view reason) {
+        say(render(answer, with_body_));
+        finish(code, reason);
+    }
     // What was said is the last; the client then closes the connection.
-    void finish(uint16_t code, std::string_view reason);
+    void finish(uint16_t code, std::string_view reason) {
+        set_close(code, reason);
+        leave(true);
+    }
 
     const std::string &headers() const { return headers_; }
     bool with_body() const { return with_body_; }
@@ -34,7 +39,6 @@ class HttpSession : public Session {
   private:
     std::string headers_;
     bool with_body_;
-    bool is_shut_ = false;
 };
 
 } // namespace rtd::net

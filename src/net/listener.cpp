@@ -34,6 +34,9 @@ int open_socket(const Address &address, Fd &fd) {
     if (fd.get() < 0)
         return errno;
     enable(fd.get(), SOL_SOCKET, SO_REUSEADDR);
+    // Accepted sockets inherit these two.
+    enable(fd.get(), IPPROTO_TCP, TCP_NODELAY);
+    enable(fd.get(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, kUnsentBytes);
     if (address.storage.ss_family == AF_INET6)
         enable(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY);
     if (bind(fd.get(), address.get(), address.size) != 0 || ::listen(fd.get(), kBacklog) != 0)
@@ -133,7 +136,9 @@ void Listener::start(Socket &socket) {
 
 void Listener::accept_some(int listening_fd) {
     for (int i = 0; i < kAcceptsPerWakeUp && !paused_; i++) {
-        Fd fd(accept4(listening_fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+        Address peer;
+        peer.size = sizeof peer.storage;
+        Fd fd(accept4(listening_fd, peer.get(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC));
         if (fd.get() < 0) {
             if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
                 return; // nobody waits, or the client went away again
@@ -145,9 +150,6 @@ void Listener::accept_some(int listening_fd) {
                 kOutOfDescriptorsPauseMs, 0);
             return;
         }
-        enable(fd.get(), IPPROTO_TCP, TCP_NODELAY);
-        enable(fd.get(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, kUnsentBytes);
-        Address peer = peer_address(fd.get());
         on_accept_(std::move(fd), peer);
     }
 }

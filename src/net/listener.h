@@ -1,5 +1,5 @@
-// Listener: the listening sockets. They are ours and not libwebsockets', so that a bind that fails
-// is an exact errno, several addresses share one port, and what to accept is our policy.
+// Listener: the listening sockets. They are ours and not libuv's, so that a bind that fails is an
+// exact errno, several addresses share one port, and what to accept is our policy.
 #pragma once
 #include "core/fence.h"
 #include "net/address.h"

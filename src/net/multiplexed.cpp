@@ -15,25 +15,11 @@ uint64_t now_ms() {
 
 } // namespace
 
-MultiplexedWebSocket::MultiplexedWebSocket(Client client, Subscriptions &subscriptions, Hub &hub)
-    : WebSocket(std::move(client)), registry_(subscriptions), hub_(hub) {}
-
 // ---- what the client says ----
 
-void MultiplexedWebSocket::on_data(std::string_view bytes) {
-    if (lws_frame_is_binary(wsi()))
-        return registry_.end(*this, CloseCode::not_text, "a message must be text");
-    if (!lws_is_final_fragment(wsi())) {
-        message_.append(bytes);
-        return;
-    }
-    if (message_.empty())
-        return on_message(bytes);
-    std::string whole = std::exchange(message_, {});
-    on_message(whole.append(bytes));
-}
-
-void MultiplexedWebSocket::on_message(std::string_view text) {
+void MultiplexedWebSocket::on_message(bool is_text, std::string_view text) {
+    if (!is_text)
+        return end(CloseCode::not_text, "a message must be text");
     ParsedClientMessage parsed = parse_client_message(text);
     uint32_t rate = settings().client_message_rate;
     TokenBucket::Answer answer = bucket_.take(rate, now_ms());
@@ -41,7 +27,7 @@ void MultiplexedWebSocket::on_message(std::string_view text) {
         std::string sentence =
             "at most " + std::to_string(rate) + " messages a second are taken from a client";
         if (answer == TokenBucket::Answer::abused)
-            return registry_.end(*this, CloseCode::too_many, sentence);
+            return end(CloseCode::too_many, sentence);
         return refuse(CloseCode::too_many, sentence, nullptr, parsed.ref);
     }
     if (!parsed.message)
@@ -70,14 +56,14 @@ void MultiplexedWebSocket::subscribe(ClientMessage message, const std::string &r
         return refuse(CloseCode::too_many,
                       "a client may have at most " + std::to_string(most) + " subscriptions",
                       &message.topic, ref);
-    registry_.open(*this, std::move(message.topic), std::move(message.since), ref);
+    registry().open(*this, std::move(message.topic), std::move(message.since), ref);
 }
 
 void MultiplexedWebSocket::unsubscribe(const ClientMessage &message, const std::string &ref) {
     Subscription *subscription = find(message.topic);
     if (!subscription)
         return refuse(CloseCode::bad_request, "this is not subscribed", &message.topic, ref);
-    registry_.close(*subscription);
+    registry().close(*subscription);
     answer("rtd_unsubscribed", &message.topic, JsonFields().add("ref", ref));
 }
 
@@ -87,8 +73,8 @@ void MultiplexedWebSocket::publish(ClientMessage message, const std::string &ref
                       std::to_string(kMaxPublishing) + " messages to publish wait already",
                       &message.topic, ref);
     uint64_t request = ++last_request_;
-    hub_.send(link::Publish{id(), request, message.topic.topic, message.topic.params,
-                            std::move(message.data), std::move(message.type)});
+    environment().hub.send(link::Publish{id(), request, message.topic.topic, message.topic.params,
+                                         std::move(message.data), std::move(message.type)});
     publishing_.emplace(request, Publishing{std::move(message.topic), ref});
 }
 
@@ -101,8 +87,8 @@ Subscription *MultiplexedWebSocket::find(const TopicPath &topic) {
 // ---- what the hub says ----
 
 Session::Delivery MultiplexedWebSocket::notify(const Subscription &subscription,
-                                               Outgoing &message) {
-    return deliver(subscription, message, QueuePolicy::limit);
+                                               Outgoing &messages) {
+    return deliver(subscription, messages, QueuePolicy::limit);
 }
 
 Session::Delivery MultiplexedWebSocket::on_subscribed(Subscription &subscription,
@@ -144,7 +130,7 @@ void MultiplexedWebSocket::answer(std::string_view type, const TopicPath *topic,
         std::make_shared<const WireMessage>(ws_message(control_message(type, topic, data.text())));
     constexpr uint64_t kOfNoSubscription = 0;
     if (!send(message, kOfNoSubscription, QueuePolicy::limit))
-        registry_.end(*this, CloseCode::too_slow, meaning(CloseCode::too_slow));
+        end(CloseCode::too_slow, meaning(CloseCode::too_slow));
 }
 
 void MultiplexedWebSocket::refuse(CloseCode code, std::string_view sentence, const TopicPath *topic,

@@ -6,7 +6,6 @@
 #include "core/fence.h"
 #include "core/token_bucket.h"
 #include "net/control.h"
-#include "net/hub.h"
 #include "net/subscriptions.h"
 #include "net/websocket.h"
 
@@ -18,13 +17,17 @@ namespace rtd::net {
 
 class MultiplexedWebSocket final : public WebSocket {
   public:
-    MultiplexedWebSocket(Client client, Subscriptions &subscriptions, Hub &hub);
+    using WebSocket::WebSocket;
 
-    Delivery notify(const Subscription &subscription, Outgoing &message) override;
+    bool is_multiplexed() const override { return true; }
+
+    Delivery notify(const Subscription &subscription, Outgoing &messages) override;
     Delivery on_subscribed(Subscription &subscription, const link::Subscribed &subscribed) override;
     void on_ended(Subscription &subscription, CloseCode code, const std::string &reason) override;
     void on_published(const link::Published &published) override;
-    void on_data(std::string_view bytes) override;
+
+  protected:
+    void on_message(bool is_text, std::string_view text) override;
 
   private:
     struct Publishing {
@@ -32,7 +35,6 @@ class MultiplexedWebSocket final : public WebSocket {
         std::string ref;
     };
 
-    void on_message(std::string_view text);
     void carry_out(ClientMessage message, const std::string &ref);
     void subscribe(ClientMessage message, const std::string &ref);
     void unsubscribe(const ClientMessage &message, const std::string &ref);
@@ -42,10 +44,7 @@ class MultiplexedWebSocket final : public WebSocket {
     void refuse(CloseCode code, std::string_view sentence, const TopicPath *topic,
                 const std::string &ref);
 
-    Subscriptions &registry_;
-    Hub &hub_;
     TokenBucket bucket_;
-    std::string message_; // what has come of one in several parts
     uint64_t last_request_ = 0;
     std::map<uint64_t, Publishing> publishing_; // by request, until the hub answers
 };

@@ -1,5 +1,6 @@
-// Outgoing: a message of the hub in the forms that clients take it, each made once, for the first
-// who needs it.
+// Outgoing: messages of the hub for the subscribers of one instance, in the forms that clients take
+// them. A form is made once, for the first who needs it, and has all the messages, one after the
+// other: a client gets them in one write.
 #pragma once
 #include "core/envelope.h"
 #include "core/event_stream.h"
@@ -8,42 +9,65 @@
 #include "core/ws_frame.h"
 
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace rtd::net {
 
 class Outgoing {
   public:
-    // Both outlive this. `id` is empty for a control message.
-    Outgoing(const std::string &body, const std::string &id) : body_(body), id_(id) {}
-
-    const std::string &body() const { return body_; }
-    const std::string &id() const { return id_; }
-
-    const WireMessagePtr &frame() {
-        if (!frame_)
-            frame_ = std::make_shared<const WireMessage>(ws_message(body_));
-        return frame_;
+    // `id` is empty for a control message.
+    Outgoing(std::string body, std::string id) { add(std::move(body), std::move(id)); }
+    // Only before the first form is made.
+    void add(std::string body, std::string id) {
+        messages_.push_back({std::move(body), std::move(id)});
     }
-    // Data has no event name, so that EventSource's `onmessage` gets all of it; what is about the
-    // subscription is an event named by its type, which a page listens to if it wants to know.
-    const WireMessagePtr &event() {
-        if (!event_) {
-            std::string_view type = type_of(body_);
-            event_ = std::make_shared<const WireMessage>(event_stream_event(
-                body_, id_, type.starts_with("rtd_") ? type : std::string_view()));
-        }
-        return event_;
-    }
+
+    // Of the last message.
+    const std::string &id() const { return messages_.back().id; }
     const WireMessagePtr &plain() {
         if (!plain_)
-            plain_ = std::make_shared<const WireMessage>(body_);
+            plain_ = std::make_shared<const WireMessage>(messages_.back().body);
         return plain_;
     }
 
+    const WireMessagePtr &frames() {
+        if (!frames_)
+            frames_ = join(WireMessage::Kind::ws_frames, [](std::string &out, const Part &part) {
+                append_ws_message(out, part.body);
+            });
+        return frames_;
+    }
+    // Data has no event name, so that EventSource's `onmessage` gets all of it; what is about the
+    // subscription is an event named by its type, which a page listens to if it wants to know.
+    const WireMessagePtr &events() {
+        if (!events_)
+            events_ = join(WireMessage::Kind::http, [](std::string &out, const Part &part) {
+                std::string_view type = type_of(part.body);
+                out += event_stream_event(part.body, part.id, type.starts_with("rtd_") ? type : "");
+            });
+        return events_;
+    }
+
   private:
-    const std::string &body_;
-    const std::string &id_;
-    WireMessagePtr frame_, event_, plain_;
+    struct Part {
+        std::string body;
+        std::string id;
+    };
+    template <class Append> WireMessagePtr join(WireMessage::Kind kind, Append append) const {
+        std::string bytes;
+        size_t last_begin = 0;
+        for (const Part &part : messages_) {
+            last_begin = bytes.size();
+            append(bytes, part);
+        }
+        auto message = std::make_shared<WireMessage>(std::move(bytes), kind);
+        message->set_messages(messages_.size(), last_begin);
+        return message;
+    }
+
+    std::vector<Part> messages_;
+    WireMessagePtr frames_, events_, plain_;
 };
 
 } // namespace rtd::net

@@ -10,13 +10,31 @@ constexpr uint64_t kProbeDeadlineMs = 5000;
 
 } // namespace
 
+class Readiness::Question final : public Reply {
+  public:
+    Question(Readiness &readiness, Environment &environment, Socket socket, bool with_body)
+        : Reply(environment, std::move(socket), with_body), readiness_(readiness) {}
+
+    void on_gone() override {
+        auto &waiting = readiness_.waiting_;
+        std::erase(waiting, this);
+        if (waiting.empty())
+            uv_timer_stop(readiness_.deadline_.get());
+    }
+
+  private:
+    Readiness &readiness_;
+};
+
 Readiness::Readiness(uv_loop_t *loop, Hub &hub) : hub_(hub) {
     uv_timer_init(loop, deadline_.get());
     deadline_->data = this;
 }
 
-void Readiness::ask(Connection &connection) {
-    waiting_.push_back(&connection);
+void Readiness::ask(Environment &environment, Socket socket, bool with_body) {
+    auto question = std::make_unique<Question>(*this, environment, std::move(socket), with_body);
+    waiting_.push_back(question.get());
+    environment.connections.add(std::move(question));
     if (waiting_.size() > 1)
         return;
     hub_.send(link::Probe{++probe_});
@@ -35,17 +53,9 @@ void Readiness::answered(const link::Probed &probed) {
 
 void Readiness::answer(bool ready, const std::string &detail) {
     uv_timer_stop(deadline_.get());
-    for (Connection *connection : waiting_) {
-        connection->route = readiness_answer(ready, detail);
-        lws_callback_on_writable(connection->wsi);
-    }
+    for (Question *question : waiting_)
+        question->answer(readiness_answer(ready, detail));
     waiting_.clear();
-}
-
-void Readiness::forget(Connection &connection) {
-    std::erase(waiting_, &connection);
-    if (waiting_.empty())
-        uv_timer_stop(deadline_.get());
 }
 
 } // namespace rtd::net

@@ -3,8 +3,8 @@
 #pragma once
 #include "core/fence.h"
 #include "core/link.h"
-#include "net/connection.h"
 #include "net/hub.h"
+#include "net/reply.h"
 #include "net/uv_handle.h"
 
 #include <cstdint>
@@ -16,16 +16,17 @@ class Readiness {
   public:
     Readiness(uv_loop_t *loop, Hub &hub);
 
-    void ask(Connection &connection);
+    // Answers the request, now or later.
+    void ask(Environment &environment, Socket socket, bool with_body);
     void answered(const link::Probed &probed);
-    void forget(Connection &connection); // it is gone
 
   private:
+    class Question;
     void answer(bool ready, const std::string &detail);
 
     Hub &hub_;
     uint64_t probe_ = 0;
-    std::vector<Connection *> waiting_; // not empty: probe_ is under way
+    std::vector<Question *> waiting_; // not empty: probe_ is under way
     UvHandle<uv_timer_t> deadline_;
 };
 

@@ -8,10 +8,17 @@ constexpr std::string_view kDone = "answered";
 
 } // namespace
 
-Session::Delivery Snapshot::deliver(const Subscription &, Outgoing &message, QueuePolicy) {
+Snapshot::Snapshot(Environment &environment, Socket socket, Client client, std::string headers,
+                   bool with_body, std::string if_none_match)
+    : HttpSession(environment, std::move(socket), std::move(client), std::move(headers), with_body),
+      if_none_match_(std::move(if_none_match)) {
+    environment.snapshots.begin(wait());
+}
+
+Session::Delivery Snapshot::deliver(const Subscription &, Outgoing &messages, QueuePolicy) {
     if (is_closing())
         return Delivery::enough;
-    std::string etag = "\"" + message.id() + "\"";
+    std::string etag = "\"" + messages.id() + "\"";
     Answer head;
     head.headers = headers() + "ETag: " + etag + "\r\nCache-Control: private, no-cache\r\n";
     if (matches_etag(if_none_match_, etag)) {
@@ -19,9 +26,9 @@ Session::Delivery Snapshot::deliver(const Subscription &, Outgoing &message, Que
         answer(head, kNormalClosure, kDone);
         return Delivery::enough;
     }
-    say(render_head(head, message.plain()->size()));
+    say(render_head(head, messages.plain()->size()));
     if (with_body())
-        send(message.plain(), 0, QueuePolicy::keep);
+        send(messages.plain(), 0, QueuePolicy::keep);
     finish(kNormalClosure, kDone);
     return Delivery::enough;
 }
@@ -50,13 +57,10 @@ void Snapshot::close(CloseCode code, std::string_view reason) {
         answer(refusal_answer(code, reason, headers()), static_cast<uint16_t>(code), reason);
 }
 
-// The deadline.
-bool Snapshot::ping() {
+void Snapshot::on_late() {
     constexpr std::string_view kLate = "the topic's first message did not come in time";
-    if (!is_closing())
-        answer(error_answer(504, kLate, headers() + "Retry-After: 1\r\n"),
-               static_cast<uint16_t>(CloseCode::unavailable), kLate);
-    return true;
+    answer(error_answer(504, kLate, headers() + "Retry-After: 1\r\n"),
+           static_cast<uint16_t>(CloseCode::unavailable), kLate);
 }
 
 } // namespace rtd::net

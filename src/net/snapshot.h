@@ -9,21 +9,23 @@
 
 namespace rtd::net {
 
-inline constexpr uint64_t kSnapshotDeadlineMs = 10000; // for the first message
-
 class Snapshot final : public HttpSession {
   public:
-    Snapshot(Client client, std::string headers, bool with_body, std::string if_none_match)
-        : HttpSession(std::move(client), std::move(headers), with_body),
-          if_none_match_(std::move(if_none_match)) {}
+    Snapshot(Environment &environment, Socket socket, Client client, std::string headers,
+             bool with_body, std::string if_none_match);
 
-    Delivery deliver(const Subscription &subscription, Outgoing &message,
+    Delivery deliver(const Subscription &subscription, Outgoing &messages,
                      QueuePolicy policy) override;
-    Delivery notify(const Subscription &subscription, Outgoing &message) override;
+    Delivery notify(const Subscription &subscription, Outgoing &messages) override;
     Delivery on_subscribed(Subscription &subscription, const link::Subscribed &subscribed) override;
     void on_ended(Subscription &subscription, CloseCode code, const std::string &reason) override;
-    bool ping() override;
     void close(CloseCode code, std::string_view reason) override;
+
+  protected:
+    bool ping() override { return false; }
+    void on_end() override {} // it may still read
+    void on_progress() override {}
+    void on_late() override;
 
   private:
     std::string if_none_match_;

@@ -49,6 +49,7 @@ void Subscriptions::detach(Subscription &subscription) {
     auto found = instances_.find(*std::exchange(subscription.instance, std::nullopt));
     Instance &instance = found->second;
     instance.roster(subscription.audience).remove(subscription);
+    instance.multiplexed -= subscription.session.is_multiplexed();
     if (instance.live.empty() && instance.waiting.empty())
         instances_.erase(found);
 }
@@ -85,7 +86,8 @@ void Subscriptions::revive(Session &session) {
 
 // ---- frames of the hub ----
 
-void Subscriptions::handle(const link::Subscribed &subscribed) {
+void Subscriptions::handle(link::Subscribed &subscribed) {
+    send_batches();
     auto found = subscriptions_.find(subscribed.subscription);
     if (found == subscriptions_.end() || found->second->instance)
         return; // the client went away meanwhile, and Unsubscribe is on its way
@@ -94,7 +96,9 @@ void Subscriptions::handle(const link::Subscribed &subscribed) {
     subscription.kind = subscribed.kind;
     subscription.audience =
         subscribed.awaits_first ? link::Audience::waiting : link::Audience::live;
-    instances_[subscribed.instance].roster(subscription.audience).add(subscription);
+    Instance &instance = instances_[subscribed.instance];
+    instance.roster(subscription.audience).add(subscription);
+    instance.multiplexed += subscription.session.is_multiplexed();
     if (std::exchange(subscription.is_accepted, true))
         return; // it had lapsed
     Consequences consequences;
@@ -103,7 +107,8 @@ void Subscriptions::handle(const link::Subscribed &subscribed) {
     draw(consequences);
 }
 
-void Subscriptions::handle(const link::Ended &ended) {
+void Subscriptions::handle(link::Ended &ended) {
+    send_batches();
     auto found = subscriptions_.find(ended.subscription);
     if (found == subscriptions_.end())
         return;
@@ -112,45 +117,78 @@ void Subscriptions::handle(const link::Ended &ended) {
     subscription->session.on_ended(*subscription, ended.code, ended.reason);
 }
 
-void Subscriptions::handle(const link::Message &message) {
+void Subscriptions::handle(link::Message &message) {
     auto found = instances_.find(message.instance);
     if (found == instances_.end())
         return;
-    Instance &instance = found->second;
-    Outgoing outgoing(message.body, message.id);
-    Consequences consequences;
     if (message.audience == link::Audience::live)
-        instance.live.for_each([&](Subscription &subscription) {
-            deliver(subscription, outgoing, policy_of(subscription.kind), consequences);
-        });
-    else
-        instance.waiting.for_each([&](Subscription &subscription) {
-            instance.waiting.remove(subscription);
-            subscription.audience = link::Audience::live;
-            instance.live.add(subscription);
-            deliver(subscription, outgoing, first_policy_of(subscription.kind), consequences);
-        });
+        return collect(found->second, message);
+    send_batches();
+    welcome(found->second, message);
+}
+
+// A session with several instances gets their messages in the order of the link: so a batch of one
+// of them is continued only while it is the newest.
+void Subscriptions::collect(Instance &instance, link::Message &message) {
+    bool is_newest = instance.batch + 1 == batches_.size();
+    if (instance.batch != kNoBatch && (is_newest || instance.multiplexed == 0))
+        return batches_[instance.batch].messages.add(std::move(message.body),
+                                                     std::move(message.id));
+    instance.batch = batches_.size();
+    batches_.push_back(
+        {message.instance, Outgoing(std::move(message.body), std::move(message.id))});
+}
+
+void Subscriptions::welcome(Instance &instance, link::Message &message) {
+    Outgoing outgoing(std::move(message.body), std::move(message.id));
+    Consequences consequences;
+    instance.waiting.for_each([&](Subscription &subscription) {
+        instance.waiting.remove(subscription);
+        subscription.audience = link::Audience::live;
+        instance.live.add(subscription);
+        deliver(subscription, outgoing, first_policy_of(subscription.kind), consequences);
+    });
     draw(consequences);
+}
+
+void Subscriptions::send_batches() {
+    if (batches_.empty())
+        return;
+    std::vector<Batch> batches;
+    batches.swap(batches_);
+    for (Batch &batch : batches)
+        instances_[batch.instance].batch = kNoBatch;
+    for (Batch &batch : batches) {
+        auto found = instances_.find(batch.instance);
+        if (found == instances_.end())
+            continue; // the last subscriber went because of an earlier batch
+        Consequences consequences;
+        found->second.live.for_each([&](Subscription &subscription) {
+            deliver(subscription, batch.messages, policy_of(subscription.kind), consequences);
+        });
+        draw(consequences);
+    }
 }
 
 // What was missed is bounded by the topic's history; a limit here would close a client that comes
 // back, time and again, before it has got past it.
-void Subscriptions::handle(const link::Replayed &replayed) {
+void Subscriptions::handle(link::Replayed &replayed) {
+    send_batches();
     auto found = subscriptions_.find(replayed.subscription);
     if (found == subscriptions_.end())
         return;
-    Outgoing outgoing(replayed.body, replayed.id);
+    Outgoing outgoing(std::move(replayed.body), std::move(replayed.id));
     Consequences consequences;
     deliver(*found->second, outgoing, QueuePolicy::keep, consequences);
     draw(consequences);
 }
 
-void Subscriptions::handle(const link::Control &control) {
+void Subscriptions::handle(link::Control &control) {
+    send_batches();
     auto found = instances_.find(control.instance);
     if (found == instances_.end())
         return;
-    const std::string no_id;
-    Outgoing outgoing(control.body, no_id);
+    Outgoing outgoing(std::move(control.body), "");
     Consequences consequences;
     for (Roster *roster : {&found->second.waiting, &found->second.live})
         roster->for_each([&](Subscription &subscription) {
@@ -160,9 +198,9 @@ void Subscriptions::handle(const link::Control &control) {
     draw(consequences);
 }
 
-void Subscriptions::deliver(Subscription &subscription, Outgoing &message, QueuePolicy policy,
+void Subscriptions::deliver(Subscription &subscription, Outgoing &messages, QueuePolicy policy,
                             Consequences &consequences) {
-    note(subscription.id, subscription.session.deliver(subscription, message, policy),
+    note(subscription.id, subscription.session.deliver(subscription, messages, policy),
          consequences);
 }
 

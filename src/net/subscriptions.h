@@ -35,16 +35,27 @@ class Subscriptions {
     // The session has read all that waited: what has lapsed subscribes again.
     void revive(Session &session);
 
-    void handle(const link::Subscribed &subscribed);
-    void handle(const link::Ended &ended);
-    void handle(const link::Message &message);
-    void handle(const link::Replayed &replayed);
-    void handle(const link::Control &control);
+    void handle(link::Subscribed &subscribed);
+    void handle(link::Ended &ended);
+    void handle(link::Message &message);
+    void handle(link::Replayed &replayed);
+    void handle(link::Control &control);
+    // The link has nothing more for now: what has been collected goes out.
+    void send_batches();
 
   private:
+    static constexpr size_t kNoBatch = SIZE_MAX;
+    // Messages for the live subscribers of an instance that came one after the other. Whatever else
+    // comes over the link sends them first, so that a batch is never seen to be one.
+    struct Batch {
+        uint64_t instance;
+        Outgoing messages;
+    };
     struct Instance {
         Roster waiting;
         Roster live;
+        size_t multiplexed = 0; // subscriptions whose session may have others
+        size_t batch = kNoBatch;
         Roster &roster(link::Audience audience) {
             return audience == link::Audience::live ? live : waiting;
         }
@@ -60,8 +71,10 @@ class Subscriptions {
     void unsubscribe(Subscription &subscription);
     void detach(Subscription &subscription);
     static std::unique_ptr<Subscription> take(Subscription &subscription);
-    void deliver(Subscription &subscription, Outgoing &message, QueuePolicy policy,
-                 Consequences &consequences);
+    void collect(Instance &instance, link::Message &message);
+    void welcome(Instance &instance, link::Message &message);
+    static void deliver(Subscription &subscription, Outgoing &messages, QueuePolicy policy,
+                        Consequences &consequences);
     static void note(uint64_t subscription, Session::Delivery delivery, Consequences &consequences);
     void draw(const Consequences &consequences);
 
@@ -69,6 +82,7 @@ class Subscriptions {
     uint64_t last_subscription_ = 0;
     std::unordered_map<uint64_t, Subscription *> subscriptions_; // those the hub knows
     std::unordered_map<uint64_t, Instance> instances_;           // those with a subscription
+    std::vector<Batch> batches_;                                 // in the order they began
 };
 
 } // namespace rtd::net

@@ -4,6 +4,7 @@
 #pragma once
 #include "core/fence.h"
 
+#include <utility>
 #include <uv.h>
 
 namespace rtd::net {
@@ -11,9 +12,11 @@ namespace rtd::net {
 template <class T> class UvHandle {
   public:
     UvHandle() : handle_(new T()) {}
-    UvHandle(const UvHandle &) = delete;
-    UvHandle &operator=(const UvHandle &) = delete;
+    UvHandle(UvHandle &&other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+    UvHandle &operator=(UvHandle &&) = delete;
     ~UvHandle() {
+        if (!handle_)
+            return;                   // moved on
         if (handle_->loop == nullptr) // never initialised
             delete handle_;
         else

@@ -1,18 +1,21 @@
 #include "net/websocket.h"
 
 #include "core/utf8.h"
+#include "net/http.h"
+#include "net/subscriptions.h"
 
 #include <algorithm>
+#include <variant>
 
 namespace rtd::net {
 
 namespace {
 
-constexpr int kCloseTimeoutSeconds = 5;
+constexpr size_t kMaxWaitingPongs = 16;
 
 // What a client says goes to the server's log, where it must not make lines of its own.
 std::string printable(std::string_view text) {
-    std::string line(is_valid_utf8(text) ? text : "");
+    std::string line(text);
     std::replace_if(
         line.begin(), line.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
     return line;
@@ -20,14 +23,15 @@ std::string printable(std::string_view text) {
 
 } // namespace
 
-bool WebSocket::can_write() const {
-    // lws has a close of its own in hand once a close length is set; nothing may follow it.
-    return !is_closing() && lws_get_close_length(wsi()) == 0;
+WebSocket::WebSocket(Environment &environment, Socket socket, Client client, std::string_view key)
+    : Session(environment, std::move(socket), std::move(client)) {
+    say(upgrade_head(key), WireMessage::Kind::http);
+    write_waiting(); // so that no control frame comes before it
 }
 
-Session::Delivery WebSocket::deliver(const Subscription &subscription, Outgoing &message,
+Session::Delivery WebSocket::deliver(const Subscription &subscription, Outgoing &messages,
                                      QueuePolicy policy) {
-    return send(message.frame(), subscription.id, policy) ? Delivery::taken : Delivery::overflow;
+    return send(messages.frames(), subscription.id, policy) ? Delivery::taken : Delivery::overflow;
 }
 
 void WebSocket::on_ended(Subscription &, CloseCode code, const std::string &reason) {
@@ -36,45 +40,99 @@ void WebSocket::on_ended(Subscription &, CloseCode code, const std::string &reas
 
 bool WebSocket::ping() {
     // With something half sent the client's reading is watched anyway, and a ping would only wait.
-    if (can_write() && !lws_partial_buffered(wsi()))
-        write(ws_ping_frame("rtd")); // with a payload: lws does not report the pong of an empty one
+    if (!is_closing() && queue_.empty())
+        queue_control(ws_control_frame(WsOpcode::ping, ""));
     return true;
 }
 
-void WebSocket::close(CloseCode code, std::string_view reason) {
-    if (!can_write())
+// ---- what the client says ----
+
+void WebSocket::on_data(std::string_view bytes) {
+    saw_life();
+    if (has_failed_)
         return;
-    queue_.clear(); // a message half sent ends at a whole frame, so a close may follow
-    auto number = static_cast<uint16_t>(code);
-    if (!write(ws_close_frame(number, reason)))
-        return;
-    set_close(number, truncate_utf8(reason, kMaxCloseReasonBytes));
-    give_up_after(kCloseTimeoutSeconds);
+    if (!reader_)
+        reader_ = std::make_unique<WsReader>(WsReader::Limits{settings().max_client_message_bytes});
+    reader_->feed(bytes);
+    while (!is_gone() && !has_failed_) {
+        auto next = reader_->next();
+        if (auto *incoming = std::get_if<WsIncoming>(&next))
+            on_incoming(*incoming);
+        else if (auto *violation = std::get_if<WsViolation>(&next))
+            fail(violation->code, violation->reason);
+        else
+            break;
+    }
+    if (has_failed_ || reader_->is_idle())
+        reader_.reset();
 }
 
-void WebSocket::on_peer_close(uint16_t code, std::string_view reason) {
+void WebSocket::on_incoming(WsIncoming &incoming) {
+    switch (incoming.opcode) {
+    case WsOpcode::ping:
+        return answer_ping(incoming.payload);
+    case WsOpcode::close:
+        return answer_close(incoming.payload);
+    case WsOpcode::text:
+        if (!is_valid_utf8(incoming.payload))
+            return fail(CloseCode::bad_utf8, meaning(CloseCode::bad_utf8));
+        [[fallthrough]];
+    case WsOpcode::binary:
+        if (!is_closing())
+            on_message(incoming.opcode == WsOpcode::text, incoming.payload);
+        return;
+    case WsOpcode::pong:
+    case WsOpcode::continuation: // part of a message
+        return;
+    }
+}
+
+// Who does not read gets no further pongs: the answer to the newest ping is enough, RFC 6455.
+void WebSocket::answer_ping(std::string_view payload) {
+    if (!is_closing() && queue_.waiting_controls() < kMaxWaitingPongs)
+        queue_control(ws_control_frame(WsOpcode::pong, payload));
+}
+
+void WebSocket::answer_close(std::string_view payload) {
+    if (is_closing())
+        return vanish(""); // the answer to our close frame: done
+    constexpr uint16_t kNoCode = 1005;
+    uint16_t code = kNoCode;
+    std::string_view reason;
+    if (payload.size() >= 2) {
+        code = static_cast<uint16_t>(static_cast<uint8_t>(payload[0]) << 8 |
+                                     static_cast<uint8_t>(payload[1]));
+        reason = payload.substr(2);
+    }
+    if (payload.size() == 1 || (payload.size() >= 2 && !is_sendable_close_code(code)))
+        return fail(CloseCode::protocol_error, "a close frame must have a code that may be sent");
+    if (!is_valid_utf8(reason))
+        return fail(CloseCode::bad_utf8, "a close frame's reason must be UTF-8");
     set_close(code, printable(reason));
-    queue_.clear();
+    cut_waiting();
+    say(ws_control_frame(WsOpcode::close, payload), WireMessage::Kind::ws_frames);
+    leave(true);
+    registry().close_all(*this);
 }
 
-void WebSocket::on_closed() {
-    constexpr int kCodeBytes = 2;
-    int length = lws_get_close_length(wsi());
-    if (is_closing() || length < kCodeBytes)
+// ---- the end ----
+
+void WebSocket::fail(CloseCode code, std::string_view reason) {
+    has_failed_ = true;
+    if (is_closing())
+        return vanish("");
+    end(code, reason);
+}
+
+// A message half sent ends at a whole frame, so a close frame may follow.
+void WebSocket::close(CloseCode code, std::string_view reason) {
+    if (is_closing())
         return;
-    const unsigned char *payload = lws_get_close_payload(wsi());
-    set_close(static_cast<uint16_t>(payload[0] << 8 | payload[1]),
-              {reinterpret_cast<const char *>(payload) + kCodeBytes,
-               static_cast<size_t>(length - kCodeBytes)});
-}
-
-bool WebSocket::accept_data(size_t bytes) {
-    message_bytes_ += bytes;
-    if (message_bytes_ + lws_remaining_packet_payload(wsi()) > settings().max_client_message_bytes)
-        return false;
-    if (lws_is_final_fragment(wsi()))
-        message_bytes_ = 0;
-    return true;
+    auto number = static_cast<uint16_t>(code);
+    set_close(number, truncate_utf8(reason, kMaxCloseReasonBytes));
+    cut_waiting();
+    say(ws_close_frame(number, reason), WireMessage::Kind::ws_frames);
+    leave(has_failed_);
 }
 
 } // namespace rtd::net

@@ -1,38 +1,40 @@
 // WebSocket: a client of /ws/<topic>. It gets data and nothing else, and need not say anything.
-//
-// Close frames are ours, not lws_close_reason(): lws sends none to a client that has not read what
-// was written before.
 #pragma once
 #include "core/fence.h"
+#include "core/ws_reader.h"
 #include "net/session.h"
 
 #include <cstdint>
+#include <memory>
+#include <string>
 #include <string_view>
 
 namespace rtd::net {
 
 class WebSocket : public Session {
   public:
-    using Session::Session;
+    // Answers the upgrade that was asked for with that Sec-WebSocket-Key.
+    WebSocket(Environment &environment, Socket socket, Client client, std::string_view key);
 
-    Delivery deliver(const Subscription &subscription, Outgoing &message,
+    Delivery deliver(const Subscription &subscription, Outgoing &messages,
                      QueuePolicy policy) override;
     void on_ended(Subscription &subscription, CloseCode code, const std::string &reason) override;
-    bool ping() override;
     void close(CloseCode code, std::string_view reason) override;
-    void on_closed() override;
-
-    void on_peer_close(uint16_t code, std::string_view reason);
-    // Part of a message of the client, whose limits have been checked.
-    virtual void on_data(std::string_view) {}
-    // Counts what the client sent; false if its message is larger than it may be.
-    bool accept_data(size_t bytes);
 
   protected:
-    bool can_write() const override;
+    bool ping() override;
+    void on_data(std::string_view bytes) override;
+    // A whole message of the client; text is valid UTF-8.
+    virtual void on_message(bool /*is_text*/, std::string_view) {}
 
   private:
-    uint64_t message_bytes_ = 0; // of the client's message so far
+    void on_incoming(WsIncoming &incoming);
+    void answer_ping(std::string_view payload);
+    void answer_close(std::string_view payload);
+    void fail(CloseCode code, std::string_view reason);
+
+    std::unique_ptr<WsReader> reader_; // while something comes in
+    bool has_failed_ = false;          // what comes in makes no sense any more
 };
 
 } // namespace rtd::net

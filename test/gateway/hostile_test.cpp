@@ -155,9 +155,6 @@ TEST(Hostile, requests_get_the_status_they_deserve) {
 
 // ---- after the upgrade ----
 
-// libwebsockets ends the connection without a close frame, as RFC 6455 lets it.
-constexpr uint16_t kNone = 0;
-
 struct BadFrames {
     const char *what;
     uint16_t code;
@@ -189,8 +186,13 @@ std::vector<BadFrames> bad_frames() {
         {"a ping in pieces", 1002, masked(kPing, "x", false)},
         {"a pong in pieces", 1002, masked(kPong, "x", false)},
         {"a close in pieces", 1002, masked(kClose, "\x03\xe8", false)},
-        {"a ping of 126 bytes", kNone, masked(kPing, std::string(126, 'x'))},
-        {"a pong of 126 bytes", kNone, masked(kPong, std::string(126, 'x'))},
+        {"a ping of 126 bytes", 1002, masked(kPing, std::string(126, 'x'))},
+        {"a pong of 126 bytes", 1002, masked(kPong, std::string(126, 'x'))},
+        {"a message that is not masked", 1002, raw_frame(0x81, 0x01, "x")},
+        {"a ping that is not masked", 1002, raw_frame(0x89, 0x00, "")},
+        {"a close that is not masked", 1002, raw_frame(0x88, 0x02, "\x03\xe8")},
+        {"a length that is not the shortest", 1002, raw_frame(0x81, 0xfe, "\0\1"s + mask + "x")},
+        {"a close whose reason is not UTF-8", 1007, masked(kClose, "\x03\xe8\xff")},
         {"a close of one byte", 1002, masked(kClose, "x")},
         {"text that is not UTF-8", 1007, masked(kText, "\xff")},
         {"text that ends within a character", 1007, masked(kText, "caf\xc3")},

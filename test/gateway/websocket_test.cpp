@@ -192,18 +192,13 @@ TEST(WebSocket, violations_of_the_protocol_close_with_1002) {
     EXPECT_EQ(close_code_after([](Client &c) { c.send_frame(kPing, "x", false); }), 1002);
 }
 
-// libwebsockets 4.1 takes an unmasked frame as if it were masked, where RFC 6455 asks for a close.
-// Masking protects proxies, not servers: what matters here is that nobody is hurt by it.
-TEST(WebSocket, an_unmasked_frame_of_a_client_hurts_nobody) {
+TEST(WebSocket, an_unmasked_frame_of_a_client_ends_its_connection_and_no_other) {
     GatewayProcess gateway(local_settings());
     Subscriber rude(gateway), other(gateway);
     rude.client.send_frame(kText, "hello", true, false);
-    rude.client.send_frame(kText, std::string(3000, 'x'), true, false);
-    rude.client.send_frame(kPing, "x", true, false);
+    EXPECT_EQ(rude.client.read_close().close_code(), 1002);
     other.client.send_frame(kPing, "y");
     EXPECT_EQ(other.client.read_frame().payload, "y");
-    Frame answer = rude.client.read_frame();
-    EXPECT_TRUE(answer.opcode == kPong || answer.close_code() == 1002);
 }
 
 TEST(WebSocket, frames_sent_along_with_the_request_are_not_lost) {

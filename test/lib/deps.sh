@@ -19,9 +19,8 @@ packages() {
     major=$(pg_major)
     cat <<END
 build build-essential - compiler, linker and make
-build libwebsockets-dev - the gateway's HTTP and WebSocket
 build libuv1-dev - the gateway's event loop
-build libwebsockets-evlib-uv - lets libwebsockets run on libuv
+build libwslay-dev - reads the WebSocket frames of clients
 build libjansson-dev - JSON checks in module and gateway
 build libssl-dev - TLS and hashes in the gateway; included by the server's headers
 build libkrb5-dev - included by the server's headers

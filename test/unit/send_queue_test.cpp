@@ -11,13 +11,23 @@ WireMessagePtr message(char letter, size_t body_bytes) {
     return std::make_shared<const WireMessage>(ws_message(std::string(body_bytes, letter)));
 }
 
-// What is still sent, by first letter of each message.
+std::string_view front(const SendQueue &queue) {
+    std::string_view first;
+    queue.for_each_piece([&](std::string_view piece) {
+        first = piece;
+        return false;
+    });
+    return first;
+}
+
+// What is still sent, by the last letter of each message or control frame.
 std::string drain(SendQueue &queue) {
     std::string letters;
     while (!queue.empty()) {
-        if ((queue.front()[0] & 0x0f) != 0) // not a continuation
-            letters += queue.front().back();
-        queue.pop();
+        std::string_view frame = front(queue).substr(0, ws_frame_size(front(queue)));
+        if ((frame[0] & 0x80) != 0) // the last fragment
+            letters += frame.back();
+        queue.pop(frame.size());
     }
     return letters;
 }
@@ -58,12 +68,13 @@ TEST(SendQueue, a_state_larger_than_the_limit_waits_behind_another_of_which_it_i
 TEST(SendQueue, a_message_that_has_begun_is_finished) {
     SendQueue queue;
     ASSERT_TRUE(queue.push(message('a', 2 * kFragmentBytes), 1, QueuePolicy::replace, 60));
-    queue.pop(); // the first fragment is out
+    queue.pop(kFragmentBytes / 2);
+    queue.pop(kFragmentBytes / 2 + 10); // the first fragment is out
     ASSERT_TRUE(queue.push(message('b', 40), 1, QueuePolicy::replace, 60));
     ASSERT_TRUE(queue.push(message('c', 40), 1, QueuePolicy::replace, 60));
     EXPECT_EQ(queue.dropped(), 1u);
-    EXPECT_EQ(queue.front()[0] & 0x0f, 0);
-    EXPECT_EQ(drain(queue), "c");
+    EXPECT_EQ(front(queue)[0] & 0x0f, 0);
+    EXPECT_EQ(drain(queue), "ac");
     EXPECT_EQ(queue.waiting_bytes(), 0u);
 }
 
@@ -115,6 +126,98 @@ TEST(SendQueue, what_is_bounded_elsewhere_is_always_taken_and_does_not_count) {
         ASSERT_TRUE(queue.push(message('r', 90), 1, QueuePolicy::keep, 100));
     EXPECT_TRUE(queue.push(message('e', 90), 1, QueuePolicy::limit, 100));
     EXPECT_EQ(drain(queue), "rrrrrrrrrre");
+}
+
+// Two messages that are one entry.
+WireMessagePtr pair(char first, char second, size_t body_bytes) {
+    std::string bytes;
+    append_ws_message(bytes, std::string(body_bytes, first));
+    size_t last_begin = bytes.size();
+    append_ws_message(bytes, std::string(body_bytes, second));
+    auto message = std::make_shared<WireMessage>(std::move(bytes), WireMessage::Kind::ws_frames);
+    message->set_messages(2, last_begin);
+    return message;
+}
+
+TEST(SendQueue, of_several_states_at_once_only_the_newest_waits_beyond_the_limit) {
+    SendQueue queue;
+    ASSERT_TRUE(queue.push(message('a', 40), 1, QueuePolicy::replace, 60));
+    queue.pop(1);
+    ASSERT_TRUE(queue.push(pair('b', 'c', 40), 1, QueuePolicy::replace, 60));
+    EXPECT_EQ(queue.dropped(), 1u);
+    EXPECT_EQ(queue.waiting_bytes(), 41u + 42);
+    queue.pop(41);
+    EXPECT_EQ(drain(queue), "c");
+}
+
+TEST(SendQueue, a_control_frame_goes_before_what_has_not_begun) {
+    SendQueue queue;
+    ASSERT_TRUE(queue.push(message('a', 40), 1, QueuePolicy::limit, 100));
+    queue.push_control(ws_control_frame(WsOpcode::pong, "p"));
+    EXPECT_EQ(drain(queue), "pa");
+    EXPECT_EQ(queue.waiting_bytes(), 0u);
+}
+
+TEST(SendQueue, a_control_frame_goes_between_the_frames_of_what_has_begun) {
+    for (size_t sent : {1, 41, 42, 43, 83}) {
+        SendQueue queue;
+        ASSERT_TRUE(queue.push(pair('a', 'b', 40), 1, QueuePolicy::limit, 100));
+        ASSERT_TRUE(queue.push(message('c', 40), 1, QueuePolicy::limit, 100));
+        queue.pop(sent);
+        queue.push_control(ws_control_frame(WsOpcode::pong, "p"));
+        std::string all;
+        queue.for_each_piece([&](std::string_view piece) {
+            all += piece;
+            return true;
+        });
+        std::string a = "\x81\x28" + std::string(40, 'a');
+        std::string b = "\x81\x28" + std::string(40, 'b');
+        std::string c = "\x81\x28" + std::string(40, 'c');
+        std::string pong("\x8a\x01p");
+        EXPECT_EQ(all,
+                  sent <= 42 ? (a + pong + b).substr(sent) + c : (a + b + pong).substr(sent) + c);
+        EXPECT_EQ(queue.waiting_bytes(), all.size());
+        queue.pop(all.size());
+        EXPECT_TRUE(queue.empty());
+    }
+}
+
+TEST(SendQueue, what_a_control_frame_has_parted_does_not_count_as_waiting_behind) {
+    SendQueue queue;
+    ASSERT_TRUE(queue.push(message('a', 4 * kFragmentBytes), 1, QueuePolicy::limit, 100));
+    queue.pop(1);
+    queue.push_control(ws_control_frame(WsOpcode::pong, "p"));
+    EXPECT_TRUE(queue.push(message('b', 40), 1, QueuePolicy::limit, 100));
+}
+
+TEST(SendQueue, cut_ends_at_a_whole_frame) {
+    SendQueue queue;
+    ASSERT_TRUE(queue.push(message('a', 3 * kFragmentBytes), 1, QueuePolicy::limit, 100));
+    ASSERT_TRUE(queue.push(message('b', 40), 1, QueuePolicy::limit, 100));
+    queue.pop(100);
+    queue.cut();
+    EXPECT_EQ(queue.waiting_bytes(), kFragmentBytes + 10 - 100);
+    queue.pop(kFragmentBytes + 10 - 100);
+    EXPECT_TRUE(queue.empty());
+}
+
+TEST(SendQueue, cut_leaves_nothing_of_what_has_not_begun) {
+    SendQueue queue;
+    ASSERT_TRUE(queue.push(message('a', 40), 1, QueuePolicy::limit, 100));
+    ASSERT_TRUE(queue.push(message('b', 40), 1, QueuePolicy::limit, 100));
+    queue.pop(42);
+    queue.cut();
+    EXPECT_TRUE(queue.empty());
+    EXPECT_EQ(queue.waiting_bytes(), 0u);
+}
+
+TEST(SendQueue, an_http_answer_that_has_begun_is_finished) {
+    SendQueue queue;
+    ASSERT_TRUE(queue.push(std::make_shared<const WireMessage>(std::string(100, 'h')), 1,
+                           QueuePolicy::keep, 100));
+    queue.pop(10);
+    queue.cut();
+    EXPECT_EQ(queue.waiting_bytes(), 90u);
 }
 
 } // namespace

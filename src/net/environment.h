@@ -1,0 +1,26 @@
+// Environment: what all connections of the gateway share.
+#pragma once
+#include "core/fence.h"
+#include "core/link.h"
+#include "net/connections.h"
+#include "net/hub.h"
+#include "net/wait_list.h"
+
+namespace rtd::net {
+
+struct Environment {
+    Environment(uv_loop_t *loop, Hub &hub);
+
+    uv_loop_t *loop;
+    Hub &hub;
+    link::Settings settings; // as they are now
+    Connections connections;
+
+    WaitList heads;     // for a whole request
+    WaitList answers;   // for the answer to be read, which may also be long in coming
+    WaitList snapshots; // for the first message of a topic
+    WaitList signs;     // for a sign of life: the ping interval
+    WaitList goodbyes;  // for the client to close
+};
+
+} // namespace rtd::net
