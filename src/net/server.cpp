@@ -33,13 +33,38 @@ Server::Server(uv_loop_t *loop, Hub &hub)
 
 // ---- settings ----
 
+std::optional<std::string> Server::load_tls(link::Settings &settings) {
+    const link::Settings &before = environment_.settings;
+    if (!settings.tls_problem.empty())
+        return settings.tls_problem;
+    if (settings.tls) {
+        Result<TlsContext> made = TlsContext::make(
+            settings.tls_certificate, std::move(settings.tls_key), settings.tls_min_version);
+        if (!made)
+            return made.error();
+        tls_ = std::move(*made);
+        if (!before.tls || settings.tls_certificate != before.tls_certificate)
+            hub_.send(link::Note{"clients speak TLS; certificate: " + tls_->description()});
+    } else {
+        tls_.reset();
+        if (before.tls)
+            hub_.send(link::Note{"clients speak plain text"});
+    }
+    return std::nullopt;
+}
+
 std::optional<ListenFailure> Server::start(const link::Settings &settings) {
     apply_limits(settings);
     return listener_.listen(settings.listen_addresses, settings.port);
 }
 
-void Server::reload(const link::Settings &settings) {
+void Server::reload(link::Settings settings) {
     link::Settings before = environment_.settings;
+    if (std::optional<std::string> problem = load_tls(settings)) {
+        hub_.send(link::TlsFailed{*problem, true});
+        settings.tls = before.tls;
+        settings.tls_certificate = before.tls_certificate;
+    }
     bool moves =
         settings.port != before.port || settings.listen_addresses != before.listen_addresses;
     apply_limits(settings);
@@ -67,8 +92,8 @@ void Server::apply_limits(const link::Settings &settings) {
 void Server::on_accept(Fd fd, const Address &address) {
     if (environment_.heads.size() >= kMaxArrivals)
         environment_.heads.first().vanish("too many requests are coming");
-    auto arrival = std::make_unique<Arrival>(environment_, Socket(environment_.loop, std::move(fd)),
-                                             address, on_request_);
+    Socket socket(environment_.loop, std::move(fd), tls_ ? &*tls_ : nullptr);
+    auto arrival = std::make_unique<Arrival>(environment_, std::move(socket), address, on_request_);
     Arrival &added = *arrival;
     environment_.connections.add(std::move(arrival));
     added.begin();
