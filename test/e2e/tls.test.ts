@@ -279,15 +279,15 @@ describe('a browser', () => {
     after(() => browser?.close());
 
     test("has the gateway's page under https, live over wss", async () => {
-        await sql('CREATE TABLE seen (note text)');
-        await createTopic(use.cluster, 'seen', `query => 'SELECT note FROM seen', throttle => '0'`);
+        await sql('CREATE TABLE seen (id int, note text)');
+        await createTopic(use.cluster, 'seen', `query => 'SELECT * FROM seen', throttle => '0'`);
         await sql(`SELECT rtd_watch_table('seen')`);
         const page = await browser!.newPage();
         const sockets: string[] = [];
         page.on('websocket', (socket) => sockets.push(socket.url()));
         await page.goto(`https://localhost:${use.cluster.rtdPort}/#seen`);
         await page.waitForSelector('[data-topic="seen"][data-state="live"]:not([data-messages="0"])', { state: 'attached' });
-        await sql(`INSERT INTO seen VALUES ('over TLS')`);
+        await sql(`INSERT INTO seen VALUES (1, 'over TLS')`);
         await page.waitForFunction(() =>
             (globalThis as any).document.querySelector('[data-topic="seen"]').textContent.includes('over TLS'),
         );
