@@ -14,6 +14,10 @@ bool contains(const std::string &text, std::string_view part) {
     return text.find(part) != std::string::npos;
 }
 
+// Of a client that reads slowly, and much: in a smaller one than a segment of the loopback, TCP
+// sends a little every 200 ms.
+constexpr int kSmallBuffer = 64 * 1024;
+
 // Settings with a new certificate for `name`.
 Settings tls_settings(const char *name = "localhost") {
     Key key = make_key();
@@ -155,6 +159,7 @@ TEST(Tls, closes_a_websocket_with_a_goodbye) {
     EXPECT_EQ(subscriber.client.read_close().close_code(), 1000);
     EXPECT_TRUE(subscriber.client.is_closed());
     EXPECT_TRUE(subscriber.client.was_told_the_end());
+    subscriber.client.vanish();
     gateway.expect<Unsubscribe>();
     EXPECT_EQ(gateway.expect<ClientDisconnected>().code, 1000);
 }
@@ -165,7 +170,7 @@ TEST(Tls, a_slow_reader_gets_everything_in_order_and_delays_nobody) {
     Settings settings = tls_settings();
     settings.client_buffer_bytes = 64 << 20;
     TlsGateway gateway(settings);
-    Subscriber slow(gateway, 1, TopicKind::event, 4096), quick(gateway);
+    Subscriber slow(gateway, 1, TopicKind::event, kSmallBuffer), quick(gateway);
     for (int i = 0; i < 200; i++)
         gateway.send(Message{1, Audience::live, numbers(1000 + i * 999), "1-1"});
     for (int i = 0; i < 200; i++)
@@ -177,7 +182,7 @@ TEST(Tls, a_slow_reader_gets_everything_in_order_and_delays_nobody) {
 // Messages that wait are thrown away while a record is half sent: none may be torn.
 TEST(Tls, a_slow_reader_of_a_state_skips_to_the_newest_in_whole_messages) {
     TlsGateway gateway;
-    Subscriber slow(gateway, 1, TopicKind::state, 4096);
+    Subscriber slow(gateway, 1, TopicKind::state, kSmallBuffer);
     auto state = [](int number) {
         return std::to_string(number) + ":" + numbers(20'000 + number * 7919 % 300'000);
     };
@@ -200,7 +205,7 @@ TEST(Tls, a_slow_reader_of_a_state_skips_to_the_newest_in_whole_messages) {
 
 TEST(Tls, a_client_that_does_not_read_events_is_closed_and_leaves_the_others_alone) {
     TlsGateway gateway;
-    Subscriber stuck(gateway, 1, TopicKind::event, 4096), reader(gateway);
+    Subscriber stuck(gateway, 1, TopicKind::event, kSmallBuffer), reader(gateway);
     std::string body = numbers(100'000);
     bool is_closed = false;
     for (int i = 0; i < 300; i++) {
@@ -216,7 +221,7 @@ TEST(Tls, a_client_that_does_not_read_events_is_closed_and_leaves_the_others_alo
 // The client asks for new keys in the middle of things, which the gateway answers when it writes.
 TEST(Tls, goes_on_under_new_keys) {
     TlsGateway gateway;
-    Subscriber subscriber(gateway, 1, TopicKind::event, 4096);
+    Subscriber subscriber(gateway, 1, TopicKind::event, kSmallBuffer);
     std::string body = numbers(500'000);
     for (int i = 0; i < 20; i++) {
         gateway.send(Message{1, Audience::live, body, "1-1"});
