@@ -116,6 +116,8 @@ bool Connection::queue(WireMessagePtr message, uint64_t subscription, QueuePolic
 }
 
 void Connection::queue_control(std::string frame) {
+    if (is_held_)
+        write_waiting(); // a control frame overtakes what waits
     queue_.push_control(std::move(frame));
     want_write();
 }
@@ -125,14 +127,20 @@ void Connection::cut_waiting() {
     queue_.cut();
 }
 
+void Connection::release() {
+    is_held_ = false;
+    want_write();
+}
+
 void Connection::want_write() {
-    if (is_stuck_ || is_gone_ || wants_write_)
+    if (is_held_ || is_stuck_ || is_gone_ || wants_write_)
         return; // the loop will say when there is room
     wants_write_ = true;
     environment_.connections.has_something_to_write(*this);
 }
 
 void Connection::write_waiting() {
+    is_held_ = false;
     wants_write_ = false;
     size_t written = 0;
     while (!is_all_written() && !is_stuck_ && !is_gone_) {

@@ -52,6 +52,11 @@ class Connection : Socket::Watcher {
     void queue_control(std::string frame);
     // Drops what cannot be written at once, but for the end of what has begun.
     void cut_waiting();
+    // What is queued waits for what comes next, to be written with it, until release() or until
+    // something else has to be written.
+    void hold() { is_held_ = true; }
+    bool is_held() const { return is_held_; }
+    void release();
     // What has been said is the last. The connection ends when the client closes it, or a while
     // later. With `closes_first` the client is told: by the end of what it reads.
     void leave(bool closes_first);
@@ -82,6 +87,7 @@ class Connection : Socket::Watcher {
     size_t index_ = 0; // in Connections
     bool reads_ = false;
     bool is_stuck_ = false; // the socket takes no more for now
+    bool is_held_ = false;
     bool wants_write_ = false;
     bool is_leaving_ = false;
     bool closes_first_ = false;

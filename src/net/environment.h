@@ -17,6 +17,7 @@ struct Environment {
     Connections connections;
 
     WaitList heads;     // for a whole request
+    WaitList upgrades;  // for the hub's answer, which goes out with that to the upgrade
     WaitList answers;   // for the answer to be read, which may also be long in coming
     WaitList snapshots; // for the first message of a topic
     WaitList signs;     // for a sign of life: the ping interval

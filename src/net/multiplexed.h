@@ -17,7 +17,11 @@ namespace rtd::net {
 
 class MultiplexedWebSocket final : public WebSocket {
   public:
-    using WebSocket::WebSocket;
+    MultiplexedWebSocket(Environment &environment, Socket socket, Client client,
+                         std::string_view key)
+        : WebSocket(environment, std::move(socket), std::move(client), key) {
+        open(); // it has to ask first
+    }
 
     bool is_multiplexed() const override { return true; }
 

@@ -17,6 +17,12 @@ constexpr uint64_t kShutdownDeadlineMs = 1000;
 // Requests that are still coming. Beyond, the oldest goes, so that silent clients cannot lock
 // others out.
 constexpr size_t kMaxArrivals = 4096;
+// Messages that wait for each other. Fewer than a slow client may have waiting.
+constexpr size_t kMaxCollectedBytes = 256 * 1024;
+
+uint64_t now_us() {
+    return uv_hrtime() / 1000;
+}
 
 } // namespace
 
@@ -27,6 +33,8 @@ Server::Server(uv_loop_t *loop, Hub &hub)
                  std::string_view what_follows) { on_request(arrival, request, what_follows); }),
       listener_(loop,
                 [this](Fd fd, const Address &address) { on_accept(std::move(fd), address); }) {
+    uv_timer_init(loop, window_end_.get());
+    window_end_->data = this;
     uv_timer_init(loop, shutdown_deadline_.get());
     shutdown_deadline_->data = this;
 }
@@ -168,8 +176,23 @@ void Server::handle(link::Published &published) {
 }
 
 void Server::end_of_frames() {
+    constexpr uint64_t kUsPerMs = 1000;
+    uint64_t wait_us = window_.wait_us(now_us());
+    if (wait_us < kUsPerMs || subscriptions_.collected_bytes() >= kMaxCollectedBytes)
+        return flush();
+    if (!uv_is_active(reinterpret_cast<uv_handle_t *>(window_end_.get())))
+        uv_timer_start(
+            window_end_.get(),
+            [](uv_timer_t *timer) { static_cast<Server *>(timer->data)->flush(); },
+            wait_us / kUsPerMs, 0);
+}
+
+void Server::flush() {
+    uv_timer_stop(window_end_.get());
+    uint64_t begin_us = now_us();
     subscriptions_.send_batches();
     environment_.connections.write_all();
+    window_.flushed(begin_us, now_us());
 }
 
 // ---- the end ----

@@ -3,6 +3,7 @@
 // socket goes on to a Reply, or to a Session, which subscribes at the hub.
 #pragma once
 #include "core/fence.h"
+#include "core/flush_window.h"
 #include "core/link.h"
 #include "net/arrival.h"
 #include "net/environment.h"
@@ -39,7 +40,8 @@ class Server : SessionOwner {
     template <class Frame> void handle(Frame &frame) { subscriptions_.handle(frame); }
     void handle(link::Published &published);
     void handle(link::Probed &probed) { readiness_.answered(probed); }
-    // The link has been read; what came is written to the clients.
+    // The link has been read; what came is written to the clients, now or together with what comes
+    // in a moment.
     void end_of_frames();
 
     // Accepts nobody any more and closes every client; `done` is called once all are gone, or after
@@ -54,6 +56,7 @@ class Server : SessionOwner {
     void open_session(Arrival &arrival, Join &join, bool with_body, std::string_view what_follows);
     std::unique_ptr<Session> make_session(Socket socket, Client client, Join &join, bool with_body);
     void on_session_gone(Session &session) override;
+    void flush();
     void finish_if_done();
 
     Hub &hub_;
@@ -61,6 +64,8 @@ class Server : SessionOwner {
     std::optional<TlsContext> tls_; // unset: plain text
     Subscriptions subscriptions_;
     Readiness readiness_;
+    FlushWindow window_;
+    UvHandle<uv_timer_t> window_end_;
     Arrival::OnRequest on_request_;
     Listener listener_;
 

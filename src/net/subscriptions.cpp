@@ -130,6 +130,7 @@ void Subscriptions::handle(link::Message &message) {
 // A session with several instances gets their messages in the order of the link: so a batch of one
 // of them is continued only while it is the newest.
 void Subscriptions::collect(Instance &instance, link::Message &message) {
+    collected_bytes_ += message.body.size();
     bool is_newest = instance.batch + 1 == batches_.size();
     if (instance.batch != kNoBatch && (is_newest || instance.multiplexed == 0))
         return batches_[instance.batch].messages.add(std::move(message.body),
@@ -156,6 +157,7 @@ void Subscriptions::send_batches() {
         return;
     std::vector<Batch> batches;
     batches.swap(batches_);
+    collected_bytes_ = 0;
     for (Batch &batch : batches)
         instances_[batch.instance].batch = kNoBatch;
     for (Batch &batch : batches) {

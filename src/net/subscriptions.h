@@ -40,8 +40,9 @@ class Subscriptions {
     void handle(link::Message &message);
     void handle(link::Replayed &replayed);
     void handle(link::Control &control);
-    // The link has nothing more for now: what has been collected goes out.
+    // What has been collected goes out.
     void send_batches();
+    size_t collected_bytes() const { return collected_bytes_; }
 
   private:
     static constexpr size_t kNoBatch = SIZE_MAX;
@@ -82,7 +83,8 @@ class Subscriptions {
     uint64_t last_subscription_ = 0;
     std::unordered_map<uint64_t, Subscription *> subscriptions_; // those the hub knows
     std::unordered_map<uint64_t, Instance> instances_;           // those with a subscription
-    std::vector<Batch> batches_;                                 // in the order they began
+    size_t collected_bytes_ = 0;
+    std::vector<Batch> batches_; // in the order they began
 };
 
 } // namespace rtd::net

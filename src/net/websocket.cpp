@@ -25,13 +25,31 @@ std::string printable(std::string_view text) {
 
 WebSocket::WebSocket(Environment &environment, Socket socket, Client client, std::string_view key)
     : Session(environment, std::move(socket), std::move(client)) {
+    hold();
     say(upgrade_head(key), WireMessage::Kind::http);
-    write_waiting(); // so that no control frame comes before it
+    environment.upgrades.begin(wait());
 }
 
 Session::Delivery WebSocket::deliver(const Subscription &subscription, Outgoing &messages,
                                      QueuePolicy policy) {
     return send(messages.frames(), subscription.id, policy) ? Delivery::taken : Delivery::overflow;
+}
+
+void WebSocket::open() {
+    release();
+    saw_life();
+}
+
+Session::Delivery WebSocket::on_subscribed(Subscription &, const link::Subscribed &) {
+    open();
+    return Delivery::taken;
+}
+
+void WebSocket::on_late() {
+    if (is_held())
+        open();
+    else
+        Session::on_late();
 }
 
 void WebSocket::on_ended(Subscription &, CloseCode code, const std::string &reason) {

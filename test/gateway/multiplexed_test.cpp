@@ -77,6 +77,42 @@ TEST(Multiplexed, a_connection_begins_without_a_subscription_and_a_ping_is_answe
     EXPECT_EQ(client.ask(R"({"action":"ping"})").data, "{}");
 }
 
+// What the gateway reads at once it writes at once; nobody may see that.
+TEST(Multiplexed, messages_of_several_instances_keep_the_order_of_the_link) {
+    GatewayProcess gateway(local_settings());
+    Multiplexed client(gateway);
+    client.subscribe("first", 1);
+    client.subscribe("second", 2);
+    Client single(gateway.port); // has only the first one's, and gets all of them
+    ASSERT_EQ(single.upgrade("/ws/first"), 101);
+    gateway.expect<ClientConnected>();
+    gateway.send(
+        Subscribed{gateway.expect<Subscribe>().subscription, 1, TopicKind::event, false, false});
+
+    std::string frames, expected, expected_of_first;
+    for (int i = 0; i < 500; i++) {
+        uint64_t instance = i % 7 < 3 ? 1 : 2;
+        std::string body = std::to_string(instance) + "." + std::to_string(i);
+        frames += encode(HubFrame(Message{instance, Audience::live, body, ""}));
+        expected += body + " ";
+        if (instance == 1)
+            expected_of_first += body + " ";
+        if (i == 250) {
+            std::string gap = R"({"type":"rtd_gap"})";
+            frames += encode(HubFrame(Control{1, gap}));
+            expected += gap + " ";
+        }
+    }
+    gateway.send_raw(frames);
+    std::string seen, seen_of_first;
+    while (seen.size() < expected.size())
+        seen += client.client.read_text() + " ";
+    while (seen_of_first.size() < expected_of_first.size())
+        seen_of_first += single.read_text() + " ";
+    EXPECT_EQ(seen, expected);
+    EXPECT_EQ(seen_of_first, expected_of_first);
+}
+
 TEST(Multiplexed, a_subscription_is_asked_of_the_hub_and_answered) {
     GatewayProcess gateway(local_settings());
     Multiplexed client(gateway);
