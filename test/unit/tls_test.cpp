@@ -225,6 +225,17 @@ TEST(TlsStream, waits_for_the_other_end) {
     EXPECT_EQ(write(pair.server(), {}).outcome, Outcome::done);
 }
 
+TEST(TlsStream, may_be_written_to_before_the_handshake_is_over) {
+    Pair pair;
+    EXPECT_EQ(write(pair.server(), {"early"}).outcome, Outcome::wants_read);
+    EXPECT_TRUE(pair.server().holds_bytes());
+    SSL_connect(pair.client());
+    EXPECT_EQ(write(pair.server(), {}).outcome, Outcome::wants_read);
+    ASSERT_EQ(SSL_connect(pair.client()), 1);
+    EXPECT_EQ(write(pair.server(), {" bird"}).outcome, Outcome::done);
+    EXPECT_EQ(pair.client_reads(), "early bird");
+}
+
 TEST(TlsStream, leaves_nothing_behind_that_the_descriptor_does_not_announce) {
     Pair pair;
     ASSERT_TRUE(pair.connect());
