@@ -21,6 +21,8 @@ template <class IO> void fields(IO &io, Settings &f) {
     io(f.tls_key);
     io(f.tls_problem);
     io.choice(f.tls_min_version, TlsVersion::v1_3);
+    io(f.max_clients_per_address);
+    io(f.connection_rate);
 }
 template <class IO> void fields(IO &io, Subscribed &f) {
     io(f.subscription);

@@ -51,6 +51,8 @@ struct Settings {
     std::string tls_key;                      // as PEM text; the gateway wipes it once it is read
     std::string tls_problem; // why the hub has neither: then nothing of TLS changes
     TlsVersion tls_min_version = TlsVersion::v1_2;
+    uint32_t max_clients_per_address = 0; // connections of any kind; 0: any number
+    uint32_t connection_rate = 0;         // new connections per second and address; 0: any
 };
 
 struct Subscribed { // answers Subscribe

@@ -6,6 +6,7 @@
 // 2 if it was not started by a hub of the same version.
 #include "core/link.h"
 #include "gateway/hub_link.h"
+#include "gateway/sandbox.h"
 #include "net/server.h"
 
 #include <csignal>
@@ -126,6 +127,8 @@ class Gateway {
             link_.send(link::ListenFailed{failure->address, failure->error});
             return stop(kExitFailed, "");
         }
+        if (std::string missing = enter_sandbox(); !missing.empty())
+            link_.send(link::Note{missing});
         link_.send(link::Listening{server_->addresses()});
         check_descriptors_for(settings.max_clients);
     }

@@ -23,6 +23,7 @@ class Arrival final : public Connection {
     // Called once it is one of Connections.
     void begin() { read_now(); }
     const Address &address() const { return address_; }
+    Admission::Ticket &ticket() { return socket().ticket; }
     // After this the arrival is gone.
     Socket take_socket();
 

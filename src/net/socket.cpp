@@ -18,10 +18,12 @@ Socket::Io failure() {
 
 } // namespace
 
-Socket::Socket(uv_loop_t *loop, Fd fd, const TlsContext *tls) : fd_(std::move(fd)) {
+Socket::Socket(uv_loop_t *loop, Fd fd) : fd_(std::move(fd)) {
     uv_poll_init(loop, poll_.get(), fd_.get());
-    if (tls)
-        tls_ = std::make_unique<TlsStream>(*tls, fd_.get());
+}
+
+void Socket::start_tls(const TlsContext &context) {
+    tls_ = std::make_unique<TlsStream>(context, fd_.get());
 }
 
 void Socket::watch(Watcher &watcher, bool for_reading, bool for_writing) {

@@ -3,6 +3,7 @@
 // cost one system call.
 #pragma once
 #include "core/fence.h"
+#include "net/admission.h"
 #include "net/fd.h"
 #include "net/tls.h"
 #include "net/uv_handle.h"
@@ -33,9 +34,13 @@ class Socket {
         std::string reason = {}; // if broken
     };
 
-    // In plain text without a `tls`. The handshake is a matter of the first reads.
-    Socket(uv_loop_t *loop, Fd fd, const TlsContext *tls = nullptr);
+    Socket(uv_loop_t *loop, Fd fd);
     Socket(Socket &&) noexcept = default;
+
+    Admission::Ticket ticket; // its place among all connections
+
+    // Everything from here on goes over TLS. The handshake is a matter of the first reads.
+    void start_tls(const TlsContext &context);
 
     // From now on `watcher` is told when there is something to read, or room to write, if asked
     // for. A broken connection is readable.

@@ -39,6 +39,8 @@ link::Settings gateway_settings() {
     settings.ping_interval_ms = static_cast<uint32_t>(ping_interval_s) * 1000;
     settings.allowed_origins = split_list(allowed_origins);
     read_tls_files(settings);
+    settings.max_clients_per_address = static_cast<uint32_t>(max_clients_per_address);
+    settings.connection_rate = static_cast<uint32_t>(connection_rate);
     return settings;
 }
 

@@ -31,6 +31,8 @@ char *allowed_origins;
 char *ssl_cert_file;
 char *ssl_key_file;
 int ssl_min_protocol_version;
+int max_clients_per_address;
+int connection_rate;
 double notification_queue_warning;
 int event_log_level;
 
@@ -103,6 +105,13 @@ void define_settings() {
                10 * 365 * 24 * 3600, PGC_SIGHUP, GUC_UNIT_S);
     define_int("rtd.max_clients", "Clients that may be connected at a time.", nullptr, &max_clients,
                10000, 1, 1000000, PGC_SIGHUP);
+    define_int("rtd.max_clients_per_address",
+               "Connections of any kind that one network address may have at a time.",
+               "Behind a proxy all clients have one address. 0 turns the limit off.",
+               &max_clients_per_address, 0, 0, 1000000, PGC_SIGHUP);
+    define_int("rtd.connection_rate", "Connections that one network address may open per second.",
+               "Ten seconds' worth may come at once. 0 turns the limit off.", &connection_rate,
+               1000, 0, 1000000, PGC_SIGHUP);
     define_int("rtd.client_buffer", "Bytes that may wait for one slow client.",
                "Beyond it a state topic skips to its newest state, and an event topic's client is "
                "disconnected.",

@@ -29,13 +29,19 @@ inline std::string close_payload(uint16_t code, std::string_view reason) {
 
 class Client {
   public:
-    // A small receive buffer makes a client that does not read back up soon.
-    explicit Client(uint16_t port, int receive_buffer_bytes = 0) {
+    // A small receive buffer makes a client that does not read back up soon. `from` is the address
+    // it comes from: all of 127.0.0.0/8 is this machine.
+    explicit Client(uint16_t port, int receive_buffer_bytes = 0, const char *from = "127.0.0.1") {
         fd_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (receive_buffer_bytes > 0)
             setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes, sizeof(int));
         int on = 1;
         setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        sockaddr_in own{};
+        own.sin_family = AF_INET;
+        inet_pton(AF_INET, from, &own.sin_addr);
+        setsockopt(fd_, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+        EXPECT_EQ(bind(fd_, reinterpret_cast<sockaddr *>(&own), sizeof own), 0) << from;
         sockaddr_in address{};
         address.sin_family = AF_INET;
         address.sin_port = htons(port);
@@ -43,7 +49,7 @@ class Client {
         connected = connect(fd_, reinterpret_cast<sockaddr *>(&address), sizeof address) == 0;
         socklen_t size = sizeof address;
         getsockname(fd_, reinterpret_cast<sockaddr *>(&address), &size);
-        this->address = "127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+        this->address = std::string(from) + ":" + std::to_string(ntohs(address.sin_port));
     }
     Client(const Client &) = delete;
     Client(Client &&other) noexcept

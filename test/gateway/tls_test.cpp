@@ -242,6 +242,26 @@ TEST(Tls, a_broken_record_ends_that_connection_alone) {
     EXPECT_EQ(whole.client.read_text(), "still here");
 }
 
+// A refusal is an answer, so it costs a handshake; who has too many of them gets none.
+TEST(Tls, a_client_beyond_a_limit_is_told_so_and_a_crowd_of_them_is_turned_away) {
+    Settings settings = tls_settings();
+    settings.max_clients_per_address = 1;
+    TlsGateway gateway(settings);
+    Subscriber first(gateway);
+    TlsClient second(gateway.port);
+    EXPECT_EQ(second.upgrade("/ws/queue"), 429);
+    EXPECT_TRUE(contains(second.read_to_end(), "your address has as many connections"));
+
+    std::vector<std::unique_ptr<Client>> crowd;
+    for (int i = 0; i < 40; i++)
+        crowd.push_back(std::make_unique<Client>(gateway.port));
+    EXPECT_FALSE(TlsClient(gateway.port).is_secure);
+    gateway.send(Message{1, Audience::live, "undisturbed", "1-1"});
+    EXPECT_EQ(first.client.read_text(), "undisturbed");
+    crowd.clear();
+    EXPECT_TRUE(eventually([&] { return TlsClient(gateway.port).is_secure; }));
+}
+
 // ---- the wrong language ----
 
 TEST(Tls, a_request_in_plain_text_is_told_so) {

@@ -22,6 +22,8 @@ std::vector<HubFrame> hub_frames() {
     settings.tls_key = "a key";
     settings.tls_problem = "could not open a file";
     settings.tls_min_version = TlsVersion::v1_3;
+    settings.max_clients_per_address = 30;
+    settings.connection_rate = 20;
     return {settings,
             Subscribed{1, 2, TopicKind::keyed, true, true, true},
             Ended{3, CloseCode::unknown_topic, "there is no topic \"x\""},
@@ -96,6 +98,8 @@ TEST(Link, the_fields_are_those_that_were_sent) {
     EXPECT_EQ(settings.client_buffer_bytes, 1u << 20);
     EXPECT_EQ(settings.ping_interval_ms, 30000u);
     EXPECT_EQ(settings.allowed_origins, (std::vector<std::string>{"https://a.example", "*"}));
+    EXPECT_EQ(settings.max_clients_per_address, 30u);
+    EXPECT_EQ(settings.connection_rate, 20u);
 }
 
 template <class Frame> void expect_truncation_is_noticed(const std::vector<Frame> &frames) {
