@@ -29,6 +29,7 @@ class Arrival final : public Connection {
 
   protected:
     void on_data(std::string_view bytes) override;
+    void on_plain_http() override;
 
   private:
     Address address_;

@@ -41,13 +41,38 @@ Server::Server(uv_loop_t *loop, Hub &hub)
 
 // ---- settings ----
 
+std::optional<std::string> Server::load_tls(link::Settings &settings) {
+    const link::Settings &before = environment_.settings;
+    if (!settings.tls_problem.empty())
+        return settings.tls_problem;
+    if (settings.tls) {
+        Result<TlsContext> made = TlsContext::make(
+            settings.tls_certificate, std::move(settings.tls_key), settings.tls_min_version);
+        if (!made)
+            return made.error();
+        tls_ = std::move(*made);
+        if (!before.tls || settings.tls_certificate != before.tls_certificate)
+            hub_.send(link::Note{"clients speak TLS; certificate: " + tls_->description()});
+    } else {
+        tls_.reset();
+        if (before.tls)
+            hub_.send(link::Note{"clients speak plain text"});
+    }
+    return std::nullopt;
+}
+
 std::optional<ListenFailure> Server::start(const link::Settings &settings) {
     apply_limits(settings);
     return listener_.listen(settings.listen_addresses, settings.port, settings.port_use);
 }
 
-void Server::reload(const link::Settings &settings) {
+void Server::reload(link::Settings settings) {
     link::Settings before = environment_.settings;
+    if (std::optional<std::string> problem = load_tls(settings)) {
+        hub_.send(link::TlsFailed{*problem, true});
+        settings.tls = before.tls;
+        settings.tls_certificate = before.tls_certificate;
+    }
     bool moves =
         settings.port != before.port || settings.listen_addresses != before.listen_addresses;
     apply_limits(settings);
@@ -87,6 +112,8 @@ void Server::on_accept(Fd fd, const Address &address) {
         auto &oldest = static_cast<Arrival &>(environment_.heads.first()); // who else waits there
         turn_away(oldest.take_socket(), oldest.address(), Refusal::under_way);
     }
+    if (tls_)
+        socket.start_tls(*tls_);
     auto arrival = std::make_unique<Arrival>(environment_, std::move(socket), address, on_request_);
     Arrival &added = *arrival;
     environment_.connections.add(std::move(arrival));
@@ -96,12 +123,14 @@ void Server::on_accept(Fd fd, const Address &address) {
 // Closes at once. The answer is there if the client looks; what it has sent already is read first,
 // because a close with unread bytes is a reset, which may overtake the answer.
 void Server::turn_away(Socket socket, const Address &address, Refusal refusal) {
+    count_refusal(refusal, address);
+    if (tls_)
+        return; // an answer would cost the handshake that is to be spared
     std::array<char, kMaxHeadBytes> unread;
     (void)socket.read(unread.data(), unread.size());
     std::string text = render(limit_answer(refusal), true);
     iovec piece{text.data(), text.size()};
     (void)socket.write(&piece, 1);
-    count_refusal(refusal, address);
 }
 
 void Server::count_refusal(Refusal refusal, const Address &address) {

@@ -28,13 +28,16 @@ class Server : SessionOwner {
   public:
     Server(uv_loop_t *loop, Hub &hub);
 
+    // Takes up what `settings` say of TLS, for clients who come from now on, and wipes the key. If
+    // it cannot be used, that is the result, and nothing has changed.
+    std::optional<std::string> load_tls(link::Settings &settings);
     // The first settings: listens, or says why not.
     std::optional<ListenFailure> start(const link::Settings &settings);
     std::vector<std::string> addresses() const { return listener_.addresses(); }
 
     // Later settings: new limits count from now on. What cannot be changed is noted to the hub, and
     // stays as it was.
-    void reload(const link::Settings &settings);
+    void reload(link::Settings settings);
 
     template <class Frame> void handle(Frame &frame) { subscriptions_.handle(frame); }
     void handle(link::Published &published);
@@ -66,6 +69,7 @@ class Server : SessionOwner {
     Refusals refusals_;
     UvHandle<uv_timer_t> refusals_due_; // runs while there are some to tell
     Environment environment_;
+    std::optional<TlsContext> tls_; // unset: plain text
     Subscriptions subscriptions_;
     Readiness readiness_;
     FlushWindow window_;

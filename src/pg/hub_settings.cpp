@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "pg/settings.h"
+#include "pg/tls_files.h"
 
 #include "pg/prelude.h"
 
@@ -44,6 +45,7 @@ link::Settings gateway_settings() {
     settings.allowed_origins = split_list(allowed_origins);
     settings.max_clients_per_address = share_of(max_clients_per_address);
     settings.connection_rate = share_of(connection_rate);
+    read_tls_files(settings);
     return settings;
 }
 

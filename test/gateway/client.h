@@ -55,7 +55,7 @@ class Client {
     Client(Client &&other) noexcept
         : connected(other.connected), address(other.address), fd_(std::exchange(other.fd_, -1)),
           received_(std::move(other.received_)) {}
-    ~Client() { vanish(); }
+    virtual ~Client() { vanish(); }
 
     bool connected = false;
     std::string address; // as the gateway sees it
@@ -73,7 +73,7 @@ class Client {
         vanish();
     }
 
-    void send(std::string_view bytes) {
+    virtual void send(std::string_view bytes) {
         while (!bytes.empty()) {
             ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
             if (sent <= 0)
@@ -83,7 +83,7 @@ class Client {
     }
 
     // Reads what is there, and throws it away.
-    void skim() {
+    virtual void skim() {
         char chunk[65536];
         recv(fd_, chunk, sizeof chunk, MSG_DONTWAIT);
     }
@@ -234,14 +234,19 @@ class Client {
     int pongs = 0;
     int pings = 0;
 
+  protected:
+    // What comes next; 0 or less at the end.
+    virtual ssize_t receive(char *bytes, size_t size) {
+        if (wait_readable(fd_, Clock::now() + kPatience))
+            return recv(fd_, bytes, size, 0);
+        ADD_FAILURE() << "the gateway sends nothing to the client";
+        return -1;
+    }
+
   private:
     bool receive() {
         char chunk[65536];
-        if (!wait_readable(fd_, Clock::now() + kPatience)) {
-            ADD_FAILURE() << "the gateway sends nothing to the client";
-            return false;
-        }
-        ssize_t size = recv(fd_, chunk, sizeof chunk, 0);
+        ssize_t size = receive(chunk, sizeof chunk);
         if (size <= 0) {
             ended_ = true;
             return false;

@@ -18,6 +18,11 @@ std::vector<HubFrame> hub_frames() {
     settings.ping_interval_ms = 30000;
     settings.allowed_origins = {"https://a.example", "*"};
     settings.port_use = PortUse::joined;
+    settings.tls = true;
+    settings.tls_certificate = "a certificate";
+    settings.tls_key = "a key";
+    settings.tls_problem = "could not open a file";
+    settings.tls_min_version = TlsVersion::v1_3;
     settings.max_clients_per_address = 30;
     settings.connection_rate = 20;
     return {settings,
@@ -42,7 +47,8 @@ std::vector<GatewayFrame> gateway_frames() {
             Probe{2},
             Pong{3},
             Note{"a line"},
-            Publish{1, 7, "queue", {"a"}, "{\"n\": 1.10}", "news"}};
+            Publish{1, 7, "queue", {"a"}, "{\"n\": 1.10}", "news"},
+            TlsFailed{"the key does not fit", true}};
 }
 
 // A frame is compared by its encoding: whatever field were lost or swapped would show there.
