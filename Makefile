@@ -11,7 +11,7 @@ CORE = $(BUILD)/librtd_core.a
 CORE_OBJS = $(patsubst src/%.cpp,$(BUILD)/%.o,$(wildcard src/core/*.cpp))
 GATEWAY = $(BUILD)/rtd-gateway
 GATEWAY_OBJS = $(patsubst src/%.cpp,$(BUILD)/%.o,$(wildcard src/net/*.cpp src/gateway/*.cpp))
-GATEWAY_LIBS = -luv -lwslay -ljansson -lcrypto -lz
+GATEWAY_LIBS = -luv -lwslay -ljansson -lssl -lcrypto -lz
 
 SHLIB_LINK = $(CORE) -lstdc++ -ljansson
 

@@ -17,6 +17,13 @@ template <class IO> void fields(IO &io, Settings &f) {
     io(f.ping_interval_ms);
     io(f.allowed_origins);
     io.choice(f.port_use, PortUse::joined);
+    io(f.tls);
+    io(f.tls_certificate);
+    io(f.tls_key);
+    io(f.tls_problem);
+    io.choice(f.tls_min_version, TlsVersion::v1_3);
+    io(f.max_clients_per_address);
+    io(f.connection_rate);
     io(f.compression);
 }
 template <class IO> void fields(IO &io, Subscribed &f) {
@@ -65,6 +72,10 @@ template <class IO> void fields(IO &io, Listening &f) {
 template <class IO> void fields(IO &io, ListenFailed &f) {
     io(f.address);
     io(f.error);
+}
+template <class IO> void fields(IO &io, TlsFailed &f) {
+    io(f.problem);
+    io(f.goes_on);
 }
 template <class IO> void fields(IO &io, ClientConnected &f) {
     io(f.client);

@@ -33,6 +33,7 @@ enum class Audience : uint8_t { waiting, live };
 // Whose the port is: this gateway's alone; this one's until it listens, then others join it; or
 // already that of others, which it joins.
 enum class PortUse : uint8_t { alone, first, joined };
+enum class TlsVersion : uint8_t { v1_2, v1_3 };
 
 // ---- hub to gateway ----
 
@@ -49,7 +50,14 @@ struct Settings {
     uint32_t ping_interval_ms = 0;            // 0: never
     std::vector<std::string> allowed_origins; // besides the gateway's own; "*" for any
     PortUse port_use = PortUse::alone;
-    bool compression = false; // permessage-deflate, for clients that offer it
+    bool tls = false;            // clients speak TLS
+    std::string tls_certificate; // with its chain, as PEM text
+    std::string tls_key;         // as PEM text; the gateway wipes it once it is read
+    std::string tls_problem;     // why the hub has neither: then nothing of TLS changes
+    TlsVersion tls_min_version = TlsVersion::v1_2;
+    uint32_t max_clients_per_address = 0; // connections of any kind; 0: any number
+    uint32_t connection_rate = 0;         // new connections per second and address; 0: any
+    bool compression = false;             // permessage-deflate, for clients that offer it
 };
 
 struct Subscribed { // answers Subscribe
@@ -120,6 +128,11 @@ struct ListenFailed { // followed by the gateway's exit
     std::string error; // as strerror() or gai_strerror() says it
 };
 
+struct TlsFailed {        // the certificate and key of the Settings cannot be used
+    std::string problem;  // a sentence
+    bool goes_on = false; // as before these Settings; otherwise the gateway's exit follows
+};
+
 struct ClientConnected {
     uint64_t client = 0; // unique for the life of this gateway process
     std::string address; // "127.0.0.1:51234"
@@ -170,7 +183,7 @@ struct Note { // a line for the server's log that has no frame of its own
 using HubFrame = std::variant<Settings, Subscribed, Ended, Message, Replayed, Probed, Ping,
                               Shutdown, Control, Published>;
 using GatewayFrame = std::variant<Listening, ListenFailed, ClientConnected, ClientDisconnected,
-                                  Subscribe, Unsubscribe, Probe, Pong, Note, Publish>;
+                                  Subscribe, Unsubscribe, Probe, Pong, Note, Publish, TlsFailed>;
 
 // The whole frame, length and type included, ready to be written to the stream.
 std::string encode(const HubFrame &frame);

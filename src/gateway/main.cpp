@@ -6,6 +6,7 @@
 // 2 if it was not started by a hub of the same version.
 #include "core/link.h"
 #include "gateway/hub_link.h"
+#include "gateway/sandbox.h"
 #include "net/server.h"
 
 #include <csignal>
@@ -110,18 +111,24 @@ class Gateway {
             server_->end_of_frames();
     }
 
-    void on_settings(const link::Settings &settings) {
+    void on_settings(link::Settings &settings) {
         if (settings.version != link::kVersion)
             return stop(kExitMisused, "the hub speaks version " + std::to_string(settings.version) +
                                           " of the link, this gateway version " +
                                           std::to_string(link::kVersion));
         if (server_)
-            return server_->reload(settings);
+            return server_->reload(std::move(settings));
         server_.emplace(uv_default_loop(), link_);
+        if (auto problem = server_->load_tls(settings)) {
+            link_.send(link::TlsFailed{*problem, false});
+            return stop(kExitFailed, "");
+        }
         if (auto failure = server_->start(settings)) {
             link_.send(link::ListenFailed{failure->address, failure->error});
             return stop(kExitFailed, "");
         }
+        if (std::string missing = enter_sandbox(); !missing.empty())
+            link_.send(link::Note{missing});
         link_.send(link::Listening{server_->addresses()});
         check_descriptors_for(settings.max_clients);
     }

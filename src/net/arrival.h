@@ -23,11 +23,13 @@ class Arrival final : public Connection {
     // Called once it is one of Connections.
     void begin() { read_now(); }
     const Address &address() const { return address_; }
+    Admission::Ticket &ticket() { return socket().ticket; }
     // After this the arrival is gone.
     Socket take_socket();
 
   protected:
     void on_data(std::string_view bytes) override;
+    void on_plain_http() override;
 
   private:
     Address address_;

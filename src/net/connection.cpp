@@ -9,7 +9,7 @@ namespace rtd::net {
 
 namespace {
 
-constexpr size_t kReadBytes = 16 * 1024;
+constexpr size_t kReadBytes = TlsStream::kRecordBytes;
 // What one client is written in one turn; then the others have theirs. In bytes: many small
 // messages wait behind one read of the link, and a client that gets only a few of them each turn
 // falls behind for good.
@@ -36,15 +36,16 @@ void Connection::watch() {
         socket_.watch(*this, reads_, is_stuck_);
 }
 
-void Connection::on_ready(bool readable, bool writable) {
+void Connection::on_ready(int events) {
+    bool readable = socket_.can_read(events);
     guarded([&] {
-        if (writable && !is_gone_) {
+        if (socket_.can_write(events) && is_stuck_ && !is_gone_) {
             if (closes_first_)
                 environment_.answers.begin(wait_);
             on_progress();
             is_stuck_ = false;
             write_waiting();
-            if (!is_gone_ && queue_.empty())
+            if (!is_gone_ && is_all_written())
                 on_caught_up();
         }
         if (readable && !is_gone_)
@@ -72,17 +73,19 @@ void Connection::read() {
     case Socket::Io::Result::done:
         return on_data({buffer.data(), io.bytes});
     case Socket::Io::Result::blocked:
-        return;
+        return watch(); // perhaps for something else
     case Socket::Io::Result::ended:
         reads_ = false;
         watch();
         if (!is_leaving_)
             on_end();
-        else if (queue_.empty())
+        else if (is_all_written())
             vanish("");
         return;
+    case Socket::Io::Result::plain_http:
+        return on_plain_http();
     case Socket::Io::Result::broken:
-        return vanish("the connection broke");
+        return vanish(io.reason);
     }
 }
 
@@ -140,7 +143,7 @@ void Connection::write_waiting() {
     is_held_ = false;
     wants_write_ = false;
     size_t written = 0;
-    while (!queue_.empty() && !is_stuck_ && !is_gone_) {
+    while (!is_all_written() && !is_stuck_ && !is_gone_) {
         std::array<iovec, kPiecesPerWrite> pieces;
         size_t count = 0;
         size_t bytes = 0;
@@ -152,16 +155,16 @@ void Connection::write_waiting() {
         });
         Socket::Io io = socket_.write(pieces.data(), static_cast<int>(count));
         if (io.result == Socket::Io::Result::broken)
-            return vanish("the connection broke");
+            return vanish(io.reason);
         queue_.pop(io.bytes);
         written += io.bytes;
-        is_stuck_ = io.bytes < bytes || written >= kBytesPerTurn;
+        is_stuck_ = io.bytes < bytes || socket_.holds_bytes() || written >= kBytesPerTurn;
     }
     if (is_gone_)
         return;
-    is_stuck_ = is_stuck_ && !queue_.empty();
+    is_stuck_ = is_stuck_ && !is_all_written();
     watch();
-    if (!is_leaving_ || !queue_.empty())
+    if (!is_leaving_ || !is_all_written())
         return;
     if (!reads_)
         vanish(""); // the client has closed its side, and has everything

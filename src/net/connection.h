@@ -35,6 +35,8 @@ class Connection : Socket::Watcher {
     virtual void on_data(std::string_view bytes) = 0;
     // The client has closed its side.
     virtual void on_end() { vanish("the client closed the connection"); }
+    // At a port that speaks TLS the client does not; an answer would be in plain text.
+    virtual void on_plain_http() { vanish("the client does not speak TLS"); }
     // The client has read some of what waited; all of it.
     virtual void on_progress() {}
     virtual void on_caught_up() {}
@@ -72,9 +74,10 @@ class Connection : Socket::Watcher {
 
   private:
     friend class Connections;
-    void on_ready(bool readable, bool writable) override;
+    void on_ready(int events) override;
     void read();
     void want_write();
+    bool is_all_written() const { return queue_.empty() && !socket_.holds_bytes(); }
     void watch();
     template <class Action> void guarded(Action action);
 

@@ -37,6 +37,8 @@ const char *reason_phrase(int status) {
         return "Method Not Allowed";
     case 426:
         return "Upgrade Required";
+    case 429:
+        return "Too Many Requests";
     case 500:
         return "Internal Server Error";
     case 503:
@@ -60,9 +62,18 @@ bool is_websocket_key(std::string_view key) {
 
 constexpr std::string_view kComeBack = "Retry-After: 1\r\n";
 
-Answer full_answer(const std::string &headers) {
-    return error_answer(503, "the server has as many clients as it may have",
-                        headers + std::string(kComeBack));
+std::string_view sentence_of(Refusal refusal) {
+    switch (refusal) {
+    case Refusal::max_clients:
+        return "the server has as many clients as it may have";
+    case Refusal::max_clients_per_address:
+        return "your address has as many connections as it may have";
+    case Refusal::connection_rate:
+        return "your address opens connections faster than it may";
+    case Refusal::under_way:
+        return "the server is reading as many requests as it may";
+    }
+    return "";
 }
 
 // What WebSockets and other clients of a topic have in common: its path and `since`.
@@ -99,8 +110,8 @@ Route route_websocket(const HttpRequest &request, const RequestPath &path, const
         return error_answer(400, extensions.error());
     if (!is_origin_allowed(request.origin, request.host, policy.allowed_origins))
         return error_answer(403, "pages of this origin may not connect");
-    if (policy.is_full)
-        return full_answer("");
+    if (policy.refusal)
+        return limit_answer(*policy.refusal);
     join->websocket_key = request.websocket_key;
     if (policy.compresses)
         join->websocket_extensions = std::move(*extensions);
@@ -142,8 +153,8 @@ Route route_fetch(const HttpRequest &request, const RequestPath &path, const Pol
             return error_answer(400, "Last-Event-ID must be the id of a message", headers);
         join->since = request.last_event_id; // newer than what the address was made with
     }
-    if (policy.is_full)
-        return full_answer(headers);
+    if (policy.refusal)
+        return limit_answer(*policy.refusal, headers);
     if (!is_stream)
         join->if_none_match = request.if_none_match;
     join->headers = std::move(headers);
@@ -232,6 +243,15 @@ Answer refusal_answer(CloseCode code, std::string_view sentence, std::string hea
     if (status == 503)
         headers += kComeBack;
     return error_answer(status, sentence, std::move(headers));
+}
+
+Answer limit_answer(Refusal refusal, std::string headers) {
+    bool is_of_address =
+        refusal == Refusal::max_clients_per_address || refusal == Refusal::connection_rate;
+    Answer answer =
+        error_answer(is_of_address ? 429 : 503, sentence_of(refusal), headers.append(kComeBack));
+    answer.refusal = refusal;
+    return answer;
 }
 
 Answer readiness_answer(bool ready, std::string_view detail) {

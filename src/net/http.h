@@ -6,7 +6,9 @@
 #include "core/http_request.h"
 #include "core/request_path.h"
 #include "core/result.h"
+#include "net/admission.h"
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -18,7 +20,8 @@ struct Answer {
     int status = 200;
     std::string content_type = "application/json";
     std::string body;
-    std::string headers; // further header lines, each with its end of line
+    std::string headers;                 // further header lines, each with its end of line
+    std::optional<Refusal> refusal = {}; // the limit for which it refuses a client
 };
 
 // The whole response. The connection is closed after it: a request head is read by us only once.
@@ -33,6 +36,8 @@ std::string upgrade_head(std::string_view key, std::string_view extensions);
 Answer error_answer(int status, std::string_view sentence, std::string headers = "");
 // What a WebSocket would be closed with, before an answer has begun.
 Answer refusal_answer(CloseCode code, std::string_view sentence, std::string headers);
+// 429 or 503, and when to come back.
+Answer limit_answer(Refusal refusal, std::string headers = "");
 Answer readiness_answer(bool ready, std::string_view detail);
 
 struct AskReadiness {}; // answered once the hub has answered
@@ -50,8 +55,8 @@ struct Join { // becomes a client
 
 struct Policy {
     const std::vector<std::string> &allowed_origins;
-    bool is_full;    // no room for another client
-    bool compresses; // WebSocket messages
+    std::optional<Refusal> refusal; // no client may be added; everything else is answered
+    bool compresses;                // WebSocket messages
 };
 
 using Route = std::variant<Answer, AskReadiness, Join>;

@@ -7,6 +7,7 @@
 #include "net/snapshot.h"
 #include "net/websocket.h"
 
+#include <array>
 #include <utility>
 
 namespace rtd::net {
@@ -14,9 +15,6 @@ namespace rtd::net {
 namespace {
 
 constexpr uint64_t kShutdownDeadlineMs = 1000;
-// Requests that are still coming. Beyond, the oldest goes, so that silent clients cannot lock
-// others out.
-constexpr size_t kMaxArrivals = 4096;
 // Messages that wait for each other. Fewer than a slow client may have waiting.
 constexpr size_t kMaxCollectedBytes = 256 * 1024;
 
@@ -38,17 +36,44 @@ Server::Server(uv_loop_t *loop, Hub &hub)
     window_end_->data = this;
     uv_timer_init(loop, shutdown_deadline_.get());
     shutdown_deadline_->data = this;
+    uv_timer_init(loop, refusals_due_.get());
+    refusals_due_->data = this;
 }
 
 // ---- settings ----
+
+std::optional<std::string> Server::load_tls(link::Settings &settings) {
+    const link::Settings &before = environment_.settings;
+    if (!settings.tls_problem.empty())
+        return settings.tls_problem;
+    if (settings.tls) {
+        Result<TlsContext> made = TlsContext::make(
+            settings.tls_certificate, std::move(settings.tls_key), settings.tls_min_version);
+        if (!made)
+            return made.error();
+        tls_ = std::move(*made);
+        if (!before.tls || settings.tls_certificate != before.tls_certificate)
+            hub_.send(link::Note{"clients speak TLS; certificate: " + tls_->description()});
+    } else {
+        tls_.reset();
+        if (before.tls)
+            hub_.send(link::Note{"clients speak plain text"});
+    }
+    return std::nullopt;
+}
 
 std::optional<ListenFailure> Server::start(const link::Settings &settings) {
     apply_limits(settings);
     return listener_.listen(settings.listen_addresses, settings.port, settings.port_use);
 }
 
-void Server::reload(const link::Settings &settings) {
+void Server::reload(link::Settings settings) {
     link::Settings before = environment_.settings;
+    if (std::optional<std::string> problem = load_tls(settings)) {
+        hub_.send(link::TlsFailed{*problem, true});
+        settings.tls = before.tls;
+        settings.tls_certificate = before.tls_certificate;
+    }
     bool moves =
         settings.port != before.port || settings.listen_addresses != before.listen_addresses;
     apply_limits(settings);
@@ -69,33 +94,79 @@ void Server::reload(const link::Settings &settings) {
 
 void Server::apply_limits(const link::Settings &settings) {
     environment_.settings = settings;
+    admission_.set_limits(settings);
     environment_.signs.set_wait(settings.ping_interval_ms);
 }
 
-// ---- connections ----
+// ---- at the door ----
 
 void Server::on_accept(Fd fd, const Address &address) {
-    if (environment_.heads.size() >= kMaxArrivals)
-        environment_.heads.first().vanish("too many requests are coming");
-    auto arrival = std::make_unique<Arrival>(environment_, Socket(environment_.loop, std::move(fd)),
-                                             address, on_request_);
+    Socket socket(environment_.loop, std::move(fd));
+    socket.ticket = admission_.admit(address, uv_now(environment_.loop));
+    if (socket.ticket.is_turned_away()) {
+        Refusal refusal = *socket.ticket.refusal();
+        return turn_away(std::move(socket), address, refusal);
+    }
+    if (admission_.is_overcrowded()) {
+        if (environment_.heads.empty())
+            return turn_away(std::move(socket), address, Refusal::under_way);
+        auto &oldest = static_cast<Arrival &>(environment_.heads.first()); // who else waits there
+        turn_away(oldest.take_socket(), oldest.address(), Refusal::under_way);
+    }
+    if (tls_)
+        socket.start_tls(*tls_);
+    auto arrival = std::make_unique<Arrival>(environment_, std::move(socket), address, on_request_);
     Arrival &added = *arrival;
     environment_.connections.add(std::move(arrival));
     added.begin();
 }
 
+// Closes at once. The answer is there if the client looks; what it has sent already is read first,
+// because a close with unread bytes is a reset, which may overtake the answer.
+void Server::turn_away(Socket socket, const Address &address, Refusal refusal) {
+    count_refusal(refusal, address);
+    if (tls_)
+        return; // an answer would cost the handshake that is to be spared
+    std::array<char, kMaxHeadBytes> unread;
+    (void)socket.read(unread.data(), unread.size());
+    std::string text = render(limit_answer(refusal), true);
+    iovec piece{text.data(), text.size()};
+    (void)socket.write(&piece, 1);
+}
+
+void Server::count_refusal(Refusal refusal, const Address &address) {
+    if (!refusals_.count(refusal, address))
+        return;
+    uv_timer_start(
+        refusals_due_.get(),
+        [](uv_timer_t *timer) { static_cast<Server *>(timer->data)->report_refusals(); },
+        Refusals::kPeriodMs, 0);
+}
+
+void Server::report_refusals() {
+    for (std::string &line : refusals_.report())
+        hub_.send(link::Note{std::move(line)});
+}
+
+// ---- requests ----
+
 void Server::on_request(Arrival &arrival, const Result<HttpRequest> &request,
                         std::string_view what_follows) {
-    bool is_full = sessions_.size() >= environment_.settings.max_clients;
-    Route to = route(request, {environment_.settings.allowed_origins, is_full,
+    std::optional<Refusal> refusal = arrival.ticket().refusal();
+    if (!refusal && sessions_.size() >= environment_.settings.max_clients)
+        refusal = Refusal::max_clients;
+    Route to = route(request, {environment_.settings.allowed_origins, refusal,
                                environment_.settings.compression});
     bool with_body = !request || request->method != "HEAD";
     if (auto *join = std::get_if<Join>(&to))
         return open_session(arrival, *join, with_body, what_follows);
     if (std::holds_alternative<AskReadiness>(to))
         return readiness_.ask(environment_, arrival.take_socket(), with_body);
+    const Answer &answer = std::get<Answer>(to);
+    if (answer.refusal)
+        count_refusal(*answer.refusal, arrival.address());
     auto reply = std::make_unique<Reply>(environment_, arrival.take_socket(), with_body);
-    reply->answer(std::get<Answer>(to));
+    reply->answer(answer);
     environment_.connections.add(std::move(reply));
 }
 
@@ -124,6 +195,7 @@ std::unique_ptr<Session> Server::make_session(Socket socket, Client client, Join
 
 void Server::open_session(Arrival &arrival, Join &join, bool with_body,
                           std::string_view what_follows) {
+    arrival.ticket().become_client();
     Client client{++last_client_, to_string(arrival.address()), *this, subscriptions_};
     auto made = make_session(arrival.take_socket(), std::move(client), join, with_body);
     Session &session = *made;
@@ -180,6 +252,7 @@ void Server::shut_down(CloseCode code, const std::string &reason, std::function<
     if (done_)
         return;
     done_ = std::move(done);
+    report_refusals();
     listener_.stop();
     while (!environment_.heads.empty())
         environment_.heads.first().vanish("");

@@ -5,12 +5,14 @@
 #include "core/fence.h"
 #include "core/flush_window.h"
 #include "core/link.h"
+#include "net/admission.h"
 #include "net/arrival.h"
 #include "net/environment.h"
 #include "net/http.h"
 #include "net/hub.h"
 #include "net/listener.h"
 #include "net/readiness.h"
+#include "net/refusals.h"
 #include "net/session.h"
 #include "net/subscriptions.h"
 
@@ -26,13 +28,16 @@ class Server : SessionOwner {
   public:
     Server(uv_loop_t *loop, Hub &hub);
 
+    // Takes up what `settings` say of TLS, for clients who come from now on, and wipes the key. If
+    // it cannot be used, that is the result, and nothing has changed.
+    std::optional<std::string> load_tls(link::Settings &settings);
     // The first settings: listens, or says why not.
     std::optional<ListenFailure> start(const link::Settings &settings);
     std::vector<std::string> addresses() const { return listener_.addresses(); }
 
     // Later settings: new limits count from now on. What cannot be changed is noted to the hub, and
     // stays as it was.
-    void reload(const link::Settings &settings);
+    void reload(link::Settings settings);
 
     template <class Frame> void handle(Frame &frame) { subscriptions_.handle(frame); }
     void handle(link::Published &published);
@@ -48,6 +53,9 @@ class Server : SessionOwner {
   private:
     void apply_limits(const link::Settings &settings);
     void on_accept(Fd fd, const Address &address);
+    void turn_away(Socket socket, const Address &address, Refusal refusal);
+    void count_refusal(Refusal refusal, const Address &address);
+    void report_refusals();
     void on_request(Arrival &arrival, const Result<HttpRequest> &request,
                     std::string_view what_follows);
     void open_session(Arrival &arrival, Join &join, bool with_body, std::string_view what_follows);
@@ -57,7 +65,11 @@ class Server : SessionOwner {
     void finish_if_done();
 
     Hub &hub_;
+    Admission admission_;
+    Refusals refusals_;
+    UvHandle<uv_timer_t> refusals_due_; // runs while there are some to tell
     Environment environment_;
+    std::optional<TlsContext> tls_; // unset: plain text
     Subscriptions subscriptions_;
     Readiness readiness_;
     FlushWindow window_;

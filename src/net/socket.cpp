@@ -11,7 +11,9 @@ namespace {
 
 Socket::Io failure() {
     bool is_later = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
-    return {is_later ? Socket::Io::Result::blocked : Socket::Io::Result::broken};
+    if (is_later)
+        return {Socket::Io::Result::blocked};
+    return {Socket::Io::Result::broken, 0, "the connection broke"};
 }
 
 } // namespace
@@ -20,9 +22,13 @@ Socket::Socket(uv_loop_t *loop, Fd fd) : fd_(std::move(fd)) {
     uv_poll_init(loop, poll_.get(), fd_.get());
 }
 
+void Socket::start_tls(const TlsContext &context) {
+    tls_ = std::make_unique<TlsStream>(context, fd_.get());
+}
+
 void Socket::watch(Watcher &watcher, bool for_reading, bool for_writing) {
     poll_->data = &watcher;
-    int events = (for_reading ? UV_READABLE : 0) | (for_writing ? UV_WRITABLE : 0);
+    int events = (for_reading ? read_event_ : 0) | (for_writing ? write_event_ : 0);
     if (events == watched_)
         return;
     watched_ = events;
@@ -31,13 +37,13 @@ void Socket::watch(Watcher &watcher, bool for_reading, bool for_writing) {
         return;
     }
     uv_poll_start(poll_.get(), events, [](uv_poll_t *poll, int status, int ready) {
-        bool is_broken = status != 0;
-        static_cast<Watcher *>(poll->data)
-            ->on_ready(is_broken || ready & UV_READABLE, ready & UV_WRITABLE);
+        static_cast<Watcher *>(poll->data)->on_ready(status != 0 ? kBroken : ready);
     });
 }
 
 Socket::Io Socket::read(char *buffer, size_t size) {
+    if (tls_)
+        return read_tls(buffer, size);
     ssize_t got = recv(fd_.get(), buffer, size, 0);
     if (got < 0)
         return failure();
@@ -47,6 +53,8 @@ Socket::Io Socket::read(char *buffer, size_t size) {
 }
 
 Socket::Io Socket::write(const iovec *pieces, int count) {
+    if (tls_)
+        return write_tls(pieces, count);
     ssize_t put = count == 1 ? send(fd_.get(), pieces->iov_base, pieces->iov_len, MSG_NOSIGNAL)
                              : writev(fd_.get(), pieces, count); // SIGPIPE is ignored
     if (put < 0)
@@ -54,7 +62,48 @@ Socket::Io Socket::write(const iovec *pieces, int count) {
     return {Io::Result::done, static_cast<size_t>(put)};
 }
 
+Socket::Io Socket::read_tls(char *buffer, size_t size) {
+    using Outcome = TlsStream::Outcome;
+    TlsStream::Progress progress = tls_->read(buffer, size);
+    read_event_ = progress.outcome == Outcome::wants_write ? UV_WRITABLE : UV_READABLE;
+    switch (progress.outcome) {
+    case Outcome::done:
+        return {Io::Result::done, progress.bytes};
+    case Outcome::wants_read:
+    case Outcome::wants_write:
+        return {Io::Result::blocked};
+    case Outcome::closed:
+        return {Io::Result::ended};
+    case Outcome::plain_http:
+        tls_.reset();
+        return {Io::Result::plain_http};
+    case Outcome::failed:
+        break;
+    }
+    return {Io::Result::broken, 0, "TLS failed: " + progress.reason};
+}
+
+Socket::Io Socket::write_tls(const iovec *pieces, int count) {
+    using Outcome = TlsStream::Outcome;
+    TlsStream::Progress progress = tls_->write(pieces, static_cast<size_t>(count));
+    write_event_ = progress.outcome == Outcome::wants_read ? UV_READABLE : UV_WRITABLE;
+    switch (progress.outcome) {
+    case Outcome::done:
+    case Outcome::wants_read:
+    case Outcome::wants_write:
+        return {Io::Result::done, progress.bytes};
+    case Outcome::closed:
+        return {Io::Result::broken, 0, "the connection broke"};
+    case Outcome::plain_http: // only reading meets it
+    case Outcome::failed:
+        break;
+    }
+    return {Io::Result::broken, 0, "TLS failed: " + progress.reason};
+}
+
 void Socket::finish_writing() {
+    if (tls_)
+        tls_->shutdown(); // if there is no room even for that, the client must do without
     shutdown(fd_.get(), SHUT_WR);
 }
 

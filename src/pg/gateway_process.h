@@ -50,6 +50,11 @@ class GatewayProcess {
     void mark_healthy() { failures_ = 0; }
     // The next start waits, as it does after a failure.
     void count_failure() { failures_++; }
+    // The next start does not wait.
+    void forget_failures() {
+        failures_ = 0;
+        start_at_ms_ = 0;
+    }
 
     // Writes what waits, and what comes in is of no interest any more. False: it has closed its
     // end, which is what it does last.

@@ -115,6 +115,8 @@ void Gateways::take(Gateway &gateway, link::GatewayFrame &frame, Now now) {
         return take(gateway, *listening);
     if (const auto *failure = std::get_if<link::ListenFailed>(&frame))
         return take(gateway, *failure);
+    if (const auto *failure = std::get_if<link::TlsFailed>(&frame))
+        return take(gateway, *failure);
     if (auto *connected = std::get_if<link::ClientConnected>(&frame)) {
         gateway.clients = connected->total;
         connected->total = count_clients();
@@ -140,6 +142,14 @@ void Gateways::take(Gateway &gateway, const link::ListenFailed &failure) {
     report(WARNING, "rtd hub could not listen on " + failure.address + ": " + failure.error,
            "Is another server using that port? Set rtd.port or rtd.listen_addresses; the next "
            "attempt comes by itself.");
+}
+
+void Gateways::take(Gateway &gateway, const link::TlsFailed &failure) {
+    if (!failure.goes_on)
+        gateway.process.count_failure();
+    report(WARNING, "rtd hub could not load the TLS certificate: " + failure.problem,
+           failure.goes_on ? "The gateway goes on as before. Mend the files and reload."
+                           : "The gateway does not listen. Mend the files and reload.");
 }
 
 void Gateways::end(Gateway &gateway, Now now) {
@@ -208,6 +218,8 @@ void Gateways::flush() {
 }
 
 void Gateways::reload(Now now) {
+    for (const auto &gateway : gateways_)
+        gateway->process.forget_failures(); // what failed may work now
     if (running() == 0)
         return;
     if (placement_ != placement()) {

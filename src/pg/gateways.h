@@ -79,6 +79,7 @@ class Gateways {
     void take(Gateway &gateway, link::GatewayFrame &frame, Now now);
     void take(Gateway &gateway, const link::Listening &listening);
     void take(Gateway &gateway, const link::ListenFailed &failure);
+    void take(Gateway &gateway, const link::TlsFailed &failure);
     void end(Gateway &gateway, Now now);
     void forget(Gateway &gateway, Now now);
     Gateway *find(GatewayNumber number);

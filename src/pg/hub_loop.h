@@ -46,6 +46,7 @@ class HubLoop final : private RouterHost {
     void handle(const link::GatewayFrame &frame, Now now);
     void handle(const link::Listening &, Now) {} // what concerns no client is for Gateways
     void handle(const link::ListenFailed &, Now) {}
+    void handle(const link::TlsFailed &, Now) {}
     void handle(const link::ClientConnected &frame, Now now);
     void handle(const link::ClientDisconnected &frame, Now now);
     void handle(const link::Subscribe &frame, Now now);

@@ -1,5 +1,7 @@
 #include "pg/settings.h"
 
+#include "core/link.h"
+
 #include "pg/prelude.h"
 
 #include <climits>
@@ -27,6 +29,11 @@ int client_message_rate;
 int max_subscriptions_per_client;
 int ping_interval_s;
 char *allowed_origins;
+char *ssl_cert_file;
+char *ssl_key_file;
+int ssl_min_protocol_version;
+int max_clients_per_address;
+int connection_rate;
 bool compression;
 double notification_queue_warning;
 int event_log_level;
@@ -36,6 +43,11 @@ namespace {
 const config_enum_entry kLogLevels[] = {{"debug2", DEBUG2, false}, {"debug1", DEBUG1, false},
                                         {"log", LOG, false},       {"info", INFO, false},
                                         {"notice", NOTICE, false}, {nullptr, 0, false}};
+
+const config_enum_entry kTlsVersions[] = {
+    {"TLSv1.2", static_cast<int>(link::TlsVersion::v1_2), false},
+    {"TLSv1.3", static_cast<int>(link::TlsVersion::v1_3), false},
+    {nullptr, 0, false}};
 
 void define_int(const char *name, const char *what, const char *more, int *value, int initial,
                 int least, int most, GucContext context, int flags = 0) {
@@ -99,6 +111,13 @@ void define_settings() {
     define_int("rtd.max_clients", "Clients that may be connected at a time.",
                "Each gateway takes an equal share of them.", &max_clients, 10000, 1, 1000000,
                PGC_SIGHUP);
+    define_int("rtd.max_clients_per_address",
+               "Connections of any kind that one network address may have at a time.",
+               "Behind a proxy all clients have one address. 0 turns the limit off.",
+               &max_clients_per_address, 0, 0, 1000000, PGC_SIGHUP);
+    define_int("rtd.connection_rate", "Connections that one network address may open per second.",
+               "Ten seconds' worth may come at once. 0 turns the limit off.", &connection_rate,
+               1000, 0, 1000000, PGC_SIGHUP);
     define_int("rtd.client_buffer", "Bytes that may wait for one slow client.",
                "Beyond it a state topic skips to its newest state, and an event topic's client is "
                "disconnected.",
@@ -121,6 +140,17 @@ void define_settings() {
                   "A comma-separated list, or * for any. Pages of the gateway itself may, under "
                   "localhost or an IP address.",
                   &allowed_origins, "", PGC_SIGHUP);
+    define_string("rtd.ssl_cert_file", "File with the gateway's TLS certificate and its chain.",
+                  "PEM; a relative path starts in the data directory. Empty, as is "
+                  "rtd.ssl_key_file: clients speak plain HTTP.",
+                  &ssl_cert_file, "", PGC_SIGHUP);
+    define_string("rtd.ssl_key_file", "File with the private key of the gateway's certificate.",
+                  "PEM, without a passphrase, and not readable by others.", &ssl_key_file, "",
+                  PGC_SIGHUP);
+    DefineCustomEnumVariable("rtd.ssl_min_protocol_version",
+                             "Oldest TLS version that clients may use.", nullptr,
+                             &ssl_min_protocol_version, static_cast<int>(link::TlsVersion::v1_2),
+                             kTlsVersions, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     DefineCustomBoolVariable("rtd.compression",
                              "Compress messages for WebSocket clients that offer it.",
                              "A message is compressed once, whoever gets it.", &compression, true,

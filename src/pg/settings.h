@@ -30,6 +30,11 @@ extern int client_message_rate;
 extern int max_subscriptions_per_client;
 extern int ping_interval_s;
 extern char *allowed_origins;
+extern char *ssl_cert_file;
+extern char *ssl_key_file;
+extern int ssl_min_protocol_version; // a link::TlsVersion
+extern int max_clients_per_address;
+extern int connection_rate;
 extern bool compression;
 extern double notification_queue_warning; // a fraction
 extern int event_log_level;               // an elog level

@@ -1,6 +1,7 @@
 // Installing, dropping, stopping: rtd never stands in the way of what an administrator does.
 
 import assert from 'node:assert/strict';
+import * as fs from 'node:fs';
 import { afterEach, describe, test } from 'node:test';
 import { Cluster, ClusterOptions, freePort, isAlive } from '../lib/cluster';
 import { createTopic, subscribe, warningsOf } from '../lib/harness';
@@ -145,6 +146,21 @@ describe('the server', () => {
         assert.deepEqual((await moved.next()).data, []);
         await cluster.reload({ 'rtd.port': cluster.rtdPort });
         await client.close();
+    });
+
+    test('confines the gateway, and again when it moves with rtd.listen_addresses', async () => {
+        const cluster = await start();
+        const checkGateway = async () => {
+            const status = fs.readFileSync(`/proc/${await cluster.gatewayPid()}/status`, 'utf8');
+            assert.match(status, /^NoNewPrivs:\t1$/m);
+            assert.doesNotMatch(status, /^Uid:\t0\t/m);
+        };
+        await checkGateway();
+        await cluster.reload({ 'rtd.listen_addresses': '127.0.0.2, localhost' });
+        await cluster.waitForLog(new RegExp(`listening on 127\\.0\\.0\\.2:${cluster.rtdPort}`));
+        const response = await fetch(`http://127.0.0.2:${cluster.rtdPort}/healthz`);
+        assert.equal(response.status, 200);
+        await checkGateway();
     });
 });
 

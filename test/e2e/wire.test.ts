@@ -180,6 +180,33 @@ describe('before the upgrade', () => {
         await waitFor('room again', () => subscribe(use.cluster, 'crowded').catch(() => undefined));
     });
 
+    for (const [setting, usual] of [
+        ['rtd.max_clients_per_address', 0],
+        ['rtd.connection_rate', 1000],
+    ] as const) {
+        test(`more than ${setting} are 429, and the log sums them up`, async () => {
+            const topic = setting.replace(/[._]/g, '-');
+            await createTopic(use.cluster, topic);
+            const tryToOpen = async () => {
+                const client = await Subscriber.open(use.cluster.url(topic)).catch((error) => error);
+                if (client instanceof Subscriber) await client.close();
+                return client;
+            };
+            const logEnd = use.cluster.logPosition();
+            const first = await subscribe(use.cluster, topic);
+            await use.cluster.reload({ [setting]: 1 });
+            await waitFor('a refusal', async () => {
+                const client = await tryToOpen();
+                return client instanceof UpgradeRefused && client.status === 429;
+            });
+            const pattern = `refused \\d+ connections? within 10 s because of ${setting}: \\d+ from 127\\.0\\.0\\.1`;
+            await use.cluster.waitForLog(new RegExp(pattern), logEnd, 20_000);
+            await use.cluster.reload({ [setting]: usual });
+            await waitFor('room again', async () => (await tryToOpen()) instanceof Subscriber);
+            await first.close();
+        });
+    }
+
     test('nonsense is answered or closed, and the next client is served', async () => {
         await raw('\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n');
         await raw('GARBAGE\r\n\r\n');

@@ -31,13 +31,19 @@ inline std::string close_payload(uint16_t code, std::string_view reason) {
 
 class Client {
   public:
-    // A small receive buffer makes a client that does not read back up soon.
-    explicit Client(uint16_t port, int receive_buffer_bytes = 0) {
+    // A small receive buffer makes a client that does not read back up soon. `from` is the address
+    // it comes from: all of 127.0.0.0/8 is this machine.
+    explicit Client(uint16_t port, int receive_buffer_bytes = 0, const char *from = "127.0.0.1") {
         fd_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (receive_buffer_bytes > 0)
             setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes, sizeof(int));
         int on = 1;
         setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        sockaddr_in own{};
+        own.sin_family = AF_INET;
+        inet_pton(AF_INET, from, &own.sin_addr);
+        setsockopt(fd_, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+        EXPECT_EQ(bind(fd_, reinterpret_cast<sockaddr *>(&own), sizeof own), 0) << from;
         sockaddr_in address{};
         address.sin_family = AF_INET;
         address.sin_port = htons(port);
@@ -45,14 +51,14 @@ class Client {
         connected = connect(fd_, reinterpret_cast<sockaddr *>(&address), sizeof address) == 0;
         socklen_t size = sizeof address;
         getsockname(fd_, reinterpret_cast<sockaddr *>(&address), &size);
-        this->address = "127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+        this->address = std::string(from) + ":" + std::to_string(ntohs(address.sin_port));
     }
     Client(const Client &) = delete;
     Client(Client &&other) noexcept
         : connected(other.connected), address(other.address),
           takes_compressed(other.takes_compressed), inflate(std::move(other.inflate)),
           fd_(std::exchange(other.fd_, -1)), received_(std::move(other.received_)) {}
-    ~Client() { vanish(); }
+    virtual ~Client() { vanish(); }
 
     bool connected = false;
     std::string address; // as the gateway sees it
@@ -70,7 +76,7 @@ class Client {
         vanish();
     }
 
-    void send(std::string_view bytes) {
+    virtual void send(std::string_view bytes) {
         while (!bytes.empty()) {
             ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
             if (sent <= 0)
@@ -80,7 +86,7 @@ class Client {
     }
 
     // Reads what is there, and throws it away.
-    void skim() {
+    virtual void skim() {
         char chunk[65536];
         recv(fd_, chunk, sizeof chunk, MSG_DONTWAIT);
     }
@@ -244,14 +250,19 @@ class Client {
     int pongs = 0;
     int pings = 0;
 
+  protected:
+    // What comes next; 0 or less at the end.
+    virtual ssize_t receive(char *bytes, size_t size) {
+        if (wait_readable(fd_, Clock::now() + kPatience))
+            return recv(fd_, bytes, size, 0);
+        ADD_FAILURE() << "the gateway sends nothing to the client";
+        return -1;
+    }
+
   private:
     bool receive() {
         char chunk[65536];
-        if (!wait_readable(fd_, Clock::now() + kPatience)) {
-            ADD_FAILURE() << "the gateway sends nothing to the client";
-            return false;
-        }
-        ssize_t size = recv(fd_, chunk, sizeof chunk, 0);
+        ssize_t size = receive(chunk, sizeof chunk);
         if (size <= 0) {
             ended_ = true;
             return false;

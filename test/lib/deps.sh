@@ -23,13 +23,14 @@ build libuv1-dev - the gateway's event loop
 build libwslay-dev - reads the WebSocket frames of clients
 build libjansson-dev - JSON checks in module and gateway
 build zlib1g-dev - compressed WebSocket messages
-build libssl-dev - included by the server's headers, and hashes in the gateway
+build libssl-dev - TLS and hashes in the gateway; included by the server's headers
 build libkrb5-dev - included by the server's headers
 server postgresql-$major server the server, psql, pgbench and contrib modules
 server postgresql-server-dev-$major server PGXS and the server's headers
 test libgtest-dev - unit tests of core and gateway
 test postgresql-$major-pgtap pgtap tests of the catalog contracts
 test libtap-parser-sourcehandler-pgtap-perl pg_prove pg_prove, which runs them
+test openssl openssl makes certificates for the tests
 test ca-certificates - npm fetches over https
 test nodejs node end-to-end tests
 test npm npm installs the test's packages from the lock file

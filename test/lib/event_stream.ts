@@ -1,6 +1,7 @@
 // A client of /sse for tests: reads the events of one answer, without reconnecting.
 
 import * as http from 'node:http';
+import * as https from 'node:https';
 import { waitFor } from './wait';
 
 export interface StreamEvent {
@@ -34,8 +35,9 @@ export class EventStream {
     }
 
     /** Resolves once the head of the answer is there. */
-    static async open(url: string, headers: Record<string, string> = {}): Promise<EventStream> {
-        const stream = new EventStream(http.request(url, { headers, agent: false }));
+    static async open(url: string, headers: Record<string, string> = {}, tls: https.RequestOptions = {}): Promise<EventStream> {
+        const { request } = url.startsWith('https:') ? https : http;
+        const stream = new EventStream(request(url, { headers, agent: false, ...tls }));
         await waitFor(`an answer of ${url}`, () => stream.status || stream.ended);
         return stream;
     }

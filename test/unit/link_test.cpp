@@ -18,6 +18,13 @@ std::vector<HubFrame> hub_frames() {
     settings.ping_interval_ms = 30000;
     settings.allowed_origins = {"https://a.example", "*"};
     settings.port_use = PortUse::joined;
+    settings.tls = true;
+    settings.tls_certificate = "a certificate";
+    settings.tls_key = "a key";
+    settings.tls_problem = "could not open a file";
+    settings.tls_min_version = TlsVersion::v1_3;
+    settings.max_clients_per_address = 30;
+    settings.connection_rate = 20;
     settings.compression = true;
     return {settings,
             Subscribed{1, 2, TopicKind::keyed, true, true, true},
@@ -41,7 +48,8 @@ std::vector<GatewayFrame> gateway_frames() {
             Probe{2},
             Pong{3},
             Note{"a line"},
-            Publish{1, 7, "queue", {"a"}, "{\"n\": 1.10}", "news"}};
+            Publish{1, 7, "queue", {"a"}, "{\"n\": 1.10}", "news"},
+            TlsFailed{"the key does not fit", true}};
 }
 
 // A frame is compared by its encoding: whatever field were lost or swapped would show there.
@@ -92,6 +100,8 @@ TEST(Link, the_fields_are_those_that_were_sent) {
     EXPECT_EQ(settings.client_buffer_bytes, 1u << 20);
     EXPECT_EQ(settings.ping_interval_ms, 30000u);
     EXPECT_EQ(settings.allowed_origins, (std::vector<std::string>{"https://a.example", "*"}));
+    EXPECT_EQ(settings.max_clients_per_address, 30u);
+    EXPECT_EQ(settings.connection_rate, 20u);
 }
 
 template <class Frame> void expect_truncation_is_noticed(const std::vector<Frame> &frames) {

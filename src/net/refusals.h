@@ -1,0 +1,33 @@
+// Refusals: what the log says of refused connections. A flood of them is a line per limit and
+// period, with the addresses it came from, never a line per connection.
+#pragma once
+#include "core/fence.h"
+#include "net/admission.h"
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace rtd::net {
+
+class Refusals {
+  public:
+    static constexpr uint64_t kPeriodMs = 10'000;
+    static constexpr size_t kMaxNamed = 5; // addresses in a line; the others are one sum
+
+    // True for the first one of a period: report() is due kPeriodMs later.
+    bool count(Refusal refusal, const Address &address);
+
+    // The lines of the period, which is over with that.
+    std::vector<std::string> report();
+
+  private:
+    struct Burst {
+        uint64_t total = 0;
+        std::map<Subnet, uint64_t> named; // the first ones
+    };
+    std::map<Refusal, Burst> bursts_;
+};
+
+} // namespace rtd::net
