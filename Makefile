@@ -11,7 +11,7 @@ CORE = $(BUILD)/librtd_core.a
 CORE_OBJS = $(patsubst src/%.cpp,$(BUILD)/%.o,$(wildcard src/core/*.cpp))
 GATEWAY = $(BUILD)/rtd-gateway
 GATEWAY_OBJS = $(patsubst src/%.cpp,$(BUILD)/%.o,$(wildcard src/net/*.cpp src/gateway/*.cpp))
-GATEWAY_LIBS = -luv -lwslay -ljansson -lssl -lcrypto
+GATEWAY_LIBS = -luv -lwslay -ljansson -lssl -lcrypto -lz
 
 SHLIB_LINK = $(CORE) -lstdc++ -ljansson
 
@@ -95,12 +95,17 @@ bench:
 	./bench/writers/run
 	./bench/fanout/run
 	./bench/keyed/run
+	./bench/deflate/run
 	./bench/idle
 
 # The load generator of bench/fanout.
 $(BUILD)/bench/fanout-load: bench/fanout/load.cpp bench/fanout/histogram.h
 	@mkdir -p $(@D)
 	$(CXX) $(PLAIN_FLAGS) -o $@ $< -luv
+
+$(BUILD)/bench/deflate: bench/deflate/deflate.cpp $(CORE)
+	@mkdir -p $(@D)
+	$(CXX) $(PLAIN_FLAGS) -o $@ $^ -ljansson -lz
 
 SOURCES = $(wildcard src/*.cpp src/*/*.cpp src/*/*.h test/unit/*.cpp test/gateway/*.cpp test/gateway/*.h bench/*/*.cpp bench/*/*.h)
 

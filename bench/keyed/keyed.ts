@@ -84,7 +84,7 @@ async function run(cluster: Cluster, writer: Connection, pids: number[], kind: K
             }),
         ),
     );
-    const reader = kind === 'state' ? new WebSocket(cluster.url(kind), { maxPayload: 64 << 20 }) : undefined;
+    const reader = kind === 'state' ? new WebSocket(cluster.url(kind), { maxPayload: 64 << 20, perMessageDeflate: false }) : undefined;
     reader?.on('message', (data) => {
         const at = process.hrtime.bigint();
         heard[0].hear(newestIn(data.toString()), at);

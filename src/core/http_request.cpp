@@ -1,46 +1,18 @@
 #include "core/http_request.h"
 
+#include "core/header_text.h"
+
 #include <algorithm>
 
 namespace rtd {
 
 namespace {
 
-char lower(char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
-bool is_token_char(char c) {
-    constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";
-    return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z') ||
-           kMarks.find(c) != std::string_view::npos;
-}
-
-bool is_token(std::string_view text) {
-    return !text.empty() && std::all_of(text.begin(), text.end(), is_token_char);
-}
-
 // What may stand in a header value and a target: no control characters, the tab apart.
 bool is_printable(std::string_view text) {
     return std::all_of(text.begin(), text.end(), [](char c) {
         return static_cast<unsigned char>(c) >= 0x20 ? c != 0x7f : c == '\t';
     });
-}
-
-std::string_view trim(std::string_view text) {
-    while (!text.empty() && (text.front() == ' ' || text.front() == '\t'))
-        text.remove_prefix(1);
-    while (!text.empty() && (text.back() == ' ' || text.back() == '\t'))
-        text.remove_suffix(1);
-    return text;
-}
-
-// The text up to the next `end`, which is removed along with it.
-std::string_view take_until(std::string_view &rest, std::string_view end) {
-    size_t at = rest.find(end);
-    std::string_view taken = rest.substr(0, at);
-    rest = at == std::string_view::npos ? std::string_view() : rest.substr(at + end.size());
-    return taken;
 }
 
 std::string *field_of(HttpRequest &request, std::string_view name) {
@@ -51,6 +23,7 @@ std::string *field_of(HttpRequest &request, std::string_view name) {
         {"connection", &request.connection},
         {"sec-websocket-key", &request.websocket_key},
         {"sec-websocket-version", &request.websocket_version},
+        {"sec-websocket-extensions", &request.websocket_extensions},
         {"last-event-id", &request.last_event_id},
         {"if-none-match", &request.if_none_match},
         {"content-length", &request.content_length},
@@ -63,11 +36,6 @@ std::string *field_of(HttpRequest &request, std::string_view name) {
 }
 
 } // namespace
-
-bool equal_ignoring_case(std::string_view a, std::string_view b) {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                      [](char x, char y) { return lower(x) == lower(y); });
-}
 
 bool has_token(std::string_view value, std::string_view token) {
     while (!value.empty())

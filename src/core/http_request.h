@@ -22,6 +22,7 @@ struct HttpRequest {
     std::string connection;
     std::string websocket_key;
     std::string websocket_version;
+    std::string websocket_extensions;
     std::string last_event_id;
     std::string if_none_match;
     std::string content_length;
@@ -44,7 +45,5 @@ bool has_token(std::string_view value, std::string_view token);
 
 // Whether the value of If-None-Match names `etag`, which includes its quotes.
 bool matches_etag(std::string_view if_none_match, std::string_view etag);
-
-bool equal_ignoring_case(std::string_view a, std::string_view b);
 
 } // namespace rtd

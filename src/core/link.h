@@ -57,6 +57,7 @@ struct Settings {
     TlsVersion tls_min_version = TlsVersion::v1_2;
     uint32_t max_clients_per_address = 0; // connections of any kind; 0: any number
     uint32_t connection_rate = 0;         // new connections per second and address; 0: any
+    bool compression = false;             // permessage-deflate, for clients that offer it
 };
 
 struct Subscribed { // answers Subscribe

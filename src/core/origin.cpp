@@ -1,6 +1,6 @@
 #include "core/origin.h"
 
-#include "core/http_request.h"
+#include "core/header_text.h"
 
 #include <algorithm>
 #include <arpa/inet.h>

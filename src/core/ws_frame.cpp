@@ -9,8 +9,9 @@ namespace rtd {
 namespace {
 
 constexpr uint8_t kFinal = 0x80;
-constexpr uint8_t kLength16 = 126; // the length follows in 2 bytes
-constexpr uint8_t kLength64 = 127; // in 8
+constexpr uint8_t kDeflated = 0x40; // RSV1, which only the first frame of a message has
+constexpr uint8_t kLength16 = 126;  // the length follows in 2 bytes
+constexpr uint8_t kLength64 = 127;  // in 8
 
 void append_big_endian(std::string &out, uint64_t value, int bytes) {
     for (int i = bytes - 1; i >= 0; i--)
@@ -24,8 +25,8 @@ uint64_t read_big_endian(std::string_view bytes) {
     return value;
 }
 
-void append_frame(std::string &out, WsOpcode opcode, bool is_final, std::string_view payload) {
-    out.push_back(static_cast<char>(static_cast<uint8_t>(opcode) | (is_final ? kFinal : 0)));
+void append_frame(std::string &out, WsOpcode opcode, uint8_t bits, std::string_view payload) {
+    out.push_back(static_cast<char>(static_cast<uint8_t>(opcode) | bits));
     if (payload.size() < kLength16) {
         out.push_back(static_cast<char>(payload.size()));
     } else if (payload.size() <= UINT16_MAX) {
@@ -38,16 +39,24 @@ void append_frame(std::string &out, WsOpcode opcode, bool is_final, std::string_
     out.append(payload);
 }
 
+void append_message(std::string &out, WsOpcode opcode, uint8_t bits, std::string_view payload) {
+    while (payload.size() > kFragmentBytes) {
+        append_frame(out, opcode, bits, payload.substr(0, kFragmentBytes));
+        payload.remove_prefix(kFragmentBytes);
+        opcode = WsOpcode::continuation;
+        bits = 0;
+    }
+    append_frame(out, opcode, bits | kFinal, payload);
+}
+
 } // namespace
 
 void append_ws_message(std::string &out, std::string_view body) {
-    WsOpcode opcode = WsOpcode::text;
-    while (body.size() > kFragmentBytes) {
-        append_frame(out, opcode, false, body.substr(0, kFragmentBytes));
-        body.remove_prefix(kFragmentBytes);
-        opcode = WsOpcode::continuation;
-    }
-    append_frame(out, opcode, true, body);
+    append_message(out, WsOpcode::text, 0, body);
+}
+
+void append_deflated_ws_message(std::string &out, std::string_view payload) {
+    append_message(out, WsOpcode::text, kDeflated, payload);
 }
 
 WireMessage ws_message(std::string_view body) {
@@ -59,7 +68,7 @@ WireMessage ws_message(std::string_view body) {
 std::string ws_control_frame(WsOpcode opcode, std::string_view payload) {
     assert(payload.size() <= kMaxControlBytes);
     std::string frame;
-    append_frame(frame, opcode, true, payload);
+    append_frame(frame, opcode, kFinal, payload);
     return frame;
 }
 

@@ -26,6 +26,8 @@ enum class WsOpcode : uint8_t {
 
 // Adds the frames of a text message.
 void append_ws_message(std::string &out, std::string_view body);
+// The same, compressed: `payload` is what core/deflate.h made of its body.
+void append_deflated_ws_message(std::string &out, std::string_view payload);
 WireMessage ws_message(std::string_view body);
 // `payload` has at most kMaxControlBytes.
 std::string ws_control_frame(WsOpcode opcode, std::string_view payload);

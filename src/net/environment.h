@@ -1,5 +1,6 @@
 // Environment: what all connections of the gateway share.
 #pragma once
+#include "core/deflate.h"
 #include "core/fence.h"
 #include "core/link.h"
 #include "net/connections.h"
@@ -15,6 +16,8 @@ struct Environment {
     Hub &hub;
     link::Settings settings; // as they are now
     Connections connections;
+    Deflater deflater;
+    Inflater inflater;
 
     WaitList heads;     // for a whole request
     WaitList upgrades;  // for the hub's answer, which goes out with that to the upgrade

@@ -4,6 +4,7 @@
 #include "core/json_text.h"
 #include "core/names.h"
 #include "core/origin.h"
+#include "core/websocket_extensions.h"
 #include "net/page.h"
 
 #include <algorithm>
@@ -85,11 +86,11 @@ Result<Join> parse_join(const RequestPath &path, size_t first, Join::As as) {
         return Problem{since.error()};
     if (!since->empty() && !parse_message_id(*since))
         return Problem{std::string(kBadSince)};
-    return Join{as, std::move(*topic), std::move(*since), {}, {}, {}};
+    return Join{as, std::move(*topic), std::move(*since), {}, {}, {}, {}};
 }
 
 Route route_websocket(const HttpRequest &request, const RequestPath &path, const Policy &policy) {
-    Result<Join> join = Join{Join::As::multiplexed, {}, {}, {}, {}, {}};
+    Result<Join> join = Join{Join::As::multiplexed, {}, {}, {}, {}, {}, {}};
     if (path.segments.size() > 1)
         join = parse_join(path, 1, Join::As::websocket);
     if (!join)
@@ -104,11 +105,16 @@ Route route_websocket(const HttpRequest &request, const RequestPath &path, const
                             "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
     if (!is_websocket_key(request.websocket_key))
         return error_answer(400, "the request has no valid Sec-WebSocket-Key");
+    Result<std::string> extensions = negotiate_websocket_extensions(request.websocket_extensions);
+    if (!extensions)
+        return error_answer(400, extensions.error());
     if (!is_origin_allowed(request.origin, request.host, policy.allowed_origins))
         return error_answer(403, "pages of this origin may not connect");
     if (policy.refusal)
         return limit_answer(*policy.refusal);
     join->websocket_key = request.websocket_key;
+    if (policy.compresses)
+        join->websocket_extensions = std::move(*extensions);
     return *join;
 }
 
@@ -191,7 +197,7 @@ int status_of(CloseCode code) {
 
 // SHA-1 because RFC 6455 says so; it proves to the client that its request was understood, and
 // protects nothing.
-std::string upgrade_head(std::string_view key) {
+std::string upgrade_head(std::string_view key, std::string_view extensions) {
     constexpr std::string_view kGuid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     static EVP_MD *const sha1 = EVP_MD_fetch(nullptr, "SHA1", nullptr); // a slow search, so once
     std::string text(key);
@@ -201,9 +207,12 @@ std::string upgrade_head(std::string_view key) {
     EVP_Digest(text.data(), text.size(), digest, &digest_bytes, sha1, nullptr);
     unsigned char accept[2 * EVP_MAX_MD_SIZE];
     EVP_EncodeBlock(accept, digest, static_cast<int>(digest_bytes));
-    return std::string("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-                       "Connection: Upgrade\r\nSec-WebSocket-Accept: ") +
-           reinterpret_cast<const char *>(accept) + "\r\n\r\n";
+    std::string head("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                     "Connection: Upgrade\r\nSec-WebSocket-Accept: ");
+    head += reinterpret_cast<const char *>(accept);
+    if (!extensions.empty())
+        head.append("\r\nSec-WebSocket-Extensions: ").append(extensions);
+    return head + "\r\n\r\n";
 }
 
 std::string render_head(const Answer &answer, size_t body_bytes) {

@@ -29,8 +29,9 @@ std::string render(const Answer &answer, bool with_body);
 // The head alone, for a body of that many bytes that is written by itself.
 std::string render_head(const Answer &answer, size_t body_bytes);
 
-// What a WebSocket begins with. `key` is the client's Sec-WebSocket-Key.
-std::string upgrade_head(std::string_view key);
+// What a WebSocket begins with. `key` is the client's Sec-WebSocket-Key, `extensions` what we
+// accept of its Sec-WebSocket-Extensions; may be empty.
+std::string upgrade_head(std::string_view key, std::string_view extensions);
 
 Answer error_answer(int status, std::string_view sentence, std::string headers = "");
 // What a WebSocket would be closed with, before an answer has begun.
@@ -44,16 +45,18 @@ struct AskReadiness {}; // answered once the hub has answered
 struct Join { // becomes a client
     enum class As { websocket, multiplexed, event_stream, snapshot };
     As as = As::websocket;
-    TopicPath topic;           // of all but multiplexed
-    std::string since;         // id of the last message the client has; empty: none
-    std::string websocket_key; // of WebSockets
-    std::string if_none_match; // of a snapshot
-    std::string headers;       // for whatever is answered, see error_answer()
+    TopicPath topic;                  // of all but multiplexed
+    std::string since;                // id of the last message the client has; empty: none
+    std::string websocket_key;        // of WebSockets
+    std::string websocket_extensions; // those that are accepted
+    std::string if_none_match;        // of a snapshot
+    std::string headers;              // for whatever is answered, see error_answer()
 };
 
 struct Policy {
     const std::vector<std::string> &allowed_origins;
     std::optional<Refusal> refusal; // no client may be added; everything else is answered
+    bool compresses;                // WebSocket messages
 };
 
 using Route = std::variant<Answer, AskReadiness, Join>;

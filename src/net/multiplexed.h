@@ -18,8 +18,8 @@ namespace rtd::net {
 class MultiplexedWebSocket final : public WebSocket {
   public:
     MultiplexedWebSocket(Environment &environment, Socket socket, Client client,
-                         std::string_view key)
-        : WebSocket(environment, std::move(socket), std::move(client), key) {
+                         std::string_view key, std::string_view extensions)
+        : WebSocket(environment, std::move(socket), std::move(client), key, extensions) {
         open(); // it has to ask first
     }
 

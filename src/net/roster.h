@@ -22,6 +22,7 @@ class Roster {
         members_.pop_back();
     }
     bool empty() const { return members_.empty(); }
+    size_t size() const { return members_.size(); }
 
     // From the back, so that `action` may remove the one it is given, but no other.
     template <class Action> void for_each(Action action) {

@@ -25,7 +25,8 @@ uint64_t now_us() {
 } // namespace
 
 Server::Server(uv_loop_t *loop, Hub &hub)
-    : hub_(hub), environment_(loop, hub), subscriptions_(hub), readiness_(loop, hub),
+    : hub_(hub), environment_(loop, hub), subscriptions_(hub, environment_.deflater),
+      readiness_(loop, hub),
       on_request_(
           [this](Arrival &arrival, const Result<HttpRequest> &request,
                  std::string_view what_follows) { on_request(arrival, request, what_follows); }),
@@ -154,7 +155,8 @@ void Server::on_request(Arrival &arrival, const Result<HttpRequest> &request,
     std::optional<Refusal> refusal = arrival.ticket().refusal();
     if (!refusal && sessions_.size() >= environment_.settings.max_clients)
         refusal = Refusal::max_clients;
-    Route to = route(request, {environment_.settings.allowed_origins, refusal});
+    Route to = route(request, {environment_.settings.allowed_origins, refusal,
+                               environment_.settings.compression});
     bool with_body = !request || request->method != "HEAD";
     if (auto *join = std::get_if<Join>(&to))
         return open_session(arrival, *join, with_body, what_follows);
@@ -175,10 +177,11 @@ std::unique_ptr<Session> Server::make_session(Socket socket, Client client, Join
     switch (join.as) {
     case Join::As::websocket:
         return std::make_unique<WebSocket>(environment_, std::move(socket), std::move(client),
-                                           join.websocket_key);
+                                           join.websocket_key, join.websocket_extensions);
     case Join::As::multiplexed:
         return std::make_unique<MultiplexedWebSocket>(environment_, std::move(socket),
-                                                      std::move(client), join.websocket_key);
+                                                      std::move(client), join.websocket_key,
+                                                      join.websocket_extensions);
     case Join::As::event_stream:
         return std::make_unique<EventStream>(environment_, std::move(socket), std::move(client),
                                              std::move(join.headers));

@@ -130,6 +130,7 @@ void Subscriptions::handle(link::Message &message) {
 // A session with several instances gets their messages in the order of the link: so a batch of one
 // of them is continued only while it is the newest.
 void Subscriptions::collect(Instance &instance, link::Message &message) {
+    instance.first_deflated.reset();
     collected_bytes_ += message.body.size();
     bool is_newest = instance.batch + 1 == batches_.size();
     if (instance.batch != kNoBatch && (is_newest || instance.multiplexed == 0))
@@ -137,11 +138,13 @@ void Subscriptions::collect(Instance &instance, link::Message &message) {
                                                      std::move(message.id));
     instance.batch = batches_.size();
     batches_.push_back(
-        {message.instance, Outgoing(std::move(message.body), std::move(message.id))});
+        {message.instance, Outgoing(std::move(message.body), std::move(message.id), &deflater_)});
 }
 
 void Subscriptions::welcome(Instance &instance, link::Message &message) {
-    Outgoing outgoing(std::move(message.body), std::move(message.id));
+    Outgoing outgoing(std::move(message.body), std::move(message.id), &deflater_);
+    if (instance.first_deflated && instance.first_id == outgoing.id())
+        outgoing.reuse_deflated_frames(instance.first_deflated);
     Consequences consequences;
     instance.waiting.for_each([&](Subscription &subscription) {
         instance.waiting.remove(subscription);
@@ -149,6 +152,10 @@ void Subscriptions::welcome(Instance &instance, link::Message &message) {
         instance.live.add(subscription);
         deliver(subscription, outgoing, first_policy_of(subscription.kind), consequences);
     });
+    if (instance.live.size() > 1 && outgoing.made_deflated_frames()) {
+        instance.first_id = outgoing.id();
+        instance.first_deflated = outgoing.made_deflated_frames();
+    }
     draw(consequences);
 }
 

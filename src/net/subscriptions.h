@@ -22,7 +22,8 @@ namespace rtd::net {
 
 class Subscriptions {
   public:
-    explicit Subscriptions(Hub &hub) : hub_(hub) {}
+    // `deflater` is for messages that are compressed once for all who get them.
+    Subscriptions(Hub &hub, Deflater &deflater) : hub_(hub), deflater_(deflater) {}
 
     // Asks the hub for a subscription. `since` is the id of the last message the client has, `ref`
     // of the request as JSON; both may be empty.
@@ -57,6 +58,10 @@ class Subscriptions {
         Roster live;
         size_t multiplexed = 0; // subscriptions whose session may have others
         size_t batch = kNoBatch;
+        // The first message as it was compressed for the last ones who came, until there is a
+        // newer message: clients who come one by one are many, too.
+        std::string first_id;
+        WireMessagePtr first_deflated;
         Roster &roster(link::Audience audience) {
             return audience == link::Audience::live ? live : waiting;
         }
@@ -80,6 +85,7 @@ class Subscriptions {
     void draw(const Consequences &consequences);
 
     Hub &hub_;
+    Deflater &deflater_;
     uint64_t last_subscription_ = 0;
     std::unordered_map<uint64_t, Subscription *> subscriptions_; // those the hub knows
     std::unordered_map<uint64_t, Instance> instances_;           // those with a subscription

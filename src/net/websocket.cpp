@@ -23,16 +23,19 @@ std::string printable(std::string_view text) {
 
 } // namespace
 
-WebSocket::WebSocket(Environment &environment, Socket socket, Client client, std::string_view key)
-    : Session(environment, std::move(socket), std::move(client)) {
+WebSocket::WebSocket(Environment &environment, Socket socket, Client client, std::string_view key,
+                     std::string_view extensions)
+    : Session(environment, std::move(socket), std::move(client)), deflates_(!extensions.empty()) {
     hold();
-    say(upgrade_head(key), WireMessage::Kind::http);
+    say(upgrade_head(key, extensions), WireMessage::Kind::http);
     environment.upgrades.begin(wait());
 }
 
 Session::Delivery WebSocket::deliver(const Subscription &subscription, Outgoing &messages,
                                      QueuePolicy policy) {
-    return send(messages.frames(), subscription.id, policy) ? Delivery::taken : Delivery::overflow;
+    bool deflated = deflates_ && settings().compression; // which may have been turned off since
+    const WireMessagePtr &frames = deflated ? messages.deflated_frames() : messages.frames();
+    return send(frames, subscription.id, policy) ? Delivery::taken : Delivery::overflow;
 }
 
 void WebSocket::open() {
@@ -70,7 +73,8 @@ void WebSocket::on_data(std::string_view bytes) {
     if (has_failed_)
         return;
     if (!reader_)
-        reader_ = std::make_unique<WsReader>(WsReader::Limits{settings().max_client_message_bytes});
+        reader_ = std::make_unique<WsReader>(
+            WsReader::Limits{settings().max_client_message_bytes, deflates_});
     reader_->feed(bytes);
     while (!is_gone() && !has_failed_) {
         auto next = reader_->next();
@@ -86,6 +90,8 @@ void WebSocket::on_data(std::string_view bytes) {
 }
 
 void WebSocket::on_incoming(WsIncoming &incoming) {
+    if (incoming.is_compressed && !inflate(incoming))
+        return;
     switch (incoming.opcode) {
     case WsOpcode::ping:
         return answer_ping(incoming.payload);
@@ -103,6 +109,28 @@ void WebSocket::on_incoming(WsIncoming &incoming) {
     case WsOpcode::continuation: // part of a message
         return;
     }
+}
+
+// False: the message is not to be looked at. What a client of one topic says is ignored anyway, and
+// inflating it could take a thousand times the work that sending it does.
+bool WebSocket::inflate(WsIncoming &incoming) {
+    if (is_closing() || !is_multiplexed())
+        return false;
+    size_t max_bytes = settings().max_client_message_bytes;
+    std::string text;
+    switch (environment().inflater.inflate(incoming.payload, max_bytes, text)) {
+    case Inflater::Outcome::whole:
+        incoming.payload = std::move(text);
+        return true;
+    case Inflater::Outcome::too_big:
+        fail(CloseCode::too_big, "a message may have at most " + std::to_string(max_bytes) +
+                                     " bytes, once it is decompressed");
+        return false;
+    case Inflater::Outcome::broken:
+        fail(CloseCode::protocol_error, "a compressed message cannot be decompressed");
+        return false;
+    }
+    return false;
 }
 
 // Who does not read gets no further pongs: the answer to the newest ping is enough, RFC 6455.

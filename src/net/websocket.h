@@ -15,8 +15,9 @@ class WebSocket : public Session {
   public:
     // Answers the upgrade that was asked for with that Sec-WebSocket-Key, once the hub has
     // answered, in one write with the first message if that is at hand: half of what a connection
-    // costs.
-    WebSocket(Environment &environment, Socket socket, Client client, std::string_view key);
+    // costs. `extensions` are those that are accepted: permessage-deflate, or empty.
+    WebSocket(Environment &environment, Socket socket, Client client, std::string_view key,
+              std::string_view extensions);
 
     Delivery deliver(const Subscription &subscription, Outgoing &messages,
                      QueuePolicy policy) override;
@@ -35,12 +36,14 @@ class WebSocket : public Session {
 
   private:
     void on_incoming(WsIncoming &incoming);
+    bool inflate(WsIncoming &incoming);
     void answer_ping(std::string_view payload);
     void answer_close(std::string_view payload);
     void fail(CloseCode code, std::string_view reason);
 
     std::unique_ptr<WsReader> reader_; // while something comes in
     bool has_failed_ = false;          // what comes in makes no sense any more
+    bool deflates_;                    // messages may be compressed, both ways
 };
 
 } // namespace rtd::net

@@ -46,6 +46,7 @@ link::Settings gateway_settings() {
     settings.max_clients_per_address = share_of(max_clients_per_address);
     settings.connection_rate = share_of(connection_rate);
     read_tls_files(settings);
+    settings.compression = compression;
     return settings;
 }
 

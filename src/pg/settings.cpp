@@ -34,6 +34,7 @@ char *ssl_key_file;
 int ssl_min_protocol_version;
 int max_clients_per_address;
 int connection_rate;
+bool compression;
 double notification_queue_warning;
 int event_log_level;
 
@@ -150,6 +151,10 @@ void define_settings() {
                              "Oldest TLS version that clients may use.", nullptr,
                              &ssl_min_protocol_version, static_cast<int>(link::TlsVersion::v1_2),
                              kTlsVersions, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
+    DefineCustomBoolVariable("rtd.compression",
+                             "Compress messages for WebSocket clients that offer it.",
+                             "A message is compressed once, whoever gets it.", &compression, true,
+                             PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     DefineCustomRealVariable(
         "rtd.notification_queue_warning",
         "Fraction of the server's notification queue that may be in use without a warning.",

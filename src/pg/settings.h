@@ -35,6 +35,7 @@ extern char *ssl_key_file;
 extern int ssl_min_protocol_version; // a link::TlsVersion
 extern int max_clients_per_address;
 extern int connection_rate;
+extern bool compression;
 extern double notification_queue_warning; // a fraction
 extern int event_log_level;               // an elog level
 

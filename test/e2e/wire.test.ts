@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import * as net from 'node:net';
 import { describe, test } from 'node:test';
-import { createTopic, expectMessage, subscribe, useCluster } from '../lib/harness';
+import { createTopic, expectMessage, subscribe, subscriberCount, useCluster } from '../lib/harness';
 import { Subscriber, UpgradeRefused } from '../lib/subscriber';
 import { waitFor, within } from '../lib/wait';
 
@@ -108,7 +108,7 @@ describe('a subscription ends', () => {
 
     test('when its client sends more than rtd.max_client_message_size: 1009', async () => {
         await createTopic(use.cluster, 'talkative');
-        const client = await subscribe(use.cluster, 'talkative');
+        const client = await Subscriber.open(use.cluster.url('talkative'), { perMessageDeflate: false });
         client.socket.send('x'.repeat(1 << 20));
         assert.equal((await within('the close', client.closed)).code, 1009);
     });
@@ -289,7 +289,9 @@ describe('messages', () => {
 
 describe('a client that does not read', () => {
     const paused = async (topic: string) => {
-        const client = await subscribe(use.cluster, topic);
+        // What waits for it is to be large: not compressed.
+        const client = await Subscriber.open(use.cluster.url(topic), { perMessageDeflate: false });
+        await waitFor('the subscription', async () => (await subscriberCount(use.cluster, topic)) > 0);
         client.maySkip = true;
         client.socket.pause();
         return client;

@@ -3,6 +3,7 @@
 #include "gateway_process.h"
 
 #include <arpa/inet.h>
+#include <functional>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
@@ -12,6 +13,7 @@ struct Frame {
     int opcode = -1; // -1: the connection ended
     bool is_final = false;
     std::string payload;
+    bool is_compressed = false;
 
     uint16_t close_code() const {
         return payload.size() < 2 ? 0
@@ -53,8 +55,9 @@ class Client {
     }
     Client(const Client &) = delete;
     Client(Client &&other) noexcept
-        : connected(other.connected), address(other.address), fd_(std::exchange(other.fd_, -1)),
-          received_(std::move(other.received_)) {}
+        : connected(other.connected), address(other.address),
+          takes_compressed(other.takes_compressed), inflate(std::move(other.inflate)),
+          fd_(std::exchange(other.fd_, -1)), received_(std::move(other.received_)) {}
     virtual ~Client() { vanish(); }
 
     bool connected = false;
@@ -175,8 +178,10 @@ class Client {
         auto byte = [&](size_t i) { return static_cast<uint8_t>(received_[consumed_ + i]); };
         if (!need(2))
             return {};
-        Frame frame{byte(0) & 0x0f, (byte(0) & 0x80) != 0, ""};
-        EXPECT_EQ(byte(0) & 0x70, 0) << "reserved bits";
+        Frame frame{byte(0) & 0x0f, (byte(0) & 0x80) != 0, "", (byte(0) & 0x40) != 0};
+        EXPECT_EQ(byte(0) & 0x30, 0) << "reserved bits";
+        EXPECT_TRUE(!frame.is_compressed || (takes_compressed && frame.opcode == kText))
+            << "the first reserved bit on a frame that must not have it";
         EXPECT_EQ(byte(1) & 0x80, 0) << "a server does not mask";
         size_t header = 2, size = byte(1);
         if (size >= 126) {
@@ -197,10 +202,18 @@ class Client {
         }
         return frame;
     }
+    // permessage-deflate was agreed upon.
+    bool takes_compressed = false;
+    // What a compressed message says (test/gateway/deflate_test.cpp).
+    std::function<std::string(const std::string &)> inflate;
+    bool was_compressed = false; // the last message
+    size_t payload_bytes = 0;    // of it, as it was sent
+
     // The next text message, put together; control frames in between are counted. A close or the
     // end gives the frame itself in `last` and an empty text.
     std::string read_text() {
         std::string text;
+        was_compressed = false;
         while (true) {
             last = read_frame();
             if (last.opcode == kPong) {
@@ -213,9 +226,12 @@ class Client {
             }
             if (last.opcode != (text.empty() ? kText : kContinuation))
                 return "";
+            was_compressed |= last.is_compressed;
             text += last.payload;
-            if (last.is_final)
-                return text;
+            if (!last.is_final)
+                continue;
+            payload_bytes = text.size();
+            return was_compressed ? inflate(text) : text;
         }
     }
     // Reads on to the close frame.

@@ -48,6 +48,7 @@ inline link::Settings local_settings() {
     settings.max_subscriptions_per_client = 100;
     settings.client_buffer_bytes = 1 << 20;
     settings.ping_interval_ms = 0;
+    settings.compression = true;
     return settings;
 }
 

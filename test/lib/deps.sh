@@ -22,6 +22,7 @@ build build-essential - compiler, linker and make
 build libuv1-dev - the gateway's event loop
 build libwslay-dev - reads the WebSocket frames of clients
 build libjansson-dev - JSON checks in module and gateway
+build zlib1g-dev - compressed WebSocket messages
 build libssl-dev - TLS and hashes in the gateway; included by the server's headers
 build libkrb5-dev - included by the server's headers
 server postgresql-$major server the server, psql, pgbench and contrib modules

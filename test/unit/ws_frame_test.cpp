@@ -50,6 +50,18 @@ TEST(WsFrame, a_large_message_is_cut_into_fragments_and_is_whole_again_after) {
     }
 }
 
+TEST(WsFrame, a_compressed_message_says_so_on_its_first_frame_alone) {
+    std::string small, large;
+    append_deflated_ws_message(small, "ab");
+    EXPECT_EQ(small, "\xc1\x02"
+                     "ab");
+    append_deflated_ws_message(large, std::string(2 * kFragmentBytes + 7, 'x'));
+    std::string first_bytes;
+    for (std::string_view rest = large; !rest.empty(); rest.remove_prefix(ws_frame_size(rest)))
+        first_bytes += rest[0];
+    EXPECT_EQ(first_bytes, std::string_view("\x41\x00\x80", 3));
+}
+
 TEST(WsFrame, a_close_reason_is_cut_between_two_characters) {
     EXPECT_EQ(ws_close_frame(1001, "bye"), std::string_view("\x88\x05\x03\xe9"
                                                             "bye"));
