@@ -76,11 +76,6 @@ Sent DurableInstance::gap(uint64_t sequence, Now now) const {
                    "event", "gap", now);
 }
 
-void DurableInstance::tell_live(const Sent &message) {
-    if (has_live())
-        host_.send(link::Message{id_, link::Audience::live, message.body, message.id});
-}
-
 // ---- messages ----
 
 void DurableInstance::append(const NumberedMessage &message) {

@@ -54,7 +54,6 @@ class DurableInstance final : public Instance {
     void skip_to(uint64_t sequence, Now now);
     void answer(const link::Subscribe &request, Now now);
     Sent gap(uint64_t sequence, Now now) const;
-    void tell_live(const Sent &message);
     void append(const NumberedMessage &message);
     void hand_out(const ReadOutcome &outcome, uint64_t after, Now now);
 

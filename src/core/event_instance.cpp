@@ -105,8 +105,7 @@ void EventInstance::handle_loss(const Loss &loss, Now now) {
 void EventInstance::tell_gap(const std::string &payload, Now now) {
     greet();
     Sent gap = next_message(payload, kGapType, "event", "gap", now);
-    if (has_live())
-        host_.send(link::Message{id_, link::Audience::live, gap.body, gap.id});
+    tell_live(gap);
     if (!topic_->retain)
         return;
     gap_ = std::move(gap);

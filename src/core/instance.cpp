@@ -71,7 +71,7 @@ void Instance::greet() {
     if (!can_greet())
         return;
     const Sent *first = first_message();
-    host_.send(link::Message{id_, link::Audience::waiting, first->body, first->id});
+    host_.send(link::Message{id_, link::Audience::waiting, first->body, first->id}, waiting_);
     waiting_.clear();
 }
 
@@ -104,9 +104,14 @@ Sent Instance::next_message(const Event &event, Now now) {
     return next_message(event.payload, type, source, "event", now);
 }
 
-void Instance::deliver(const Sent &message, std::string_view type, std::string_view payload) {
+void Instance::tell_live(const Sent &message) {
     if (has_live())
-        host_.send(link::Message{id_, link::Audience::live, message.body, message.id});
+        host_.send(link::Message{id_, link::Audience::live, message.body, message.id},
+                   subscriptions_);
+}
+
+void Instance::deliver(const Sent &message, std::string_view type, std::string_view payload) {
+    tell_live(message);
     if (!host_.logs_events())
         return;
     if (subscriptions_.empty())
@@ -130,7 +135,8 @@ void Instance::tell_error(CloseCode code, std::string_view message, Now now) {
                                            .source = "event",
                                            .topic = topic_->name,
                                            .params = &params_,
-                                           .kind = "control"})});
+                                           .kind = "control"})},
+               subscriptions_);
 }
 
 // ---- queries: only of kinds that have one ----

@@ -17,6 +17,7 @@
 #include "core/message_log.h"
 #include "core/query.h"
 #include "core/router_host.h"
+#include "core/subscribers.h"
 #include "core/topic.h"
 
 #include <cstdint>
@@ -24,7 +25,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 #include <vector>
 
 namespace rtd {
@@ -68,7 +68,7 @@ class Instance {
     const Topic &topic() const { return *topic_; }
     const std::vector<std::string> &params() const { return params_; }
     const Identity &identity() const { return identity_; }
-    const std::unordered_set<uint64_t> &subscriptions() const { return subscriptions_; }
+    const Subscribers &subscriptions() const { return subscriptions_; }
 
     // Answers with Subscribed, and sends or prepares what the subscriber gets first.
     virtual void subscribe(const link::Subscribe &request, Now now) = 0;
@@ -141,7 +141,9 @@ class Instance {
                       std::string_view kind, Now now);
     // An event or broadcast as a message of its own.
     Sent next_message(const Event &event, Now now);
-    // To the live subscribers. `payload` is of the event that caused it, for the log.
+    // To the live subscribers.
+    void tell_live(const Sent &message);
+    // The same, with a line in the log. `payload` is of the event that caused it.
     void deliver(const Sent &message, std::string_view type, std::string_view payload);
     bool has_waiting() const { return !waiting_.empty(); }
     // Tells those subscribers who take control messages that something failed, and changes nothing
@@ -161,8 +163,8 @@ class Instance {
     uint64_t key_;
 
   private:
-    std::unordered_set<uint64_t> subscriptions_;
-    std::unordered_set<uint64_t> waiting_; // those without a first message yet
+    Subscribers subscriptions_;
+    Subscribers waiting_; // those without a first message yet
 };
 
 // Of the kind of topic that `setup` names.

@@ -23,6 +23,7 @@ template <class IO> void fields(IO &io, Settings &f) {
     io.choice(f.tls_min_version, TlsVersion::v1_3);
     io(f.max_clients_per_address);
     io(f.connection_rate);
+    io.choice(f.port_use, PortUse::joined);
 }
 template <class IO> void fields(IO &io, Subscribed &f) {
     io(f.subscription);

@@ -31,6 +31,9 @@ inline constexpr uint32_t kMaxFrameBytes = 1u << 30;
 enum class TopicKind : uint8_t { event, state, keyed };
 enum class Audience : uint8_t { waiting, live };
 enum class TlsVersion : uint8_t { v1_2, v1_3 };
+// Whose the port is: this gateway's alone; this one's until it listens, then others join it; or
+// already that of others, which it joins.
+enum class PortUse : uint8_t { alone, first, joined };
 
 // ---- hub to gateway ----
 
@@ -39,7 +42,7 @@ struct Settings {
     uint32_t version = kVersion;
     std::string listen_addresses; // comma-separated host names or addresses; "*" for all
     uint16_t port = 0;
-    uint32_t max_clients = 0;
+    uint32_t max_clients = 0;              // of this gateway
     uint32_t max_client_message_bytes = 0; // what a client may send in one message
     uint32_t client_message_rate = 0;      // messages a client may send per second; 0: any
     uint32_t max_subscriptions_per_client = 0;
@@ -53,6 +56,7 @@ struct Settings {
     TlsVersion tls_min_version = TlsVersion::v1_2;
     uint32_t max_clients_per_address = 0; // connections of any kind; 0: any number
     uint32_t connection_rate = 0;         // new connections per second and address; 0: any
+    PortUse port_use = PortUse::alone;
 };
 
 struct Subscribed { // answers Subscribe

@@ -168,9 +168,13 @@ void Router::unsubscribe(uint64_t subscription, Now now) {
     drop_if_unused(instance);
 }
 
-void Router::forget_subscriptions(Now now) {
-    while (!subscriptions_.empty())
-        unsubscribe(subscriptions_.begin()->first, now);
+void Router::forget_gateway(GatewayNumber gateway, Now now) {
+    std::vector<uint64_t> gone;
+    for (const auto &[subscription, whose] : subscriptions_)
+        if (gateway_of(subscription) == gateway)
+            gone.push_back(subscription);
+    for (uint64_t subscription : gone)
+        unsubscribe(subscription, now);
 }
 
 // May leave an instance that nobody subscribes to; the caller drops it.

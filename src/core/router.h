@@ -10,6 +10,7 @@
 #include "core/clock.h"
 #include "core/event.h"
 #include "core/fence.h"
+#include "core/gateway_id.h"
 #include "core/instance.h"
 #include "core/link.h"
 #include "core/message_log.h"
@@ -45,7 +46,7 @@ class Router {
     void subscribe(const link::Subscribe &request, const Identity &identity, Now now);
     void unsubscribe(uint64_t subscription, Now now);
     // The gateway is gone and all its subscriptions with it.
-    void forget_subscriptions(Now now);
+    void forget_gateway(GatewayNumber gateway, Now now);
 
     void handle(const Event &event, Now now);
     // Events were lost: states are queried again, durable messages looked for in their table, and

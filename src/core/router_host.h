@@ -5,6 +5,7 @@
 #include "core/identity.h"
 #include "core/link.h"
 #include "core/message_log.h"
+#include "core/subscribers.h"
 #include "core/topic.h"
 
 #include <cstddef>
@@ -22,7 +23,10 @@ enum class Interest : uint8_t { subscriber, lingering };
 class RouterHost {
   public:
     virtual ~RouterHost() = default;
-    virtual void send(const link::HubFrame &frame) = 0;
+    // To the gateway whose subscription or client the frame names.
+    virtual void send(link::HubFrame frame) = 0;
+    // To every gateway that has one of the subscribers.
+    virtual void send(const link::HubFrame &frame, const Subscribers &subscribers) = 0;
     // Why this identity may not subscribe to the topic; nullopt if it may. Without a topic (the
     // name is unknown): only whether it may ask at all.
     virtual std::optional<link::Ended> refuse(const Identity &identity, const Topic *topic) = 0;

@@ -28,8 +28,10 @@ bool is_missing(int error) {
     return error == EAFNOSUPPORT || error == EADDRNOTAVAIL || error == EPROTONOSUPPORT;
 }
 
-// 0, or the errno.
-int open_socket(const Address &address, Fd &fd) {
+// 0, or the errno. The first of several gateways binds like one that is alone, so that a foreign
+// server on the port is an error even if that would share it, and lets others in only then: Linux
+// looks at the option of the sockets that are bound when another one comes.
+int open_socket(const Address &address, link::PortUse use, Fd &fd) {
     fd.reset(socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (fd.get() < 0)
         return errno;
@@ -39,9 +41,13 @@ int open_socket(const Address &address, Fd &fd) {
     enable(fd.get(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, kUnsentBytes);
     if (address.storage.ss_family == AF_INET6)
         enable(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY);
-    if (bind(fd.get(), address.get(), address.size) != 0 || ::listen(fd.get(), kBacklog) != 0)
+    if (use == link::PortUse::joined)
+        enable(fd.get(), SOL_SOCKET, SO_REUSEPORT);
+    if (bind(fd.get(), address.get(), address.size) != 0)
         return errno;
-    return 0;
+    if (use == link::PortUse::first)
+        enable(fd.get(), SOL_SOCKET, SO_REUSEPORT);
+    return ::listen(fd.get(), kBacklog) != 0 ? errno : 0;
 }
 
 } // namespace
@@ -52,7 +58,8 @@ Listener::Listener(uv_loop_t *loop, OnAccept on_accept)
     retry_->data = this;
 }
 
-std::optional<ListenFailure> Listener::listen(const std::string &addresses, uint16_t port) {
+std::optional<ListenFailure> Listener::listen(const std::string &addresses, uint16_t port,
+                                              link::PortUse use) {
     auto resolved = resolve(addresses, port);
     if (const auto *failure = std::get_if<ResolveFailure>(&resolved))
         return ListenFailure{failure->address, failure->error};
@@ -71,7 +78,7 @@ std::optional<ListenFailure> Listener::listen(const std::string &addresses, uint
                  [&](const Address &address) { return !is_open(address); });
     std::optional<ListenFailure> failure;
     for (int attempt = 0; attempt < kPortAttempts; attempt++) {
-        failure = open_all(missing, opened);
+        failure = open_all(missing, use, opened);
         if (!failure || port != 0)
             break;
     }
@@ -92,14 +99,15 @@ std::optional<ListenFailure> Listener::listen(const std::string &addresses, uint
     return std::nullopt;
 }
 
-std::optional<ListenFailure> Listener::open_all(std::vector<Address> wanted, Sockets &opened) {
+std::optional<ListenFailure> Listener::open_all(std::vector<Address> wanted, link::PortUse use,
+                                                Sockets &opened) {
     std::optional<ListenFailure> missing;
     opened.clear();
     for (Address &address : wanted) {
         if (!opened.empty() && address.port() == 0)
             address.set_port(opened.front()->address.port());
         auto socket = std::make_unique<Socket>();
-        int error = open_socket(address, socket->fd);
+        int error = open_socket(address, use, socket->fd);
         if (error != 0) {
             ListenFailure failure{to_string(address), std::strerror(error)};
             if (!is_missing(error)) {

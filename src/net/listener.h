@@ -2,6 +2,7 @@
 // exact errno, several addresses share one port, and what to accept is our policy.
 #pragma once
 #include "core/fence.h"
+#include "core/link.h"
 #include "net/address.h"
 #include "net/fd.h"
 #include "net/uv_handle.h"
@@ -26,8 +27,10 @@ class Listener {
     Listener(uv_loop_t *loop, OnAccept on_accept);
 
     // Listens on all of `addresses` and `port` (0: any free one), and no longer on others. On a
-    // failure everything stays as it was.
-    std::optional<ListenFailure> listen(const std::string &addresses, uint16_t port);
+    // failure everything stays as it was. A port that another server has is one, unless that is a
+    // gateway which this one joins.
+    std::optional<ListenFailure> listen(const std::string &addresses, uint16_t port,
+                                        link::PortUse use);
     void stop();
 
     std::vector<std::string> addresses() const;
@@ -44,7 +47,8 @@ class Listener {
     };
     using Sockets = std::vector<std::unique_ptr<Socket>>;
 
-    std::optional<ListenFailure> open_all(std::vector<Address> wanted, Sockets &opened);
+    std::optional<ListenFailure> open_all(std::vector<Address> wanted, link::PortUse use,
+                                          Sockets &opened);
     void start(Socket &socket);
     void accept_some(int listening_fd);
 

@@ -63,7 +63,7 @@ std::optional<std::string> Server::load_tls(link::Settings &settings) {
 
 std::optional<ListenFailure> Server::start(const link::Settings &settings) {
     apply_limits(settings);
-    return listener_.listen(settings.listen_addresses, settings.port);
+    return listener_.listen(settings.listen_addresses, settings.port, settings.port_use);
 }
 
 void Server::reload(link::Settings settings) {
@@ -78,7 +78,8 @@ void Server::reload(link::Settings settings) {
     apply_limits(settings);
     if (!moves)
         return;
-    if (auto failure = listener_.listen(settings.listen_addresses, settings.port)) {
+    if (auto failure =
+            listener_.listen(settings.listen_addresses, settings.port, settings.port_use)) {
         environment_.settings.listen_addresses = before.listen_addresses;
         environment_.settings.port = before.port;
         return hub_.send(link::Note{"cannot listen on " + failure->address + ": " + failure->error +

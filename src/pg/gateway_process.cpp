@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
-#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -20,6 +19,7 @@ namespace {
 
 constexpr int kLinkDescriptor = 3; // the gateway finds the link there
 constexpr int64_t kLongestBackoffMs = 30'000;
+constexpr int64_t kNonsenseBackoffMs = 1000;
 constexpr int kLinkBufferBytes = 4 << 20;
 // A gateway that lets this much pile up has stopped reading: it is replaced.
 constexpr size_t kMaxOutgoingBytes = 512u << 20;
@@ -57,9 +57,7 @@ std::string how_it_ended(int status) {
 
 } // namespace
 
-bool GatewayProcess::start_if_due(Now now) {
-    if (is_running() || now.steady_ms < start_at_ms_)
-        return false;
+void GatewayProcess::start(GatewayNumber number) {
     std::string path = std::string(pkglib_path) + "/rtd-gateway";
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0)
@@ -79,23 +77,20 @@ bool GatewayProcess::start_if_due(Now now) {
     }
     pid_ = child;
     socket_ = ends[0];
-    incarnation_++;
+    number_ = number;
     outgoing_.clear();
     sent_ = 0;
     reader_ = {};
-    return true;
 }
 
-std::optional<int64_t> GatewayProcess::next_start_ms() const {
-    if (is_running())
-        return std::nullopt;
-    return start_at_ms_;
+void GatewayProcess::start_no_sooner(int64_t at_ms) {
+    start_at_ms_ = std::max(start_at_ms_, at_ms);
 }
 
-void GatewayProcess::send(const link::HubFrame &frame) {
+void GatewayProcess::send(std::string_view frame) {
     if (!is_running())
         return;
-    outgoing_ += link::encode(frame);
+    outgoing_ += frame;
     if (outgoing_.size() - sent_ > kMaxOutgoingBytes)
         kill(pid_, SIGKILL); // transfer() reaps it
 }
@@ -121,10 +116,25 @@ void GatewayProcess::flush() {
         (void)write();
 }
 
-bool GatewayProcess::transfer(const std::function<void(const link::GatewayFrame &)> &on_frame,
-                              Now now, std::string *why) {
+// Hands the frames on. A gateway that talks nonsense is to be replaced: says what it was.
+std::optional<std::string> GatewayProcess::read(const OnFrame &on_frame, std::string_view bytes) {
+    reader_.append(bytes);
+    while (is_running()) {
+        Result<std::optional<link::GatewayFrame>> frame = reader_.next();
+        if (!frame)
+            return frame.error();
+        if (!*frame)
+            break;
+        if (!to_hub_ids(**frame, number_))
+            return "sent an id that is too large";
+        on_frame(**frame);
+    }
+    return std::nullopt;
+}
+
+std::optional<std::string> GatewayProcess::transfer(const OnFrame &on_frame, Now now) {
     bool alive = write();
-    while (true) {
+    while (is_running()) {
         char bytes[64 * 1024];
         ssize_t got = recv(socket_, bytes, sizeof bytes, 0);
         if (got < 0 && errno == EINTR)
@@ -135,32 +145,24 @@ bool GatewayProcess::transfer(const std::function<void(const link::GatewayFrame 
             alive = false;
             break;
         }
-        reader_.append({bytes, static_cast<size_t>(got)});
-        while (true) {
-            Result<std::optional<link::GatewayFrame>> frame = reader_.next();
-            if (!frame) { // a gateway that talks nonsense is replaced
-                kill_and_reap();
-                *why = frame.error();
-                start_at_ms_ = now.steady_ms + 1000;
-                return false;
-            }
-            if (!*frame)
-                break;
-            on_frame(**frame);
+        if (auto nonsense = read(on_frame, {bytes, static_cast<size_t>(got)})) {
+            kill_and_reap();
+            start_at_ms_ = now.steady_ms + kNonsenseBackoffMs;
+            return nonsense;
         }
     }
-    if (alive)
-        return true;
+    if (alive || !is_running())
+        return std::nullopt;
     // Its end of the socket is closed, so it is dead or dying; do not wait for a dying one.
     kill(pid_, SIGKILL);
-    *why = reap();
+    std::string why = reap();
     // A crash after a healthy life is repaired at once; failures in a row wait 1 s, 2 s, ... 30 s.
     int64_t backoff_ms =
         failures_ == 0 ? 0
                        : std::min<int64_t>(1000LL << std::min(failures_ - 1, 5), kLongestBackoffMs);
     failures_++;
     start_at_ms_ = now.steady_ms + backoff_ms;
-    return false;
+    return why;
 }
 
 std::string GatewayProcess::reap() {
@@ -168,7 +170,8 @@ std::string GatewayProcess::reap() {
     while (waitpid(pid_, &status, 0) < 0 && errno == EINTR)
         ;
     pid_ = 0;
-    close_socket();
+    close(socket_);
+    socket_ = -1;
     return how_it_ended(status);
 }
 
@@ -179,31 +182,13 @@ void GatewayProcess::kill_and_reap() {
     reap();
 }
 
-void GatewayProcess::close_socket() {
-    if (socket_ >= 0)
-        close(socket_);
-    socket_ = -1;
-}
-
-void GatewayProcess::shut_down(CloseCode code, std::string_view reason, int deadline_ms) {
-    if (!is_running())
-        return;
-    send(link::Shutdown{code, std::string(reason)});
-    // The gateway's exit ends the stream; until then its frames are of no interest any more.
-    for (int waited_ms = 0; waited_ms < deadline_ms;) {
-        if (!write())
-            break;
-        pollfd link{socket_, static_cast<short>(POLLIN | (wants_write() ? POLLOUT : 0)), 0};
-        constexpr int kStepMs = 50;
-        int ready = poll(&link, 1, kStepMs);
-        if (ready == 0)
-            waited_ms += kStepMs;
-        char bytes[4096];
-        if (ready > 0 && (link.revents & (POLLIN | POLLHUP)) != 0 &&
-            recv(socket_, bytes, sizeof bytes, 0) == 0)
-            break;
-    }
-    kill_and_reap();
+// One look at a time: the caller has a deadline, and a gateway may have much to say.
+bool GatewayProcess::drain() {
+    char bytes[64 * 1024];
+    ssize_t got = recv(socket_, bytes, sizeof bytes, 0);
+    bool is_open =
+        got > 0 || (got < 0 && (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK));
+    return is_open && write();
 }
 
 } // namespace rtd::pg

@@ -1,11 +1,13 @@
-// Gateway process: the hub's side of rtd-gateway. Forks and execs it with one end of a socketpair
-// as descriptor 3 and every other descriptor but the standard ones closed, moves frames, restarts
-// it with a backoff when it dies, ends it when the hub ends.
+// Gateway process: the hub's side of one rtd-gateway. Forks and execs it with one end of a
+// socketpair as descriptor 3 and every other descriptor but the standard ones closed, moves frames,
+// restarts it with a backoff when it dies, ends it when the hub ends. Outside of this file all ids
+// in frames of gateways are the hub's: see core/gateway_id.h.
 //
 // The gateway is not attached to shared memory and is no child of the postmaster, so whatever
 // happens to it, the server does not notice.
 #pragma once
 #include "core/clock.h"
+#include "core/gateway_id.h"
 #include "core/link.h"
 
 #include <functional>
@@ -18,27 +20,32 @@ namespace rtd::pg {
 
 class GatewayProcess {
   public:
+    using OnFrame = std::function<void(link::GatewayFrame &)>;
+
+    GatewayProcess() = default;
+    GatewayProcess(const GatewayProcess &) = delete;
+    GatewayProcess &operator=(const GatewayProcess &) = delete;
     ~GatewayProcess() { kill_and_reap(); }
 
     bool is_running() const { return pid_ > 0; }
     int socket() const { return socket_; } // -1 while not running
     bool wants_write() const { return sent_ < outgoing_.size(); }
-    // Rises with every start, so that the hub knows when `socket` is another one.
-    uint64_t incarnation() const { return incarnation_; }
+    // Of the process that runs, or ran last.
+    GatewayNumber number() const { return number_; }
 
-    // Starts the gateway if it is not running and its backoff is over. True if it was started:
-    // the caller sends Settings first.
-    bool start_if_due(Now now);
-    std::optional<int64_t> next_start_ms() const;
+    // Starts the gateway, which must not run. The caller sends Settings first.
+    void start(GatewayNumber number);
+    // When it may be started; it must not run.
+    int64_t next_start_ms() const { return start_at_ms_; }
+    void start_no_sooner(int64_t at_ms);
 
-    // Composes the frame; flush() writes what the socket takes, without waiting. A broken socket is
-    // transfer()'s to notice.
-    void send(const link::HubFrame &frame);
+    // Takes an encoded frame; flush() writes what the socket takes, without waiting. A broken
+    // socket is transfer()'s to notice.
+    void send(std::string_view frame);
     void flush();
-    // Moves bytes both ways without waiting. False: the gateway is gone; it has been reaped, and
-    // `why` says how it ended.
-    bool transfer(const std::function<void(const link::GatewayFrame &)> &on_frame, Now now,
-                  std::string *why);
+    // Moves bytes both ways without waiting. Says why the gateway is gone, once it is: it has been
+    // reaped. `on_frame` may end it.
+    std::optional<std::string> transfer(const OnFrame &on_frame, Now now);
     // It reached the point where it serves: the backoff starts anew.
     void mark_healthy() { failures_ = 0; }
     // The next start waits, as it does after a failure.
@@ -49,19 +56,19 @@ class GatewayProcess {
         start_at_ms_ = 0;
     }
 
-    // Asks it to close its clients, and waits until it is gone or `deadline_ms` have passed; then
-    // kills it. For the hub's shutdown.
-    void shut_down(CloseCode code, std::string_view reason, int deadline_ms);
+    // Writes what waits, and what comes in is of no interest any more. False: it has closed its
+    // end, which is what it does last.
+    bool drain();
+    void kill_and_reap();
 
   private:
     bool write();
     std::string reap();
-    void kill_and_reap();
-    void close_socket();
+    std::optional<std::string> read(const OnFrame &on_frame, std::string_view bytes);
 
     pid_t pid_ = 0;
     int socket_ = -1;
-    uint64_t incarnation_ = 0;
+    GatewayNumber number_ = 0;
     int failures_ = 0;
     int64_t start_at_ms_ = 0;
     std::string outgoing_;

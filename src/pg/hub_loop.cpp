@@ -10,6 +10,7 @@
 #include "pg/hub_settings.h"
 #include "pg/interest.h"
 #include "pg/message_store.h"
+#include "pg/report.h"
 #include "pg/retained.h"
 #include "pg/settings.h"
 #include "pg/shared_state.h"
@@ -28,10 +29,10 @@ namespace rtd::pg {
 
 namespace {
 
-constexpr int kShutdownMs = 2000;          // what clients get to take their close frame
 constexpr int64_t kStoreIntervalMs = 1000; // retained messages are written at most this often
 constexpr int64_t kRetryMs = 1000;
-constexpr int64_t kNapMs = 1; // the shortest that WaitEventSetWait() knows
+constexpr int kMaxWaitEvents = 2 + kMaxGateways; // the postmaster's death, the latch, the links
+constexpr int64_t kNapMs = 1;                    // the shortest that WaitEventSetWait() knows
 
 Now read_clock() {
     timespec steady{};
@@ -41,22 +42,11 @@ Now read_clock() {
             GetCurrentTimestamp() + kUnixToPostgresUs};
 }
 
-std::string where_to_listen() {
-    return std::string(listen_addresses) + ":" + std::to_string(port);
-}
-
 // Set by the server while it takes in invalidations.
 bool roles_changed = false;
 
 void on_role_change(Datum, int, uint32) {
     roles_changed = true;
-}
-
-void report(int level, const std::string &message, const std::string &hint = {}) {
-    call([&] {
-        ereport(level,
-                (errmsg("%s", message.c_str()), hint.empty() ? 0 : errhint("%s", hint.c_str())));
-    });
 }
 
 } // namespace
@@ -104,11 +94,11 @@ void HubLoop::turn() {
     drain_notifications(now); // one may still come when nothing is LISTENed to any more
     if (serving()) {
         drain_queue(now);
-        tend_gateway(now);
+        gateways_.tend(now);
         tend_messages(now);
         tend_queries(now);
         tend_retained(now);
-        gateway_.flush();
+        gateways_.flush();
     }
     sleep();
 }
@@ -128,20 +118,22 @@ void HubLoop::after_error(const Error &error) {
 
 // ---- waiting ----
 
+void HubLoop::make_wait_set() {
+    if (wait_set_ != nullptr)
+        FreeWaitEventSet(wait_set_);
+    wait_set_ = call([&] {
+        WaitEventSet *set = CreateWaitEventSet(RTD_WAIT_EVENT_SET_OWNER, kMaxWaitEvents);
+        AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, nullptr, nullptr);
+        AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, nullptr);
+        gateways_.add_to(set);
+        return set;
+    });
+    wait_set_changes_ = gateways_.changes();
+}
+
 void HubLoop::sleep() {
-    if (wait_set_ == nullptr || wait_set_incarnation_ != gateway_.incarnation()) {
-        if (wait_set_ != nullptr)
-            FreeWaitEventSet(wait_set_);
-        wait_set_ = call([&] {
-            WaitEventSet *set = CreateWaitEventSet(RTD_WAIT_EVENT_SET_OWNER, 3);
-            AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, nullptr, nullptr);
-            AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, nullptr);
-            if (gateway_.is_running())
-                AddWaitEventToSet(set, WL_SOCKET_READABLE, gateway_.socket(), nullptr, nullptr);
-            return set;
-        });
-        wait_set_incarnation_ = gateway_.incarnation();
-    }
+    if (wait_set_ == nullptr || wait_set_changes_ != gateways_.changes())
+        make_wait_set();
     std::optional<int64_t> deadline;
     auto consider = [&](std::optional<int64_t> at) {
         if (at)
@@ -152,7 +144,7 @@ void HubLoop::sleep() {
         consider(pool_.next_deadline_ms());
         if (router_.has_log_jobs())
             consider(log_pool_.next_deadline_ms());
-        consider(gateway_.next_start_ms());
+        consider(gateways_.next_start_ms());
         if (router_.has_unstored_messages() && !storing_)
             consider(next_store_ms_);
     }
@@ -176,17 +168,10 @@ void HubLoop::sleep() {
         (serving() && !naps && (!event_queue_is_empty() || may_release())))
         timeout_ms = 0;
     call([&] {
-        constexpr int kGatewayEvent = 2;
-        if (gateway_.is_running())
-            ModifyWaitEvent(wait_set_, kGatewayEvent,
-                            WL_SOCKET_READABLE | (gateway_.wants_write() ? WL_SOCKET_WRITEABLE : 0),
-                            nullptr);
-        WaitEvent events[3];
-        int count =
-            WaitEventSetWait(wait_set_, timeout_ms, events, lengthof(events), PG_WAIT_EXTENSION);
-        gateway_ready_ = false;
-        for (int i = 0; i < count; i++)
-            gateway_ready_ = gateway_ready_ || events[i].pos == kGatewayEvent;
+        gateways_.update(wait_set_);
+        WaitEvent events[kMaxWaitEvents];
+        gateways_.mark_ready(events, WaitEventSetWait(wait_set_, timeout_ms, events,
+                                                      lengthof(events), PG_WAIT_EXTENSION));
         ResetLatch(MyLatch);
     });
     pg_atomic_write_u32(&shared->hub_sleeps, 0);
@@ -197,16 +182,8 @@ void HubLoop::sleep() {
 void HubLoop::reload_settings() {
     call([] { ProcessConfigFile(PGC_SIGHUP); });
     router_.set_settings(router_settings());
-    seen_generation_ = 0;       // rtd.anonymous_role may be another one: grants are asked again
-    gateway_.forget_failures(); // what failed may work now
-    if (!gateway_.is_running() || bound_to_ == where_to_listen())
-        return gateway_.send(gateway_settings()); // to nobody, if it is not running
-    report(LOG, "rtd hub: starting rtd-gateway again to listen on " + where_to_listen());
-    gateway_.shut_down(CloseCode::going_away, "the server changes its address", kShutdownMs);
-    gateway_listens_ = false;
-    router_.forget_subscriptions(read_clock());
-    readiness_.forget_gateway();
-    publishing_.clear();
+    seen_generation_ = 0; // rtd.anonymous_role may be another one: grants are asked again
+    gateways_.reload(read_clock());
 }
 
 void HubLoop::reload_catalog_if_changed(Now now) {
@@ -258,10 +235,7 @@ void HubLoop::start_serving(Catalog catalog) {
 void HubLoop::stop_serving() {
     shared->hub_database = InvalidOid;
     router_.set_topics({}, read_clock()); // ends all subscriptions: their topics are dropped
-    gateway_.shut_down(CloseCode::topic_dropped, "the extension was dropped", kShutdownMs);
-    gateway_listens_ = false;
-    readiness_.forget_gateway();
-    router_.forget_subscriptions(read_clock());
+    gateways_.shut_down(CloseCode::topic_dropped, "the extension was dropped", read_clock());
     pool_.stop();
     log_pool_.stop();
     router_.forget_log_jobs();
@@ -359,62 +333,21 @@ void HubLoop::prove_ready(uint64_t nonce) {
     if (nonce == 0)
         return;
     for (uint64_t probe : readiness_.take_gateway_probes(nonce))
-        gateway_.send(
+        gateways_.send(
             link::Probed{probe, true, "an event travelled through queue, LISTEN and link"});
-    if (gateway_listens_)
-        gateway_.send(link::Ping{nonce});
-    else
-        unanswered_probe_ = std::max(unanswered_probe_, nonce);
+    gateways_.ping(nonce);
 }
 
-// ---- gateway ----
+// ---- gateways ----
 
-void HubLoop::tend_gateway(Now now) {
-    if (gateway_.start_if_due(now)) {
-        bound_to_ = where_to_listen();
-        gateway_.send(gateway_settings());
-    }
-    if (!gateway_.is_running() || !gateway_ready_)
-        return;
-    std::string why;
-    if (gateway_.transfer([&](const link::GatewayFrame &frame) { handle_frame(frame, now); }, now,
-                          &why))
-        return;
-    gateway_listens_ = false;
-    router_.forget_subscriptions(now);
-    readiness_.forget_gateway();
-    publishing_.clear();
-    report(WARNING, "rtd hub: rtd-gateway " + why + "; starting it again",
-           "Clients reconnect by themselves; the server is not affected.");
-}
-
-void HubLoop::handle_frame(const link::GatewayFrame &frame, Now now) {
+void HubLoop::handle(const link::GatewayFrame &frame, Now now) {
     std::visit([&](const auto &f) { handle(f, now); }, frame);
 }
 
-void HubLoop::handle(const link::Listening &frame, Now) {
-    for (const std::string &address : frame.addresses)
-        report(LOG, "rtd hub: listening on " + address);
-    gateway_listens_ = true;
-    gateway_.mark_healthy();
-    if (unanswered_probe_ != 0)
-        gateway_.send(link::Ping{unanswered_probe_});
-    unanswered_probe_ = 0;
-}
-
-void HubLoop::handle(const link::ListenFailed &frame, Now) {
-    gateway_.count_failure();
-    report(WARNING, "rtd hub could not listen on " + frame.address + ": " + frame.error,
-           "Is another server using that port? Set rtd.port or rtd.listen_addresses; the next "
-           "attempt comes by itself.");
-}
-
-void HubLoop::handle(const link::TlsFailed &frame, Now) {
-    if (!frame.goes_on)
-        gateway_.count_failure();
-    report(WARNING, "rtd hub could not load the TLS certificate: " + frame.problem,
-           frame.goes_on ? "The gateway goes on as before. Mend the files and reload."
-                         : "The gateway does not listen. Mend the files and reload.");
+void HubLoop::forget_gateway(GatewayNumber gateway, Now now) {
+    router_.forget_gateway(gateway, now);
+    readiness_.forget_gateway(gateway);
+    publishing_.forget_gateway(gateway);
 }
 
 void HubLoop::handle(const link::ClientConnected &frame, Now) {
@@ -436,7 +369,7 @@ void HubLoop::handle(const link::Subscribe &frame, Now now) {
     std::variant<Identity, link::Ended> client = access_.identify();
     if (link::Ended *refusal = std::get_if<link::Ended>(&client)) {
         refusal->subscription = frame.subscription;
-        return gateway_.send(*refusal);
+        return gateways_.send(*refusal);
     }
     router_.subscribe(frame, std::get<Identity>(client), now);
 }
@@ -461,10 +394,9 @@ void HubLoop::handle(const link::Publish &frame, Now now) {
     reload_catalog_if_changed(now);
     std::variant<Identity, link::Ended> client = access_.identify();
     if (link::Ended *refusal = std::get_if<link::Ended>(&client))
-        return gateway_.send(
+        return gateways_.send(
             link::Published{frame.client, frame.request, 0, true, refusal->code, refusal->reason});
-    publishing_.add(
-        {gateway_.incarnation(), catalog_.schema, std::get<Identity>(client).role, frame});
+    publishing_.add({catalog_.schema, std::get<Identity>(client).role, frame});
 }
 
 // ---- query workers ----
@@ -517,8 +449,8 @@ std::optional<ReadMore> HubLoop::handle(const WorkerReply &reply, Now now) {
         return std::nullopt;
     }
     if (const PublishDone *done = std::get_if<PublishDone>(&reply)) {
-        if (auto answer = publishing_.finish(*done, gateway_.incarnation()))
-            gateway_.send(*answer);
+        publishing_.finish();
+        gateways_.send(done->answer);
         return std::nullopt;
     }
     const StoreDone &store = std::get<StoreDone>(reply);
@@ -582,7 +514,7 @@ void HubLoop::shut_down() {
     } catch (const Error &error) {
         report(WARNING, "rtd hub could not store retained messages: " + error.message());
     }
-    gateway_.shut_down(CloseCode::going_away, "the server shuts down", kShutdownMs);
+    gateways_.shut_down(CloseCode::going_away, "the server shuts down", read_clock());
     pool_.stop();
     log_pool_.stop();
 }

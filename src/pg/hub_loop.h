@@ -6,7 +6,7 @@
 #include "pg/access.h"
 #include "pg/boundary.h"
 #include "pg/catalog.h"
-#include "pg/gateway_process.h"
+#include "pg/gateways.h"
 #include "pg/listener.h"
 #include "pg/query_pool.h"
 #include "pg/readiness.h"
@@ -32,6 +32,7 @@ class HubLoop final : private RouterHost {
   private:
     void turn();
     void sleep();
+    void make_wait_set();
     void after_error(const Error &error);
 
     void reload_settings();
@@ -42,11 +43,10 @@ class HubLoop final : private RouterHost {
     void drain_queue(Now now);
     bool may_release() const;
     void drain_notifications(Now now);
-    void tend_gateway(Now now);
-    void handle_frame(const link::GatewayFrame &frame, Now now);
-    void handle(const link::Listening &frame, Now now);
-    void handle(const link::ListenFailed &frame, Now now);
-    void handle(const link::TlsFailed &frame, Now now);
+    void handle(const link::GatewayFrame &frame, Now now);
+    void handle(const link::Listening &, Now) {} // what concerns no client is for Gateways
+    void handle(const link::ListenFailed &, Now) {}
+    void handle(const link::TlsFailed &, Now) {}
     void handle(const link::ClientConnected &frame, Now now);
     void handle(const link::ClientDisconnected &frame, Now now);
     void handle(const link::Subscribe &frame, Now now);
@@ -63,11 +63,15 @@ class HubLoop final : private RouterHost {
     std::optional<ReadMore> handle(const WorkerReply &reply, Now now);
     std::optional<ReadMore> finish_job(const QueryDone &done, Now now);
     void handle_lost(const WorkerRequest &request, Now now);
+    void forget_gateway(GatewayNumber gateway, Now now);
     void prove_ready(uint64_t nonce);
     void shut_down();
 
     // RouterHost
-    void send(const link::HubFrame &frame) override { gateway_.send(frame); }
+    void send(link::HubFrame frame) override { gateways_.send(std::move(frame)); }
+    void send(const link::HubFrame &frame, const Subscribers &subscribers) override {
+        gateways_.send(frame, subscribers);
+    }
     std::optional<link::Ended> refuse(const Identity &identity, const Topic *topic) override;
     bool add_interest(Interest interest, uint64_t instance_key, uint64_t topic_key) override;
     void remove_interest(Interest interest, uint64_t instance_key, uint64_t topic_key) override;
@@ -85,7 +89,8 @@ class HubLoop final : private RouterHost {
     Catalog catalog_;
     Access access_;
     Listener listener_;
-    GatewayProcess gateway_;
+    Gateways gateways_{[this](const link::GatewayFrame &frame, Now now) { handle(frame, now); },
+                       [this](GatewayNumber gateway, Now now) { forget_gateway(gateway, now); }};
     QueryPool pool_;
     QueryPool log_pool_{1}; // one job at a time, and never behind a slow query
     Readiness readiness_;
@@ -99,11 +104,6 @@ class HubLoop final : private RouterHost {
     int64_t next_reload_ms_ = 0; // after a failed reload
     bool waiting_logged_ = false;
 
-    bool gateway_ready_ = false; // its socket woke us
-    bool gateway_listens_ = false;
-    uint64_t unanswered_probe_ = 0; // to be sent as a Ping once the gateway listens
-    std::string bound_to_;          // listen_addresses and port it was started with
-
     PublishQueue publishing_;
     bool published_last_ = false; // a query goes first now
 
@@ -111,7 +111,7 @@ class HubLoop final : private RouterHost {
     int64_t next_store_ms_ = 0;
 
     WaitEventSet *wait_set_ = nullptr;
-    uint64_t wait_set_incarnation_ = 0;
+    uint64_t wait_set_changes_ = 0; // of the gateways, when it was made
 };
 
 } // namespace rtd::pg

@@ -25,13 +25,18 @@ std::vector<std::string> split_list(const char *list) {
     return elements;
 }
 
+// A gateway's part of a total, rounded up. 0, which turns a limit off, stays 0.
+uint32_t share_of(int total) {
+    return static_cast<uint32_t>((total + gateways - 1) / gateways);
+}
+
 } // namespace
 
 link::Settings gateway_settings() {
     link::Settings settings;
     settings.listen_addresses = listen_addresses;
     settings.port = static_cast<uint16_t>(port);
-    settings.max_clients = static_cast<uint32_t>(max_clients);
+    settings.max_clients = share_of(max_clients);
     settings.max_client_message_bytes = static_cast<uint32_t>(max_client_message_kilobytes) * 1024;
     settings.client_message_rate = static_cast<uint32_t>(client_message_rate);
     settings.max_subscriptions_per_client = static_cast<uint32_t>(max_subscriptions_per_client);

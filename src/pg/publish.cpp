@@ -97,7 +97,7 @@ PublishDone publish(const RunPublish &job) {
     QueryCancelPending = false; // a timeout that fired when it was already over
     pgstat_report_activity(STATE_IDLE, nullptr);
     pgstat_report_stat(false);
-    return {job.gateway, std::move(answer)};
+    return {std::move(answer)};
 }
 
 RunPublish PublishQueue::take() {
@@ -107,18 +107,16 @@ RunPublish PublishQueue::take() {
     return job;
 }
 
-std::optional<link::Published> PublishQueue::finish(const PublishDone &done, uint64_t gateway) {
-    is_running_ = false;
-    if (done.gateway != gateway)
-        return std::nullopt;
-    return done.answer;
+void PublishQueue::forget_gateway(GatewayNumber gateway) {
+    std::erase_if(waiting_,
+                  [&](const RunPublish &job) { return gateway_of(job.message.client) == gateway; });
 }
 
 PublishDone PublishQueue::lost(const RunPublish &job) {
     link::Published answer{job.message.client, job.message.request, 0, false, {}, {}};
     refuse(answer, CloseCode::unavailable,
            "the server lost the message while it published it; it may have been sent or not");
-    return {job.gateway, std::move(answer)};
+    return {std::move(answer)};
 }
 
 } // namespace rtd::pg

@@ -4,24 +4,22 @@
 #pragma once
 #include "core/close_code.h"
 #include "core/fence.h"
+#include "core/gateway_id.h"
 #include "core/link.h"
 
 #include <cstdint>
 #include <deque>
-#include <optional>
 #include <string>
 
 namespace rtd::pg {
 
 struct RunPublish {
-    uint64_t gateway = 0; // the incarnation that asked: clients of another have the same numbers
-    std::string schema;   // of the extension
-    uint32_t role = 0;    // of the client
+    std::string schema; // of the extension
+    uint32_t role = 0;  // of the client
     link::Publish message;
 };
 
 struct PublishDone {
-    uint64_t gateway = 0;
     link::Published answer;
 };
 
@@ -35,11 +33,11 @@ class PublishQueue {
     void add(RunPublish job) { waiting_.push_back(std::move(job)); }
     bool has_next() const { return !is_running_ && !waiting_.empty(); }
     RunPublish take();
-    // The answer, if the gateway that asked is still the one that runs.
-    std::optional<link::Published> finish(const PublishDone &done, uint64_t gateway);
+    void finish() { is_running_ = false; }
     // A query worker died with it.
     static PublishDone lost(const RunPublish &job);
-    void clear() { waiting_.clear(); }
+    // Its clients are gone, and what they wanted to say with them.
+    void forget_gateway(GatewayNumber gateway);
 
   private:
     std::deque<RunPublish> waiting_;

@@ -130,14 +130,12 @@ template <class IO> void fields(IO &io, StoreDone &done) {
 }
 
 template <class IO> void fields(IO &io, RunPublish &publish) {
-    io(publish.gateway);
     io(publish.schema);
     io(publish.role);
     fields(io, publish.message);
 }
 
 template <class IO> void fields(IO &io, PublishDone &done) {
-    io(done.gateway);
     fields(io, done.answer);
 }
 

@@ -56,6 +56,11 @@ std::set<uint64_t> Readiness::take_gateway_probes(uint64_t nonce) {
     return proved;
 }
 
+void Readiness::forget_gateway(GatewayNumber gateway) {
+    std::erase_if(gateway_probes_,
+                  [&](const auto &probe) { return gateway_of(probe.second) == gateway; });
+}
+
 void Readiness::finish(uint64_t nonce) {
     if (nonce <= pg_atomic_read_u64(&shared->finished_probe))
         return;

@@ -3,6 +3,7 @@
 // the gateway and back. On demand only: a NOTIFY assigns a transaction id and writes WAL.
 #pragma once
 #include "core/fence.h"
+#include "core/gateway_id.h"
 
 #include <cstdint>
 #include <functional>
@@ -21,16 +22,16 @@ class Readiness {
     void on_event(const std::string &nonce);
     // It came back through LISTEN. Returns the nonce, 0 if it is none of ours.
     uint64_t on_notification(const std::string &payload);
-    // The gateway asks whether the server is ready: starts a probe for it.
+    // A gateway asks whether the server is ready: starts a probe for it.
     void on_gateway_probe(uint64_t gateway_probe);
-    // The gateway's probes that are proved by this nonce.
+    // The gateways' probes that are proved by this nonce.
     std::set<uint64_t> take_gateway_probes(uint64_t nonce);
-    // The gateway answered: wakes the backends that wait for it.
+    // A gateway answered: wakes the backends that wait for it.
     static void finish(uint64_t nonce);
-    void forget_gateway() { gateway_probes_.clear(); }
+    void forget_gateway(GatewayNumber gateway);
 
   private:
-    std::map<uint64_t, uint64_t> gateway_probes_; // nonce to the gateway's number
+    std::map<uint64_t, uint64_t> gateway_probes_; // nonce to the gateway's probe
 };
 
 } // namespace rtd::pg

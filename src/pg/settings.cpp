@@ -13,6 +13,7 @@ int query_workers;
 int queue_kilobytes;
 char *listen_addresses;
 int port;
+int gateways;
 char *anonymous_role;
 int statement_timeout_ms;
 int resync_interval_s;
@@ -79,6 +80,9 @@ void define_settings() {
                   PGC_SIGHUP, GUC_LIST_INPUT);
     define_int("rtd.port", "TCP port the gateway listens on.", nullptr, &port, 8787, 1, 65535,
                PGC_SIGHUP);
+    define_int("rtd.gateways", "Gateway processes that share the port.",
+               "Each uses one processor core. A reload that changes it closes all clients once.",
+               &gateways, 1, 1, kMaxGateways, PGC_SIGHUP);
     define_string("rtd.anonymous_role", "Role of clients that do not sign in.",
                   "Empty: such clients are refused.", &anonymous_role, "", PGC_SIGHUP);
     define_int("rtd.statement_timeout", "Longest time a topic query may run.", "0 turns it off.",
@@ -103,8 +107,9 @@ void define_settings() {
     define_int("rtd.message_retention", "How long messages of durable topics are kept at least.",
                "They are kept up to a sixth longer.", &message_retention_s, 24 * 3600, 1,
                10 * 365 * 24 * 3600, PGC_SIGHUP, GUC_UNIT_S);
-    define_int("rtd.max_clients", "Clients that may be connected at a time.", nullptr, &max_clients,
-               10000, 1, 1000000, PGC_SIGHUP);
+    define_int("rtd.max_clients", "Clients that may be connected at a time.",
+               "Each gateway takes an equal share of them.", &max_clients, 10000, 1, 1000000,
+               PGC_SIGHUP);
     define_int("rtd.max_clients_per_address",
                "Connections of any kind that one network address may have at a time.",
                "Behind a proxy all clients have one address. 0 turns the limit off.",

@@ -4,6 +4,8 @@
 
 namespace rtd::pg {
 
+inline constexpr int kMaxGateways = 64;
+
 // Fixed at server start.
 extern char *database;
 extern int query_workers;
@@ -12,6 +14,7 @@ extern int queue_kilobytes;
 // Follow a reload (SIGHUP).
 extern char *listen_addresses;
 extern int port;
+extern int gateways;
 extern char *anonymous_role;
 extern int statement_timeout_ms;
 extern int resync_interval_s;

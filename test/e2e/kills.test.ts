@@ -5,7 +5,7 @@ import { useCluster } from '../lib/harness';
 import { killNames, runKills } from '../lib/kill_load';
 import { newSeed, Random } from '../lib/random';
 
-const use = useCluster({ settings: { fsync: 'on', commit_delay: 300, commit_siblings: 2 } });
+const use = useCluster({ settings: { fsync: 'on', commit_delay: 300, commit_siblings: 2, 'rtd.gateways': 2 } });
 
 test('after every kill each client that comes back has what a query gives', async (t) => {
     const seed = Number(process.env.RTD_SEED ?? newSeed());

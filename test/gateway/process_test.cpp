@@ -105,6 +105,67 @@ TEST(Listen, a_port_in_use_is_an_error_that_names_it) {
     EXPECT_TRUE(Client(first.port).connected);
 }
 
+Settings sharing(PortUse use, uint16_t port = 0) {
+    Settings settings = local_settings();
+    settings.port_use = use;
+    settings.port = port;
+    return settings;
+}
+
+void expect_port_taken(const Settings &settings) {
+    GatewayProcess gateway;
+    gateway.send(settings);
+    EXPECT_EQ(gateway.expect<ListenFailed>().error, "Address already in use");
+    EXPECT_EQ(gateway.wait_exit(), 1);
+}
+
+TEST(Share, gateways_share_a_port_and_each_gets_clients) {
+    GatewayProcess first(sharing(PortUse::first));
+    GatewayProcess second(sharing(PortUse::joined, first.port));
+    EXPECT_EQ(second.listening, first.listening);
+    std::vector<Client> clients;
+    bool has_first = false, has_second = false;
+    // The kernel chooses by the client's port: of so many, both get some.
+    for (int i = 0; i < 200 && !(has_first && has_second); i++) {
+        clients.emplace_back(first.port);
+        ASSERT_EQ(clients.back().upgrade("/ws/queue"), 101);
+        auto is_new = [&](GatewayProcess &gateway) {
+            bool connected = false;
+            while (auto frame = gateway.poll_frame())
+                connected = connected || std::holds_alternative<ClientConnected>(*frame);
+            return connected;
+        };
+        EXPECT_TRUE(eventually([&] {
+            bool at_first = is_new(first), at_second = is_new(second);
+            has_first = has_first || at_first;
+            has_second = has_second || at_second;
+            return at_first || at_second;
+        }));
+    }
+    EXPECT_TRUE(has_first && has_second);
+}
+
+TEST(Share, a_gateway_takes_over_the_whole_port_when_the_other_dies) {
+    GatewayProcess first(sharing(PortUse::first));
+    GatewayProcess second(sharing(PortUse::joined, first.port));
+    first.signal(SIGKILL);
+    EXPECT_EQ(first.wait_exit(), 256 + SIGKILL);
+    for (int i = 0; i < 20; i++)
+        EXPECT_NE(Client(second.port).request("GET", "/healthz").find("200 OK"), std::string::npos);
+    GatewayProcess third(sharing(PortUse::joined, second.port));
+    EXPECT_EQ(third.listening, second.listening);
+}
+
+TEST(Share, the_first_gateway_does_not_share_a_port_that_somebody_has) {
+    GatewayProcess alone(local_settings());
+    expect_port_taken(sharing(PortUse::first, alone.port));
+    expect_port_taken(sharing(PortUse::joined, alone.port)); // nor does that one share its own
+    // Not even with one that would share: another server's gateways, of the same user.
+    GatewayProcess other(sharing(PortUse::first));
+    expect_port_taken(sharing(PortUse::first, other.port));
+    expect_port_taken(sharing(PortUse::alone, other.port));
+}
+
 TEST(Listen, no_address_at_all_is_an_error) {
     Settings settings = local_settings();
     settings.listen_addresses = " , ";

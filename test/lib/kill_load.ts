@@ -7,6 +7,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { Cluster, isAlive } from './cluster';
+import { gatewayPids } from './gateways';
 import { createTopic } from './harness';
 import { Random } from './random';
 import { Replica } from './replica';
@@ -155,9 +156,11 @@ async function committingBackend(cluster: Cluster): Promise<number | undefined> 
         SELECT pid FROM pg_stat_activity WHERE application_name = 'writer' ORDER BY state = 'active' DESC, random() LIMIT 1`);
 }
 
+const someGateway = async (cluster: Cluster, random: Random) => random.pick(await gatewayPids(cluster));
+
 export const killKinds: Record<string, Kill> = {
-    'gateway, kill -9': async (cluster) => kill(await cluster.gatewayPid(), 'SIGKILL'),
-    'gateway, SIGSEGV': async (cluster) => kill(await cluster.gatewayPid(), 'SIGSEGV'),
+    'gateway, kill -9': async (cluster, random) => kill(await someGateway(cluster, random), 'SIGKILL'),
+    'gateway, SIGSEGV': async (cluster, random) => kill(await someGateway(cluster, random), 'SIGSEGV'),
     'hub, pg_terminate_backend': async (cluster) => kill(await cluster.hubPid(), 'SIGTERM'),
     'query worker, pg_terminate_backend': async (cluster, random) => kill(random.pick(await cluster.pids('rtd query')), 'SIGTERM'),
     'committing backend, kill -9': crash((cluster) => committingBackend(cluster)),

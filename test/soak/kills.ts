@@ -6,9 +6,10 @@ import { numberOptions } from '../lib/options';
 import { newSeed } from '../lib/random';
 
 async function main() {
-    const options = numberOptions({ kills: 50, seed: newSeed() });
+    const options = numberOptions({ kills: 50, gateways: 2, seed: newSeed() });
     console.log(`seed ${options.seed}`);
-    const cluster = await Cluster.create({ settings: { fsync: 'on', commit_delay: 300, commit_siblings: 2 } });
+    const settings = { fsync: 'on', commit_delay: 300, commit_siblings: 2, 'rtd.gateways': options.gateways };
+    const cluster = await Cluster.create({ settings });
     try {
         const figures = await runKills(cluster, options, (line) => console.log(line));
         console.log(JSON.stringify(figures, undefined, 4));

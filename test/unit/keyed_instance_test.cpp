@@ -14,7 +14,8 @@ using link::TopicKind;
 
 class Host : public RouterHost {
   public:
-    void send(const link::HubFrame &frame) override {
+    void send(link::HubFrame) override {}
+    void send(const link::HubFrame &frame, const Subscribers &) override {
         if (const auto *message = std::get_if<link::Message>(&frame))
             messages.push_back(*message);
     }

@@ -1,7 +1,7 @@
 // Random events, losses, subscribers that leave and come back with the last id they saw, gateways
-// that die with frames on the way, and time: every client of an event topic gets exactly what a
-// simple model of the rules says, number by number, and every client of a state topic ends with the
-// current state. Prints the seed of a run that fails; RTD_SEED repeats it.
+// that die with frames on the way, each at its own pace, and time: every client of an event topic
+// gets exactly what a simple model of the rules says, number by number, and every client of a state
+// topic ends with the current state. Prints the seed of a run that fails; RTD_SEED repeats it.
 #include "core/envelope.h"
 #include "core/router.h"
 
@@ -54,7 +54,7 @@ struct Model {
 
 struct Client {
     std::string topic;
-    uint64_t subscription = 0; // 0: not connected
+    uint64_t subscription = 0; // as the hub names it; 0: not connected
     std::string last_id;
     // Of an event topic:
     std::deque<Expected> expected;
@@ -63,6 +63,14 @@ struct Client {
     // Of a state topic:
     std::string shown;
 };
+
+// One of several; what it knows has its own ids.
+struct Gateway {
+    std::vector<link::HubFrame> frames;                             // on their way to it
+    std::map<uint64_t, std::map<bool, std::set<uint64_t>>> rosters; // by instance and waiting
+    uint64_t last_subscription = 0;
+};
+constexpr GatewayNumber kGateways = 3;
 
 class World : public RouterHost {
   public:
@@ -74,6 +82,8 @@ class World : public RouterHost {
                     retain);
         add("state", TopicKind::state, 10, false);
         router_.set_topics(topics_, now_);
+        for (GatewayNumber gateway = 1; gateway <= kGateways; gateway++)
+            gateways_[gateway];
         for (auto &[name, topic] : topics_)
             for (int i = 0; i < 4; i++)
                 clients_.emplace_back().topic = name;
@@ -95,7 +105,15 @@ class World : public RouterHost {
     int gaps() const { return gaps_; }
 
     // RouterHost
-    void send(const link::HubFrame &frame) override { frames_.push_back(frame); }
+    void send(link::HubFrame frame) override {
+        std::optional<GatewayNumber> gateway = to_own_ids(frame);
+        ASSERT_TRUE(gateway.has_value());
+        gateways_.at(*gateway).frames.push_back(std::move(frame));
+    }
+    void send(const link::HubFrame &frame, const Subscribers &subscribers) override {
+        for (const Subscribers::Share &share : subscribers.gateways())
+            gateways_.at(share.gateway).frames.push_back(frame);
+    }
     std::optional<link::Ended> refuse(const Identity &, const Topic *) override {
         return std::nullopt;
     }
@@ -253,7 +271,8 @@ class World : public RouterHost {
     void connect(Client &client) {
         if (client.subscription != 0)
             return;
-        client.subscription = ++last_subscription_;
+        auto &[number, gateway] = some_gateway();
+        client.subscription = hub_id(number, ++gateway.last_subscription);
         std::string since = between(0, 4) > 0 ? client.last_id : "";
         if (client.topic != "state")
             expect(client, !since.empty());
@@ -265,17 +284,25 @@ class World : public RouterHost {
         left(client.topic);
     }
 
-    // Everything on the way to it is lost too.
+    std::pair<const GatewayNumber, Gateway> &some_gateway() {
+        return *std::next(gateways_.begin(), between(0, int(kGateways) - 1));
+    }
+
+    // Everything on the way to it is lost too; another one takes its place.
     void lose_gateway() {
-        size_t arrived = static_cast<size_t>(between(0, int(frames_.size())));
-        frames_.resize(arrived);
-        deliver();
+        auto &[number, gateway] = some_gateway();
+        gateway.frames.resize(static_cast<size_t>(between(0, int(gateway.frames.size()))));
+        deliver(number, gateway);
         std::set<std::string> topics;
-        for (Client &client : clients_)
-            if (std::exchange(client.subscription, 0) != 0)
-                topics.insert(client.topic);
-        rosters_.clear();
-        router_.forget_subscriptions(now_);
+        for (Client &client : clients_) {
+            if (client.subscription == 0 || gateway_of(client.subscription) != number)
+                continue;
+            client.subscription = 0;
+            topics.insert(client.topic);
+        }
+        router_.forget_gateway(number, now_);
+        gateways_[gateways_.rbegin()->first + 1];
+        gateways_.erase(GatewayNumber(number));
         for (const std::string &topic : topics)
             left(topic);
     }
@@ -356,28 +383,29 @@ class World : public RouterHost {
                 model.left_ms.reset();
                 model.exists = model.unstored >= 0;
             }
-        if (between(0, 2) > 0)
-            deliver();
+        for (auto &[number, gateway] : gateways_)
+            if (between(0, 2) > 0)
+                deliver(number, gateway);
     }
 
-    // ---- the gateway ----
+    // ---- the gateways ----
 
-    void deliver() {
-        for (const link::HubFrame &frame : std::exchange(frames_, {})) {
+    void deliver(GatewayNumber number, Gateway &gateway) {
+        for (const link::HubFrame &frame : std::exchange(gateway.frames, {})) {
             if (const auto *subscribed = std::get_if<link::Subscribed>(&frame)) {
-                Client *client = owner(subscribed->subscription);
+                Client *client = owner(number, subscribed->subscription);
                 if (client == nullptr)
                     continue;
-                rosters_[subscribed->instance][subscribed->awaits_first].insert(
+                gateway.rosters[subscribed->instance][subscribed->awaits_first].insert(
                     subscribed->subscription);
             } else if (const auto *replayed = std::get_if<link::Replayed>(&frame)) {
-                if (Client *client = owner(replayed->subscription))
+                if (Client *client = owner(number, replayed->subscription))
                     receive(*client, replayed->id, replayed->body);
             } else if (const auto *message = std::get_if<link::Message>(&frame)) {
                 bool waiting = message->audience == Audience::waiting;
-                auto &roster = rosters_[message->instance];
+                auto &roster = gateway.rosters[message->instance];
                 for (uint64_t subscription : roster[waiting])
-                    if (Client *client = owner(subscription))
+                    if (Client *client = owner(number, subscription))
                         receive(*client, message->id, message->body);
                 if (waiting)
                     roster[false].merge(roster[true]);
@@ -385,9 +413,9 @@ class World : public RouterHost {
         }
     }
 
-    Client *owner(uint64_t subscription) {
+    Client *owner(GatewayNumber number, uint64_t subscription) {
         for (Client &client : clients_)
-            if (client.subscription == subscription)
+            if (client.subscription == hub_id(number, subscription))
                 return &client;
         return nullptr;
     }
@@ -427,7 +455,8 @@ class World : public RouterHost {
             work();
             work();
         }
-        deliver();
+        for (auto &[number, gateway] : gateways_)
+            deliver(number, gateway);
         for (const Client &client : clients_) {
             if (client.subscription == 0)
                 continue;
@@ -445,9 +474,7 @@ class World : public RouterHost {
     std::vector<Client> clients_;
     std::map<uint64_t, int> interest_;
     std::map<std::string, std::string> stored_;
-    std::vector<link::HubFrame> frames_;
-    std::map<uint64_t, std::map<bool, std::set<uint64_t>>> rosters_; // by instance and waiting
-    uint64_t last_subscription_ = 0;
+    std::map<GatewayNumber, Gateway> gateways_;
     int version_ = 1;
     bool is_marked_ = false;
     std::optional<std::pair<uint64_t, int>> job_; // instance, and the version its snapshot has

@@ -305,7 +305,7 @@ TEST_F(ResumeTest, a_state_from_before_a_change_is_not_shown_to_who_comes_next) 
 
 TEST_F(ResumeTest, a_kept_state_without_a_change_costs_no_query) {
     subscribed_state("list");
-    router.forget_subscriptions(now);
+    router.forget_gateway(0, now);
     for (uint64_t subscription = 10; subscription < 1000; subscription++)
         router.subscribe({subscription, subscription, "list", {}, {}}, {}, now);
     router.finish_turn(now);
@@ -385,7 +385,7 @@ TEST_F(ResumeTest, after_a_lost_gateway_everything_lingers) {
     add_event("chat");
     subscribed_state("list");
     subscribe(2, "chat");
-    router.forget_subscriptions(now);
+    router.forget_gateway(0, now);
     EXPECT_EQ(router.instance_count(), 2u);
     EXPECT_TRUE(host.interest.empty());
     broadcast("chat", "1");
@@ -463,7 +463,7 @@ TEST_F(ResumeTest, a_topic_that_is_dropped_or_reshaped_lingers_no_longer) {
     add_event("three");
     for (uint64_t subscription : {1, 2, 3})
         subscribe(subscription, subscription == 1 ? "one" : subscription == 2 ? "two" : "three");
-    router.forget_subscriptions(now);
+    router.forget_gateway(0, now);
     topics.erase("one");
     alter("two").parameters = {"id"};
     alter("three").type = "another"; // may go on, so whoever comes back finds its history

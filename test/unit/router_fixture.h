@@ -17,7 +17,13 @@ using link::TopicKind;
 
 class RecordingHost : public RouterHost {
   public:
-    void send(const link::HubFrame &frame) override { frames.push_back(frame); }
+    void send(link::HubFrame frame) override { frames.push_back(std::move(frame)); }
+    void send(const link::HubFrame &frame, const Subscribers &subscribers) override {
+        frames.push_back(frame);
+        reached.clear();
+        for (const Subscribers::Share &share : subscribers.gateways())
+            reached.insert(share.gateway);
+    }
     std::optional<link::Ended> refuse(const Identity &identity, const Topic *topic) override {
         if ((topic != nullptr && forbidden.contains(topic->name)) ||
             dropped_roles.contains(identity.role))
@@ -61,6 +67,7 @@ class RecordingHost : public RouterHost {
     }
 
     std::vector<link::HubFrame> frames;
+    std::set<GatewayNumber> reached; // by the last frame for subscribers of an instance
     std::set<std::string> forbidden;
     std::set<uint32_t> dropped_roles;
     std::map<uint64_t, int> interest, lingering;

@@ -223,7 +223,7 @@ TEST_F(InvokerTest, a_subscription_ends_with_its_role_and_others_go_on) {
     for (const link::Ended &end : host.take_all<link::Ended>())
         ended.insert(end.subscription);
     EXPECT_EQ(ended, (std::set<uint64_t>{1, 3}));
-    router.forget_subscriptions(now);
+    router.forget_gateway(0, now);
     EXPECT_TRUE(host.interest.empty());
 }
 
@@ -779,11 +779,57 @@ TEST_F(RouterTest, a_lost_gateway_leaves_no_interest_behind) {
     apply();
     for (uint64_t subscription = 1; subscription <= 10; subscription++)
         subscribe(subscription, "list");
-    router.forget_subscriptions(now);
+    router.forget_gateway(0, now);
     EXPECT_EQ(router.subscription_count(), 0u);
     EXPECT_TRUE(host.interest.empty());
     jobs_due();
     EXPECT_EQ(router.next_deadline_ms(), std::nullopt);
+}
+
+TEST_F(RouterTest, a_lost_gateway_takes_its_own_subscriptions_along_and_no_others) {
+    add("list", TopicKind::state);
+    apply();
+    for (uint64_t n = 1; n <= 3; n++) {
+        subscribe(hub_id(1, n), "list");
+        subscribe(hub_id(2, n), "list"); // the same ids as of the other
+    }
+    router.forget_gateway(1, now);
+    EXPECT_EQ(router.subscription_count(), 3u);
+    EXPECT_EQ(host.interest.begin()->second, 3);
+    jobs_due();
+    finish(jobs.back().instance, "1", 1);
+    EXPECT_EQ(host.reached, std::set<GatewayNumber>{2});
+    router.forget_gateway(2, now);
+    EXPECT_TRUE(host.interest.empty());
+}
+
+TEST_F(RouterTest, a_message_goes_to_the_gateways_that_have_subscribers_and_to_no_others) {
+    add("chat", TopicKind::event);
+    add("news", TopicKind::event);
+    apply();
+    subscribe(hub_id(1, 1), "chat");
+    subscribe(hub_id(2, 1), "chat");
+    subscribe(hub_id(3, 1), "news");
+    broadcast("chat", "1");
+    EXPECT_EQ(host.reached, (std::set<GatewayNumber>{1, 2}));
+    EXPECT_EQ(host.take_all<link::Message>().size(), 1u) << "one frame, however many gateways";
+    unsubscribe(hub_id(1, 1));
+    broadcast("chat", "2");
+    EXPECT_EQ(host.reached, std::set<GatewayNumber>{2});
+    broadcast("news", "1");
+    EXPECT_EQ(host.reached, std::set<GatewayNumber>{3});
+}
+
+TEST_F(RouterTest, a_first_message_goes_only_to_gateways_where_somebody_waits_for_it) {
+    add("list", TopicKind::state);
+    apply();
+    subscribe(hub_id(1, 1), "list");
+    jobs_due();
+    finish(jobs.back().instance, "1", 1);
+    host.take();
+    subscribe(hub_id(2, 1), "list");
+    ASSERT_EQ(host.take_all<link::Message>().size(), 1u);
+    EXPECT_EQ(host.reached, std::set<GatewayNumber>{2});
 }
 
 TEST_F(RouterTest, the_log_lines_name_clients_operation_and_key) {
