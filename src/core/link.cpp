@@ -16,6 +16,7 @@ template <class IO> void fields(IO &io, Settings &f) {
     io(f.client_buffer_bytes);
     io(f.ping_interval_ms);
     io(f.allowed_origins);
+    io.choice(f.port_use, PortUse::joined);
     io(f.tls);
     io(f.tls_certificate);
     io(f.tls_key);
@@ -23,7 +24,6 @@ template <class IO> void fields(IO &io, Settings &f) {
     io.choice(f.tls_min_version, TlsVersion::v1_3);
     io(f.max_clients_per_address);
     io(f.connection_rate);
-    io.choice(f.port_use, PortUse::joined);
 }
 template <class IO> void fields(IO &io, Subscribed &f) {
     io(f.subscription);

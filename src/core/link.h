@@ -30,10 +30,10 @@ inline constexpr uint32_t kMaxFrameBytes = 1u << 30;
 
 enum class TopicKind : uint8_t { event, state, keyed };
 enum class Audience : uint8_t { waiting, live };
-enum class TlsVersion : uint8_t { v1_2, v1_3 };
 // Whose the port is: this gateway's alone; this one's until it listens, then others join it; or
 // already that of others, which it joins.
 enum class PortUse : uint8_t { alone, first, joined };
+enum class TlsVersion : uint8_t { v1_2, v1_3 };
 
 // ---- hub to gateway ----
 
@@ -49,14 +49,14 @@ struct Settings {
     uint64_t client_buffer_bytes = 0;         // what may wait for one client
     uint32_t ping_interval_ms = 0;            // 0: never
     std::vector<std::string> allowed_origins; // besides the gateway's own; "*" for any
-    bool tls = false;                         // clients speak TLS
-    std::string tls_certificate;              // with its chain, as PEM text
-    std::string tls_key;                      // as PEM text; the gateway wipes it once it is read
-    std::string tls_problem; // why the hub has neither: then nothing of TLS changes
+    PortUse port_use = PortUse::alone;
+    bool tls = false;            // clients speak TLS
+    std::string tls_certificate; // with its chain, as PEM text
+    std::string tls_key;         // as PEM text; the gateway wipes it once it is read
+    std::string tls_problem;     // why the hub has neither: then nothing of TLS changes
     TlsVersion tls_min_version = TlsVersion::v1_2;
     uint32_t max_clients_per_address = 0; // connections of any kind; 0: any number
     uint32_t connection_rate = 0;         // new connections per second and address; 0: any
-    PortUse port_use = PortUse::alone;
 };
 
 struct Subscribed { // answers Subscribe

@@ -147,8 +147,7 @@ void Gateways::take(Gateway &gateway, const link::ListenFailed &failure) {
 void Gateways::take(Gateway &gateway, const link::TlsFailed &failure) {
     if (!failure.goes_on)
         gateway.process.count_failure();
-    report(WARNING,
-           "rtd hub: " + name(gateway) + " could not load the TLS certificate: " + failure.problem,
+    report(WARNING, "rtd hub could not load the TLS certificate: " + failure.problem,
            failure.goes_on ? "The gateway goes on as before. Mend the files and reload."
                            : "The gateway does not listen. Mend the files and reload.");
 }

@@ -43,9 +43,9 @@ link::Settings gateway_settings() {
     settings.client_buffer_bytes = static_cast<uint64_t>(client_buffer_kilobytes) * 1024;
     settings.ping_interval_ms = static_cast<uint32_t>(ping_interval_s) * 1000;
     settings.allowed_origins = split_list(allowed_origins);
+    settings.max_clients_per_address = share_of(max_clients_per_address);
+    settings.connection_rate = share_of(connection_rate);
     read_tls_files(settings);
-    settings.max_clients_per_address = static_cast<uint32_t>(max_clients_per_address);
-    settings.connection_rate = static_cast<uint32_t>(connection_rate);
     return settings;
 }
 

@@ -17,6 +17,7 @@ std::vector<HubFrame> hub_frames() {
     settings.client_buffer_bytes = 1 << 20;
     settings.ping_interval_ms = 30000;
     settings.allowed_origins = {"https://a.example", "*"};
+    settings.port_use = PortUse::joined;
     settings.tls = true;
     settings.tls_certificate = "a certificate";
     settings.tls_key = "a key";
@@ -24,7 +25,6 @@ std::vector<HubFrame> hub_frames() {
     settings.tls_min_version = TlsVersion::v1_3;
     settings.max_clients_per_address = 30;
     settings.connection_rate = 20;
-    settings.port_use = PortUse::joined;
     return {settings,
             Subscribed{1, 2, TopicKind::keyed, true, true, true},
             Ended{3, CloseCode::unknown_topic, "there is no topic \"x\""},
