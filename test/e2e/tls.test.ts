@@ -191,6 +191,24 @@ describe('a renewed certificate', () => {
     });
 });
 
+describe('several gateways', () => {
+    test('take a renewed certificate up, each of them', async () => {
+        const twice = (pattern: RegExp, since: number) =>
+            waitFor(`${pattern} twice`, () => [...use.cluster.logSince(since).matchAll(pattern)].length >= 2);
+        let position = use.cluster.logPosition();
+        await use.cluster.reload({ 'rtd.gateways': 2 });
+        await twice(/listening on 127/g, position);
+        position = use.cluster.logPosition();
+        renew('of-each');
+        await use.cluster.reload({});
+        await twice(/certificate: CN=of-each/g, position);
+        for (let i = 0; i < 20; i++) assert.equal(await seenName(), 'of-each');
+        position = use.cluster.logPosition();
+        await use.cluster.reload({ 'rtd.gateways': 1 });
+        await use.cluster.waitForLog(/listening on 127/, position);
+    });
+});
+
 /** What an administrator may get wrong, and what the log says then. */
 const mistakes: [what: string, make: () => Record<string, string> | void, said: RegExp][] = [
     [
