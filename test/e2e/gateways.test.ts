@@ -153,6 +153,11 @@ describe('a gateway that is killed', () => {
             load.stop();
             await load.done;
         }
+        // What a session was told is carried out although its client is gone.
+        await waitFor('the end of the load', async () => {
+            const [{ count }] = await sql(`SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgbench'`);
+            return count === '0';
+        });
         assert.ok(followers.some(({ connects }) => connects > 1), 'somebody was hit');
         await sql(`SELECT rtd_broadcast('followed', '"end"')`);
         for (const follower of followers) {
