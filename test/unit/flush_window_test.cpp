@@ -13,11 +13,11 @@ TEST(FlushWindow, who_was_idle_waits_for_nothing) {
     EXPECT_EQ(window.wait_us(1'000'000), 0u);
 }
 
-TEST(FlushWindow, a_flush_is_followed_by_a_pause_of_its_length) {
+TEST(FlushWindow, a_flush_is_followed_by_a_pause_of_a_quarter_of_its_length) {
     FlushWindow window;
-    window.flushed(1000, 4000);
-    EXPECT_EQ(window.wait_us(4000), 3000u);
-    EXPECT_EQ(window.wait_us(6500), 500u);
+    window.flushed(1000, 9000);
+    EXPECT_EQ(window.wait_us(9000), 2000u);
+    EXPECT_EQ(window.wait_us(10'500), 500u);
 }
 
 TEST(FlushWindow, the_pause_has_a_bound) {
