@@ -60,7 +60,6 @@ class Connection : Socket::Watcher {
     // What has been said is the last. The connection ends when the client closes it, or a while
     // later. With `closes_first` the client is told: by the end of what it reads.
     void leave(bool closes_first);
-    bool is_leaving() const { return is_leaving_; }
     // Reads what the client sends as long as the connection lives.
     void start_reading();
     // The same, for one that has probably sent something already: that saves a turn.

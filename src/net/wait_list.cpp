@@ -11,14 +11,6 @@ constexpr uint64_t kMinTimerMs = 10; // so that those due at nearly the same tim
 
 } // namespace
 
-void Wait::end() {
-    if (!list_)
-        return;
-    unlink();
-    list_->size_--;
-    list_ = nullptr;
-}
-
 WaitList::WaitList(uv_loop_t *loop, uint64_t wait_ms, OnDue on_due)
     : loop_(loop), wait_ms_(wait_ms), on_due_(std::move(on_due)) {
     uv_timer_init(loop_, timer_.get());
@@ -33,8 +25,6 @@ void WaitList::set_wait(uint64_t wait_ms) {
 
 void WaitList::begin(Wait &wait) {
     wait.end();
-    wait.list_ = this;
-    size_++;
     wait.since_ms_ = uv_now(loop_);
     wait.previous = line_.previous;
     wait.next = &line_;

@@ -5,7 +5,6 @@
 #include "core/fence.h"
 #include "net/uv_handle.h"
 
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 
@@ -31,12 +30,11 @@ class Wait : WaitListNode {
     explicit Wait(Connection &connection) : connection_(connection) {}
     Wait(const Wait &) = delete;
     ~Wait() { end(); }
-    void end();
+    void end() { unlink(); }
 
   private:
     friend class WaitList;
     Connection &connection_;
-    WaitList *list_ = nullptr; // where it waits
     uint64_t since_ms_ = 0;
 };
 
@@ -50,12 +48,10 @@ class WaitList {
 
     void set_wait(uint64_t wait_ms); // 0: for ever
     void begin(Wait &wait);          // or again from now on
-    size_t size() const { return size_; }
-    bool empty() const { return size_ == 0; }
+    bool empty() const { return line_.next == &line_; }
     Connection &first() const { return static_cast<Wait *>(line_.next)->connection_; }
 
   private:
-    friend class Wait;
     void check();
     void arm();
 
@@ -63,7 +59,6 @@ class WaitList {
     uint64_t wait_ms_;
     OnDue on_due_;
     WaitListNode line_; // by the beginning of the wait
-    size_t size_ = 0;
     UvHandle<uv_timer_t> timer_;
 };
 

@@ -13,9 +13,9 @@ namespace rtd::net {
 
 class WebSocket : public Session {
   public:
-    // Answers the upgrade that was asked for with that Sec-WebSocket-Key, once the hub has
-    // answered, in one write with the first message if that is at hand: half of what a connection
-    // costs. `extensions` are those that are accepted: permessage-deflate, or empty.
+    // Answers the upgrade that was asked for with that Sec-WebSocket-Key. It waits up to 10 ms for
+    // the hub, whose first message then goes out in the same write: that is half of what a
+    // connection costs. `extensions` are those that are accepted: permessage-deflate, or empty.
     WebSocket(Environment &environment, Socket socket, Client client, std::string_view key,
               std::string_view extensions);
 

@@ -77,6 +77,7 @@ describe('Chromium', () => {
             window.messages = [];
             window.socket = new WebSocket('ws://127.0.0.1:${relay.port}/ws/in-chromium');
             socket.onmessage = (event) => messages.push(JSON.parse(event.data).data);`);
+        await waitFor('the handshake', () => tab.evaluate('socket.readyState === WebSocket.OPEN'));
         await waitFor('the subscription', async () => (await subscriberCount(use.cluster, 'in-chromium')) === 1);
         assert.match((await tab.evaluate('socket.extensions')) as string, /^permessage-deflate/);
 

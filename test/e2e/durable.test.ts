@@ -11,7 +11,7 @@ import { withHubStopped } from '../lib/hub_pauses';
 import { closeMultiplexed, Multiplexed } from '../lib/multiplexed';
 import { newSeed, Random } from '../lib/random';
 import { parseId, Subscriber } from '../lib/subscriber';
-import { measureFor, waitFor } from '../lib/wait';
+import { measureFor, pause, waitFor } from '../lib/wait';
 
 const use = useCluster({ settings: { 'rtd.queue_size': '64kB' } });
 afterEach(closeMultiplexed);
@@ -151,7 +151,7 @@ describe('a client that comes back', () => {
             const had = follower.connects;
             follower.drop();
             await waitFor('its return', () => done || follower.connects > had);
-            await new Promise((resolve) => setTimeout(resolve, random.between(0, 30)));
+            await pause(random.between(0, 30)); // anywhere in the load
         }
         await load;
         await follower.waitForCount(901);

@@ -3,7 +3,7 @@
 
 import { Cluster } from './cluster';
 import { Envelope, parseId, Subscriber } from './subscriber';
-import { waitFor } from './wait';
+import { pause, waitFor } from './wait';
 
 export class DurableFollower {
     /** What the messages carried, in order. */
@@ -38,7 +38,7 @@ export class DurableFollower {
             } catch {
                 // Nobody listens at the moment.
             }
-            await new Promise((resolve) => setTimeout(resolve, 20));
+            await pause(20);
         }
     }
 

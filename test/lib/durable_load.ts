@@ -11,13 +11,12 @@ import { createTopic } from './harness';
 import { pauseHubUntil } from './hub_pauses';
 import { Kill, killKinds } from './kill_load';
 import { Random } from './random';
-import { waitFor } from './wait';
+import { pause, waitFor } from './wait';
 
 const places = ['a', 'b', 'c'];
 const followersOfEach = 3;
 const broadcasters = 6;
 
-const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 /** A session that makes one transaction after another, and connects again when it is thrown out. */
 class Broadcaster {

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { Cluster } from './cluster';
 import { subscriberCount } from './harness';
 import { Envelope, parseId, Subscriber } from './subscriber';
-import { waitFor } from './wait';
+import { pause, waitFor } from './wait';
 
 export class Follower {
     readonly messages: Envelope[] = [];
@@ -41,7 +41,7 @@ export class Follower {
                 this.connects++;
                 await this.current.closed;
             } catch {
-                await new Promise((resolve) => setTimeout(resolve, 10)); // nobody listens: a backoff, as clients have
+                await pause(10); // nobody listens: a backoff, as clients have
             }
         }
     }

@@ -15,7 +15,7 @@ import { createTopic } from './harness';
 import { KeyedRows, Row } from './keyed_client';
 import { Random } from './random';
 import { Envelope, Subscriber } from './subscriber';
-import { waitFor } from './wait';
+import { pause, waitFor } from './wait';
 
 const orders = 60;
 const lines = 200;
@@ -44,7 +44,6 @@ export interface KeyedFigures {
 }
 
 /** Pauses of writers and clients: not for a condition, but for a load of a certain shape. */
-const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 async function prepare(cluster: Cluster) {
     await cluster.sql(`

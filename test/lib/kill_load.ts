@@ -12,14 +12,13 @@ import { createTopic } from './harness';
 import { Random } from './random';
 import { Replica } from './replica';
 import { Subscriber } from './subscriber';
-import { waitFor } from './wait';
+import { pause, waitFor } from './wait';
 
 const stateTopics = 3;
 const replicas = 2;
 const writers = 6;
 const rowsOfTable = 20;
 
-const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 /** A state topic's client that comes back, with the newest state it was sent. */
 class StateClient {

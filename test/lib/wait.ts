@@ -7,7 +7,8 @@ export interface WaitOptions {
     everyMs?: number;
 }
 
-const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+/** For the pace of a load or a backoff; what can be waited for is waited for. */
+export const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 /** Polls until `condition` returns something truthy, and returns that. `what` names it in the error. */
 export async function waitFor<T>(
