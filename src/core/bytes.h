@@ -17,6 +17,9 @@ namespace rtd {
 
 class ByteWriter {
   public:
+    // Begins behind `room` bytes.
+    explicit ByteWriter(size_t room = 0) : bytes_(room, '\0') {}
+
     // Room for this many bytes, for a writer that is used often: one allocation instead of several.
     void reserve(size_t size) { bytes_.reserve(size); }
 

@@ -17,7 +17,9 @@ namespace rtd {
 
 class FieldWriter {
   public:
-    explicit FieldWriter(size_t expected_bytes = 0) { out_.reserve(expected_bytes); }
+    explicit FieldWriter(size_t expected_bytes = 0, size_t room = 0) : out_(room) {
+        out_.reserve(expected_bytes);
+    }
 
     template <class T> void operator()(T &value) { out_.put(value); }
     template <class E> void choice(E &value, E) { out_.put(value); }
@@ -93,9 +95,12 @@ template <class T> bool decode_fields(std::string_view bytes, T &value) {
     return reader.is_complete();
 }
 
-// A variant: which alternative as one byte, then its fields.
-template <class... T> std::string encode_variant(const std::variant<T...> &value) {
-    FieldWriter writer;
+// A variant: which alternative as one byte, then its fields. `room` bytes before them are for the
+// caller to fill.
+template <class... T>
+std::string encode_variant(const std::variant<T...> &value, size_t room = 0) {
+    constexpr size_t kUsualBytes = 64; // most frames of the link are smaller
+    FieldWriter writer(kUsualBytes, room);
     writer.variant(const_cast<std::variant<T...> &>(value)); // a writer only reads it
     return writer.take();
 }

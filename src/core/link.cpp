@@ -114,10 +114,10 @@ namespace {
 constexpr size_t kLengthBytes = 4;
 
 template <class Frame> std::string encode_frame(const Frame &frame) {
-    std::string payload = encode_variant(frame);
+    std::string bytes = encode_variant(frame, kLengthBytes);
     ByteWriter length;
-    length.put(static_cast<uint32_t>(payload.size()));
-    return length.take() + payload;
+    length.put(static_cast<uint32_t>(bytes.size() - kLengthBytes));
+    return bytes.replace(0, kLengthBytes, length.take());
 }
 
 } // namespace

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
 
 namespace rtd::gateway {
 
@@ -14,6 +15,8 @@ constexpr size_t kMaxPendingBytes = 64 * 1024 * 1024;
 } // namespace
 
 int HubLink::open(uv_loop_t *loop, int fd) {
+    uv_idle_init(loop, &turn_);
+    turn_.data = this;
     uv_pipe_init(loop, &pipe_, 0);
     pipe_.data = this;
     write_.data = this;
@@ -75,32 +78,47 @@ void HubLink::send(const link::GatewayFrame &frame) {
         std::fprintf(stderr, "rtd-gateway exits: the hub does not read what it is sent\n");
         std::_Exit(1);
     }
-    write_pending();
+    if (writing_.empty())
+        uv_idle_start(&turn_, [](uv_idle_t *turn) {
+            static_cast<HubLink *>(turn->data)->write_pending();
+        });
 }
 
 void HubLink::write_pending() {
+    uv_idle_stop(&turn_);
     if (!writing_.empty() || pending_.empty() || broken_)
         return;
-    writing_.swap(pending_);
-    uv_buf_t buffer = uv_buf_init(writing_.data(), static_cast<unsigned>(writing_.size()));
-    int error = uv_write(&write_, reinterpret_cast<uv_stream_t *>(&pipe_), &buffer, 1,
-                         [](uv_write_t *request, int status) {
-                             static_cast<HubLink *>(request->data)->on_written(status);
-                         });
-    if (error != 0)
-        on_written(error);
+    uv_buf_t buffer = uv_buf_init(pending_.data(), static_cast<unsigned>(pending_.size()));
+    int written = uv_try_write(reinterpret_cast<uv_stream_t *>(&pipe_), &buffer, 1);
+    if (written == UV_EAGAIN)
+        return write_rest(0);
+    if (written < 0)
+        return pending_.clear(); // the hub is gone; reading will say so
+    if (static_cast<size_t>(written) < pending_.size())
+        return write_rest(static_cast<size_t>(written));
+    pending_.clear();
 }
 
-void HubLink::on_written(int status) {
-    writing_.clear();
-    if (status != 0)
-        pending_.clear(); // the hub is gone; reading will say so
-    write_pending();
-    if (when_written_ && writing_.empty())
-        std::exchange(when_written_, nullptr)();
+void HubLink::write_rest(size_t written) {
+    writing_.swap(pending_);
+    uv_buf_t buffer =
+        uv_buf_init(writing_.data() + written, static_cast<unsigned>(writing_.size() - written));
+    auto on_written = [](uv_write_t *request, int status) {
+        auto &link = *static_cast<HubLink *>(request->data);
+        link.writing_.clear();
+        if (status != 0)
+            link.pending_.clear();
+        link.write_pending();
+        if (link.when_written_ && link.writing_.empty())
+            std::exchange(link.when_written_, nullptr)();
+    };
+    if (int error = uv_write(&write_, reinterpret_cast<uv_stream_t *>(&pipe_), &buffer, 1,
+                             on_written))
+        on_written(&write_, error);
 }
 
 void HubLink::when_written(std::function<void()> done) {
+    write_pending();
     if (writing_.empty() || broken_)
         return done();
     when_written_ = std::move(done);

@@ -1,6 +1,6 @@
-// HubLink: the gateway's end of the socketpair to the hub. Frames out go through one queue: those
-// that come while a write is under way are joined to the next one. Frames in are handed on one by
-// one. The hub is the parent process and trusted; a malformed frame means different builds.
+// HubLink: the gateway's end of the socketpair to the hub. Frames out are collected for a turn of
+// the loop and go out in one write, because every write wakes the hub. Frames in are handed on one
+// by one. The hub is the parent process and trusted; a malformed frame means different builds.
 #pragma once
 #include "core/fence.h"
 #include "core/link.h"
@@ -33,9 +33,10 @@ class HubLink : public net::Hub {
     void read_frames();
     void end(const std::string &error);
     void write_pending();
-    void on_written(int status);
+    void write_rest(size_t written);
 
     uv_pipe_t pipe_{};
+    uv_idle_t turn_{}; // active while something is pending that nobody writes yet
     OnFrame on_frame_;
     std::function<void()> on_read_;
     OnEnd on_end_;
@@ -43,7 +44,7 @@ class HubLink : public net::Hub {
     std::vector<char> read_buffer_;
 
     uv_write_t write_{};
-    std::string writing_;
+    std::string writing_; // by the loop, as the hub did not take it at once
     std::string pending_;
     bool broken_ = false;
     std::function<void()> when_written_;

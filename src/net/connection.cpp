@@ -32,11 +32,11 @@ template <class Action> void Connection::guarded(Action action) {
 }
 
 void Connection::watch() {
-    if (!is_gone_)
-        socket_.watch(*this, reads_, is_stuck_);
+    if (!is_gone_ && !socket_.watch(*this, reads_, is_stuck_))
+        vanish("the kernel cannot watch one more connection");
 }
 
-void Connection::on_ready(int events) {
+void Connection::on_ready(uint32_t events) {
     bool readable = socket_.can_read(events);
     guarded([&] {
         if (socket_.can_write(events) && is_stuck_ && !is_gone_) {

@@ -14,7 +14,7 @@
 
 namespace rtd::net {
 
-class Connection : Socket::Watcher {
+class Connection : Poller::Watcher {
   public:
     Connection(Environment &environment, Socket socket);
     Connection(const Connection &) = delete;
@@ -73,7 +73,7 @@ class Connection : Socket::Watcher {
 
   private:
     friend class Connections;
-    void on_ready(int events) override;
+    void on_ready(uint32_t events) override;
     void read();
     void want_write();
     bool is_all_written() const { return queue_.empty() && !socket_.holds_bytes(); }

@@ -5,6 +5,7 @@
 #include "core/link.h"
 #include "net/connections.h"
 #include "net/hub.h"
+#include "net/poller.h"
 #include "net/wait_list.h"
 
 namespace rtd::net {
@@ -15,7 +16,8 @@ struct Environment {
     uv_loop_t *loop;
     Hub &hub;
     link::Settings settings; // as they are now
-    Connections connections;
+    Poller poller;
+    Connections connections; // whose sockets the poller must outlive
     Deflater deflater;
     Inflater inflater;
 

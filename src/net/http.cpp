@@ -115,7 +115,7 @@ Route route_websocket(const HttpRequest &request, const RequestPath &path, const
     join->websocket_key = request.websocket_key;
     if (policy.compresses)
         join->websocket_extensions = std::move(*extensions);
-    return *join;
+    return std::move(*join);
 }
 
 // The answer depends on the page that asks, and caches have to know (CORS).
@@ -158,7 +158,7 @@ Route route_fetch(const HttpRequest &request, const RequestPath &path, const Pol
     if (!is_stream)
         join->if_none_match = request.if_none_match;
     join->headers = std::move(headers);
-    return *join;
+    return std::move(*join);
 }
 
 bool is_snapshot_path(const RequestPath &path) {
@@ -212,7 +212,7 @@ std::string upgrade_head(std::string_view key, std::string_view extensions) {
     head += reinterpret_cast<const char *>(accept);
     if (!extensions.empty())
         head.append("\r\nSec-WebSocket-Extensions: ").append(extensions);
-    return head + "\r\n\r\n";
+    return head.append(kHeadEnd);
 }
 
 std::string render_head(const Answer &answer, size_t body_bytes) {

@@ -9,7 +9,8 @@ namespace rtd::net {
 class Hub {
   public:
     virtual ~Hub() = default;
-    // Never blocks and never fails: if the hub is gone, the gateway is about to exit.
+    // Goes out at the end of the loop's turn. Never blocks and never fails: if the hub is gone, the
+    // gateway is about to exit.
     virtual void send(const link::GatewayFrame &frame) = 0;
 };
 

@@ -14,6 +14,9 @@ namespace {
 constexpr int kBacklog = 1024;
 constexpr int kAcceptsPerWakeUp = 64; // then let the others have their turn
 constexpr int kPortAttempts = 16;     // for a port that is free on all addresses
+// The kernel keeps a connection to itself until its client has said something, but not for longer:
+// so accepting, reading and answering are one turn, and one wake-up.
+constexpr int kSilentSeconds = 1;
 constexpr uint64_t kOutOfDescriptorsPauseMs = 100;
 // What the kernel may hold unsent for a client. Without it a slow client is sent stale messages
 // from megabytes of socket buffer before we could skip to the newest.
@@ -47,6 +50,7 @@ int open_socket(const Address &address, link::PortUse use, Fd &fd) {
         return errno;
     if (use == link::PortUse::first)
         enable(fd.get(), SOL_SOCKET, SO_REUSEPORT);
+    enable(fd.get(), IPPROTO_TCP, TCP_DEFER_ACCEPT, kSilentSeconds);
     return ::listen(fd.get(), kBacklog) != 0 ? errno : 0;
 }
 

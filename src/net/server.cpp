@@ -101,7 +101,7 @@ void Server::apply_limits(const link::Settings &settings) {
 // ---- at the door ----
 
 void Server::on_accept(Fd fd, const Address &address) {
-    Socket socket(environment_.loop, std::move(fd));
+    Socket socket(environment_.poller, std::move(fd));
     socket.ticket = admission_.admit(address, uv_now(environment_.loop));
     if (socket.ticket.is_turned_away()) {
         Refusal refusal = *socket.ticket.refusal();

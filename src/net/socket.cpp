@@ -18,27 +18,20 @@ Socket::Io failure() {
 
 } // namespace
 
-Socket::Socket(uv_loop_t *loop, Fd fd) : fd_(std::move(fd)) {
-    uv_poll_init(loop, poll_.get(), fd_.get());
+Socket::Socket(Poller &poller, Fd fd) : poller_(poller), fd_(std::move(fd)) {}
+
+Socket::~Socket() {
+    if (fd_.get() >= 0) // not moved on
+        poller_.forget(fd_.get());
 }
 
 void Socket::start_tls(const TlsContext &context) {
     tls_ = std::make_unique<TlsStream>(context, fd_.get());
 }
 
-void Socket::watch(Watcher &watcher, bool for_reading, bool for_writing) {
-    poll_->data = &watcher;
-    int events = (for_reading ? read_event_ : 0) | (for_writing ? write_event_ : 0);
-    if (events == watched_)
-        return;
-    watched_ = events;
-    if (events == 0) {
-        uv_poll_stop(poll_.get());
-        return;
-    }
-    uv_poll_start(poll_.get(), events, [](uv_poll_t *poll, int status, int ready) {
-        static_cast<Watcher *>(poll->data)->on_ready(status != 0 ? kBroken : ready);
-    });
+bool Socket::watch(Poller::Watcher &watcher, bool for_reading, bool for_writing) {
+    uint32_t events = (for_reading ? read_event_ : 0) | (for_writing ? write_event_ : 0);
+    return poller_.watch(fd_.get(), watcher, events);
 }
 
 Socket::Io Socket::read(char *buffer, size_t size) {
@@ -55,8 +48,11 @@ Socket::Io Socket::read(char *buffer, size_t size) {
 Socket::Io Socket::write(const iovec *pieces, int count) {
     if (tls_)
         return write_tls(pieces, count);
+    msghdr message{};
+    message.msg_iov = const_cast<iovec *>(pieces);
+    message.msg_iovlen = static_cast<size_t>(count);
     ssize_t put = count == 1 ? send(fd_.get(), pieces->iov_base, pieces->iov_len, MSG_NOSIGNAL)
-                             : writev(fd_.get(), pieces, count); // SIGPIPE is ignored
+                             : sendmsg(fd_.get(), &message, MSG_NOSIGNAL);
     if (put < 0)
         return failure();
     return {Io::Result::done, static_cast<size_t>(put)};
@@ -65,7 +61,7 @@ Socket::Io Socket::write(const iovec *pieces, int count) {
 Socket::Io Socket::read_tls(char *buffer, size_t size) {
     using Outcome = TlsStream::Outcome;
     TlsStream::Progress progress = tls_->read(buffer, size);
-    read_event_ = progress.outcome == Outcome::wants_write ? UV_WRITABLE : UV_READABLE;
+    read_event_ = progress.outcome == Outcome::wants_write ? EPOLLOUT : EPOLLIN;
     switch (progress.outcome) {
     case Outcome::done:
         return {Io::Result::done, progress.bytes};
@@ -86,7 +82,7 @@ Socket::Io Socket::read_tls(char *buffer, size_t size) {
 Socket::Io Socket::write_tls(const iovec *pieces, int count) {
     using Outcome = TlsStream::Outcome;
     TlsStream::Progress progress = tls_->write(pieces, static_cast<size_t>(count));
-    write_event_ = progress.outcome == Outcome::wants_read ? UV_READABLE : UV_WRITABLE;
+    write_event_ = progress.outcome == Outcome::wants_read ? EPOLLIN : EPOLLOUT;
     switch (progress.outcome) {
     case Outcome::done:
     case Outcome::wants_read:

@@ -1,14 +1,15 @@
-// Socket: one client's TCP connection, non-blocking, on the loop, in plain text or over TLS. It
-// reads and writes directly and asks the loop only whether it can: most writes go out at once, and
-// cost one system call.
+// Socket: one client's TCP connection, non-blocking, in plain text or over TLS. It reads and writes
+// directly and asks the poller only whether it can: most writes go out at once, and cost one system
+// call.
 #pragma once
 #include "core/fence.h"
 #include "net/admission.h"
 #include "net/fd.h"
+#include "net/poller.h"
 #include "net/tls.h"
-#include "net/uv_handle.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <sys/uio.h>
@@ -17,15 +18,6 @@ namespace rtd::net {
 
 class Socket {
   public:
-    class Watcher {
-      public:
-        // What of `events` means is for the socket to say.
-        virtual void on_ready(int events) = 0;
-
-      protected:
-        ~Watcher() = default;
-    };
-
     struct Io {
         // plain_http: the client of a TLS port speaks plain HTTP, and from here on so do we.
         enum class Result { done, blocked, ended, broken, plain_http };
@@ -34,8 +26,9 @@ class Socket {
         std::string reason = {}; // if broken
     };
 
-    Socket(uv_loop_t *loop, Fd fd);
+    Socket(Poller &poller, Fd fd);
     Socket(Socket &&) noexcept = default;
+    ~Socket();
 
     Admission::Ticket ticket; // its place among all connections
 
@@ -43,10 +36,11 @@ class Socket {
     void start_tls(const TlsContext &context);
 
     // From now on `watcher` is told when there is something to read, or room to write, if asked
-    // for. A broken connection is readable.
-    void watch(Watcher &watcher, bool for_reading, bool for_writing);
-    bool can_read(int events) const { return (events & (read_event_ | kBroken)) != 0; }
-    bool can_write(int events) const { return (events & write_event_) != 0; }
+    // for. What of the events means is for the socket to say; a broken connection is readable.
+    // False: it cannot be watched.
+    bool watch(Poller::Watcher &watcher, bool for_reading, bool for_writing);
+    bool can_read(uint32_t events) const { return (events & (read_event_ | kBroken)) != 0; }
+    bool can_write(uint32_t events) const { return (events & write_event_) != 0; }
 
     Io read(char *buffer, size_t size);
     Io write(const iovec *pieces, int count);
@@ -61,19 +55,17 @@ class Socket {
     void set_acknowledge_timeout(unsigned milliseconds);
 
   private:
-    static constexpr int kBroken = UV_DISCONNECT; // how on_ready() is told
+    static constexpr uint32_t kBroken = EPOLLERR | EPOLLHUP;
 
     Io read_tls(char *buffer, size_t size);
     Io write_tls(const iovec *pieces, int count);
 
-    // TLS says its last words, and libuv forgets the handle, before the descriptor is closed.
+    Poller &poller_;
     Fd fd_;
-    UvHandle<uv_poll_t> poll_;
-    std::unique_ptr<TlsStream> tls_;
-    int watched_ = 0; // events
+    std::unique_ptr<TlsStream> tls_; // says its last words before the descriptor is closed
     // What reading and writing wait for: within TLS each may have to do the other first.
-    int read_event_ = UV_READABLE;
-    int write_event_ = UV_WRITABLE;
+    uint32_t read_event_ = EPOLLIN;
+    uint32_t write_event_ = EPOLLOUT;
 };
 
 } // namespace rtd::net

@@ -20,6 +20,14 @@ std::unique_ptr<Client> from(const GatewayProcess &gateway, const char *address)
     return std::make_unique<Client>(gateway.port, 0, address);
 }
 
+// Its request begins, and goes no further. The kernel hands a client that says nothing at all on
+// only after a second.
+std::unique_ptr<Client> slow_from(const GatewayProcess &gateway, const char *address) {
+    auto client = from(gateway, address);
+    client->send("G");
+    return client;
+}
+
 // The next note, whatever else the gateway has to say before it. It may be due in ten seconds.
 std::string next_note(GatewayProcess &gateway) {
     std::optional<GatewayFrame> frame;
@@ -46,6 +54,7 @@ TEST(PerAddress, connections_of_every_kind_count_and_one_too_many_is_429) {
     Client silent(gateway.port), socket(gateway.port), stream(gateway.port);
     ASSERT_EQ(socket.upgrade("/ws/queue"), 101);
     stream.send("GET /sse/queue HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    ASSERT_TRUE(eventually([&] { return Client(gateway.port).upgrade("/ws") == 429; }));
 
     std::string answer =
         Client(gateway.port).request("GET", "/sse/queue", "Origin: http://localhost\r\n");
@@ -86,8 +95,8 @@ TEST(PerAddress, who_opens_more_than_can_be_answered_is_closed_and_others_do_not
     GatewayProcess gateway(settings);
     std::vector<std::unique_ptr<Client>> greedy;
     for (int i = 0; i < 200; i++)
-        greedy.push_back(from(gateway, kOther));
-    // These say nothing, so the last ones get their answer unasked.
+        greedy.push_back(slow_from(gateway, kOther));
+    // The last ones get their answer unasked.
     EXPECT_EQ(greedy.back()->read_head(), 429);
     EXPECT_TRUE(contains(greedy.back()->read_to_end(), "as many connections as it may have"));
     EXPECT_EQ(Client(gateway.port).upgrade("/ws/queue"), 101);
@@ -178,18 +187,18 @@ TEST(SlowRequests, of_one_address_do_not_lock_others_out) {
     files.rlim_cur = files.rlim_max;
     ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &files), 0);
     GatewayProcess gateway(local_settings());
-    std::vector<std::unique_ptr<Client>> silent;
+    std::vector<std::unique_ptr<Client>> slow;
     for (size_t i = 0; i < kMaxUnderWay; i++)
-        silent.push_back(from(gateway, "127.0.0.1"));
+        slow.push_back(slow_from(gateway, "127.0.0.1"));
 
     Client greedy(gateway.port);
     EXPECT_EQ(greedy.upgrade("/ws/queue"), 503) << "it takes no other's place";
     EXPECT_TRUE(contains(greedy.head, "Retry-After: 1\r\n"));
     EXPECT_TRUE(contains(greedy.read_to_end(), "reading as many requests as it may"));
     EXPECT_EQ(from(gateway, kOther)->upgrade("/ws/queue"), 101) << "it takes the oldest's place";
-    EXPECT_EQ(silent[0]->read_head(), 503);
-    EXPECT_TRUE(silent[0]->is_closed());
-    EXPECT_FALSE(has_ended(*silent[1]));
+    EXPECT_EQ(slow[0]->read_head(), 503);
+    EXPECT_TRUE(slow[0]->is_closed());
+    EXPECT_FALSE(has_ended(*slow[1]));
 
     gateway.send(Shutdown{CloseCode::going_away, "bye"});
     EXPECT_EQ(next_note(gateway), "refused 2 connections within 10 s because of 4096 requests "
