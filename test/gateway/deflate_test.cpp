@@ -70,8 +70,9 @@ struct Subscriber : Client {
     uint64_t subscription;
 
     Subscriber(GatewayProcess &gateway, Takes takes, bool awaits_first = false,
-               std::string_view target = "/ws/queue", TopicKind kind = TopicKind::event)
-        : Client(gateway.port) {
+               std::string_view target = "/ws/queue", TopicKind kind = TopicKind::event,
+               int receive_buffer_bytes = 0)
+        : Client(gateway.port, receive_buffer_bytes) {
         takes_compressed = takes == Takes::compressed;
         inflate = inflated;
         EXPECT_EQ(upgrade(target, takes_compressed ? kOffer : ""), 101);
@@ -373,59 +374,56 @@ TEST(Deflate, what_a_client_of_one_topic_says_is_ignored_also_compressed) {
 
 // ---- once for all ----
 
-// CPU time of the gateway so far.
-double cpu_ms(const GatewayProcess &gateway) {
-    double nanoseconds = 0;
-    std::ifstream("/proc/" + std::to_string(gateway.pid()) + "/schedstat") >> nanoseconds;
-    return nanoseconds / 1e6;
-}
+// What waits for clients that do not read yet is in the gateway's memory: once, if it was
+// compressed once for all of them.
+class Crowd {
+  public:
+    explicit Crowd(bool awaits_first) : awaits_first_(awaits_first) {}
 
-constexpr int kCrowd = 200;
-constexpr size_t kSlowBytes = 200'000; // of noise: 3 ms to compress, far more than to send
-
-double cost_of_a_message(Takes takes) {
-    GatewayProcess gateway(local_settings());
-    std::vector<std::unique_ptr<Subscriber>> crowd;
-    for (int i = 0; i < kCrowd; i++)
-        crowd.push_back(std::make_unique<Subscriber>(gateway, takes));
-    settle(gateway);
-    double before = cpu_ms(gateway);
-    std::string body = noise(kSlowBytes);
-    gateway.send(Message{1, Audience::live, body, "1-1"});
-    for (auto &subscriber : crowd) {
-        EXPECT_TRUE(subscriber->read_text() == body);
-        EXPECT_EQ(subscriber->was_compressed, takes == Takes::compressed);
+    void add() {
+        constexpr int kReceiveBufferBytes = 4096;
+        members_.push_back(std::make_unique<Subscriber>(gateway, Takes::compressed, awaits_first_,
+                                                        "/ws/queue", TopicKind::event,
+                                                        kReceiveBufferBytes));
     }
-    settle(gateway);
-    return cpu_ms(gateway) - before;
-}
-
-// Compressed for each of them it would take 600 ms.
-TEST(Deflate, a_message_to_two_hundred_clients_is_compressed_once) {
-    double plain = cost_of_a_message(Takes::plain);
-    double compressed = cost_of_a_message(Takes::compressed);
-    EXPECT_LT(compressed, 100 + 2 * plain) << "ms; " << plain << " ms for plain messages";
-}
-
-double cost_of_coming(Takes takes) {
-    GatewayProcess gateway(local_settings());
-    std::string body = noise(kSlowBytes);
-    std::vector<std::unique_ptr<Subscriber>> crowd;
-    double before = cpu_ms(gateway);
-    for (int i = 0; i < kCrowd; i++) {
-        crowd.push_back(std::make_unique<Subscriber>(gateway, takes, true));
-        gateway.send(Message{1, Audience::waiting, body, "1-7"});
-        EXPECT_TRUE(crowd.back()->read_text() == body);
-        EXPECT_EQ(crowd.back()->was_compressed, takes == Takes::compressed);
+    void expect_to_share(size_t memory_before) {
+        settle(gateway);
+        EXPECT_LT(gateway.resident_bytes() - memory_before, kBodyBytes * kMembers / 4);
+        for (auto &member : members_) {
+            EXPECT_TRUE(member->read_text() == body);
+            EXPECT_TRUE(member->was_compressed);
+        }
     }
-    settle(gateway);
-    return cpu_ms(gateway) - before;
+
+    static constexpr size_t kMembers = 100;
+    static constexpr size_t kBodyBytes = 1'000'000; // 750 kB compressed, mostly in nobody's socket
+
+    GatewayProcess gateway{local_settings()};
+    const std::string body = noise(kBodyBytes);
+
+  private:
+    bool awaits_first_;
+    std::vector<std::unique_ptr<Subscriber>> members_;
+};
+
+TEST(Deflate, a_message_to_a_hundred_clients_is_compressed_once) {
+    Crowd crowd(false);
+    for (size_t i = 0; i < Crowd::kMembers; i++)
+        crowd.add();
+    settle(crowd.gateway);
+    size_t before = crowd.gateway.resident_bytes();
+    crowd.gateway.send(Message{1, Audience::live, crowd.body, "1-1"});
+    crowd.expect_to_share(before);
 }
 
 TEST(Deflate, the_first_message_is_compressed_once_for_all_who_come_one_by_one) {
-    double plain = cost_of_coming(Takes::plain);
-    double compressed = cost_of_coming(Takes::compressed);
-    EXPECT_LT(compressed, 100 + 2 * plain) << "ms; " << plain << " ms for plain messages";
+    Crowd crowd(true);
+    size_t before = crowd.gateway.resident_bytes();
+    for (size_t i = 0; i < Crowd::kMembers; i++) {
+        crowd.add();
+        crowd.gateway.send(Message{1, Audience::waiting, crowd.body, "1-7"});
+    }
+    crowd.expect_to_share(before);
 }
 
 TEST(Deflate, who_comes_after_a_change_gets_the_new_state) {

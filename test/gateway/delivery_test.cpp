@@ -1,7 +1,6 @@
 // Messages: who gets which, in what order, and what happens to those who do not read.
 #include "client.h"
 
-#include <fstream>
 
 namespace rtd::test {
 namespace {
@@ -226,13 +225,6 @@ TEST(SlowClient, that_resets_its_connection_while_messages_are_written_hurts_nob
     EXPECT_EQ(other.client.read_text(), "still here");
 }
 
-size_t resident_bytes(pid_t pid) {
-    std::ifstream statm("/proc/" + std::to_string(pid) + "/statm");
-    size_t total = 0, resident = 0;
-    statm >> total >> resident;
-    return resident * static_cast<size_t>(sysconf(_SC_PAGESIZE));
-}
-
 // 30 clients that do not read share one frame of 8 MB; a copy for each would be 240 MB.
 TEST(SlowClient, memory_is_bounded_when_many_do_not_read_a_large_message) {
     GatewayProcess gateway(local_settings());
@@ -240,12 +232,12 @@ TEST(SlowClient, memory_is_bounded_when_many_do_not_read_a_large_message) {
     for (int i = 0; i < 30; i++)
         subscribers.push_back(
             std::make_unique<Subscriber>(gateway, 1, TopicKind::state, false, 4096));
-    size_t before = resident_bytes(gateway.pid());
+    size_t before = gateway.resident_bytes();
     for (int i = 0; i < 5; i++)
         gateway.send(Message{1, Audience::live, numbered(i, 8 << 20), "1-1"});
     settle(gateway);
     // The message begun, the newest, the link's buffer, and a fragment for each client.
-    EXPECT_LT(resident_bytes(gateway.pid()) - before, size_t(80) << 20);
+    EXPECT_LT(gateway.resident_bytes() - before, size_t(80) << 20);
 }
 
 } // namespace

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <fcntl.h>
+#include <fstream>
 #include <gtest/gtest.h>
 #include <optional>
 #include <poll.h>
@@ -164,6 +165,12 @@ class GatewayProcess {
         return pid_ > 0;
     }
     pid_t pid() const { return pid_; }
+    size_t resident_bytes() const {
+        std::ifstream statm("/proc/" + std::to_string(pid_) + "/statm");
+        size_t total = 0, resident = 0;
+        statm >> total >> resident;
+        return resident * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    }
 
     // The exit status, or nullopt if it does not exit.
     std::optional<int> wait_exit() {
