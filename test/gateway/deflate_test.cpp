@@ -2,9 +2,10 @@
 // message is compressed once. The clients' side of it is zlib itself.
 #include "client.h"
 
+#include "zlib_peer.h"
+
 #include <fstream>
 #include <random>
-#include <zlib.h>
 
 namespace rtd::test {
 namespace {
@@ -14,23 +15,11 @@ using namespace std::string_literals;
 
 constexpr std::string_view kOffer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
 constexpr int kDeflated = 0x40; // RSV1
-const std::string kTail = "\x00\x00\xff\xff"s;
 
-// A message of the gateway: nothing of the ones before, and no reference farther than 4 kB.
-std::string inflated(const std::string &payload) {
+// A message of the gateway, for which it promises a window of 4 kB.
+std::string inflated_of_gateway(const std::string &payload) {
     constexpr int kWindowBits = 12;
-    std::string input = payload + kTail, text(4 << 20, '\0');
-    z_stream stream{};
-    EXPECT_EQ(inflateInit2(&stream, -kWindowBits), Z_OK);
-    stream.next_in = reinterpret_cast<Bytef *>(input.data());
-    stream.avail_in = static_cast<uInt>(input.size());
-    stream.next_out = reinterpret_cast<Bytef *>(text.data());
-    stream.avail_out = static_cast<uInt>(text.size());
-    EXPECT_EQ(::inflate(&stream, Z_SYNC_FLUSH), Z_OK);
-    EXPECT_EQ(stream.avail_in, 0u);
-    text.resize(stream.total_out);
-    inflateEnd(&stream);
-    return text;
+    return inflated(payload, kWindowBits);
 }
 
 // A message of a client, with the largest window.
@@ -43,7 +32,7 @@ std::string deflated(const std::string &text) {
     stream.next_out = reinterpret_cast<Bytef *>(payload.data());
     stream.avail_out = static_cast<uInt>(payload.size());
     EXPECT_EQ(::deflate(&stream, Z_SYNC_FLUSH), Z_OK);
-    payload.resize(stream.total_out - kTail.size());
+    payload.resize(stream.total_out - kDeflateTail.size());
     deflateEnd(&stream);
     return payload;
 }
@@ -74,7 +63,7 @@ struct Subscriber : Client {
                int receive_buffer_bytes = 0)
         : Client(gateway.port, receive_buffer_bytes) {
         takes_compressed = takes == Takes::compressed;
-        inflate = inflated;
+        inflate = inflated_of_gateway;
         EXPECT_EQ(upgrade(target, takes_compressed ? kOffer : ""), 101);
         EXPECT_EQ(head.find("permessage-deflate") != std::string::npos, takes_compressed);
         gateway.expect<ClientConnected>();
@@ -86,7 +75,7 @@ struct Subscriber : Client {
 struct Multiplexed : Client {
     explicit Multiplexed(GatewayProcess &gateway) : Client(gateway.port) {
         takes_compressed = true;
-        inflate = inflated;
+        inflate = inflated_of_gateway;
         EXPECT_EQ(upgrade("/ws", kOffer), 101);
         gateway.expect<ClientConnected>();
     }

@@ -2,6 +2,7 @@
 #include "tls_client.h"
 
 #include "certificate.h"
+#include "zlib_peer.h"
 
 #include <fstream>
 
@@ -98,6 +99,29 @@ TEST(Tls, carries_messages_of_every_size_in_order) {
         gateway.send(Message{1, Audience::live, numbers(size), "1-1"});
     for (size_t size : sizes)
         ASSERT_TRUE(subscriber.client.read_text() == numbers(size)) << size;
+}
+
+TEST(Tls, carries_messages_compressed_or_not_for_those_who_want_them_so) {
+    TlsGateway gateway;
+    constexpr int kWindowBits = 12;
+    std::string offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+    TlsClient compressed(gateway.port, kSmallBuffer), plain(gateway.port, kSmallBuffer);
+    compressed.takes_compressed = true;
+    compressed.inflate = [](const std::string &payload) { return inflated(payload, kWindowBits); };
+    ASSERT_EQ(compressed.upgrade("/ws/queue", offer), 101);
+    ASSERT_EQ(plain.upgrade("/ws/queue"), 101);
+    for (int i = 0; i < 2; i++) {
+        gateway.expect<ClientConnected>();
+        uint64_t subscription = gateway.expect<Subscribe>().subscription;
+        gateway.send(Subscribed{subscription, 1, TopicKind::event, false, false});
+    }
+    for (size_t size : {500, 1024, 20'000, 60'000, 1'000'000, 3'000'000}) {
+        gateway.send(Message{1, Audience::live, numbers(size), "1-1"});
+        EXPECT_TRUE(compressed.read_text() == numbers(size)) << size;
+        EXPECT_EQ(compressed.was_compressed, size >= 1024 && size <= 1'000'000) << size;
+        EXPECT_TRUE(plain.read_text() == numbers(size)) << size;
+        EXPECT_FALSE(plain.was_compressed);
+    }
 }
 
 TEST(Tls, takes_messages_of_clients_in_pieces_of_any_size) {

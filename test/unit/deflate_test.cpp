@@ -1,5 +1,7 @@
 #include "core/deflate.h"
 
+#include "zlib_peer.h"
+
 #include <gtest/gtest.h>
 #include <random>
 
@@ -150,23 +152,6 @@ TEST(Inflater, empty_blocks_without_end_are_an_empty_text) {
 
 // ---- what we send ----
 
-// With zlib itself and in one go, as a receiver of our window: nothing of ours judges ours.
-std::string plain_of(const std::string &payload, int window_bits) {
-    std::string input = payload + "\x00\x00\xff\xff"s;
-    std::string text(kPlenty, '\0');
-    z_stream stream{};
-    EXPECT_EQ(inflateInit2(&stream, -window_bits), Z_OK);
-    stream.next_in = reinterpret_cast<Bytef *>(input.data());
-    stream.avail_in = static_cast<uInt>(input.size());
-    stream.next_out = reinterpret_cast<Bytef *>(text.data());
-    stream.avail_out = static_cast<uInt>(text.size());
-    EXPECT_EQ(::inflate(&stream, Z_SYNC_FLUSH), Z_OK);
-    EXPECT_EQ(stream.avail_in, 0u);
-    text.resize(stream.total_out);
-    inflateEnd(&stream);
-    return text;
-}
-
 TEST(Deflater, every_message_is_readable_by_itself_within_the_window_it_promises) {
     Deflater deflater;
     for (size_t size : {200, 1000, 1024, 5000, 65536, 200000, 1 << 20, 3 << 20}) {
@@ -174,7 +159,7 @@ TEST(Deflater, every_message_is_readable_by_itself_within_the_window_it_promises
         std::optional<std::string> payload = deflater.deflate(body);
         ASSERT_TRUE(payload) << size;
         EXPECT_LE(payload->size(), body.size() - body.size() / 8);
-        EXPECT_TRUE(plain_of(*payload, kDeflateWindowBits) == body) << size;
+        EXPECT_TRUE(test::inflated(*payload, kDeflateWindowBits) == body) << size;
         expect_text(*payload, body);
     }
 }
@@ -188,7 +173,7 @@ TEST(Deflater, output_that_just_fills_its_block_is_whole) {
     for (size_t size = 16100; size < 16400; size++) {
         std::string body = noise.substr(0, size) + std::string(8000, 'x');
         std::string payload = deflater.deflate(body).value();
-        EXPECT_TRUE(plain_of(payload, kDeflateWindowBits) == body) << size;
+        EXPECT_TRUE(test::inflated(payload, kDeflateWindowBits) == body) << size;
         expect_text(payload, body);
         (payload.size() + 4 < 16384 ? shorter : longer)++;
     }
@@ -203,7 +188,7 @@ TEST(Deflater, what_would_not_be_an_eighth_smaller_is_not_worth_it) {
     EXPECT_FALSE(deflater.deflate(random_bytes(9000, 3) + std::string(1000, 'x')));
     EXPECT_TRUE(deflater.deflate(random_bytes(8000, 3) + std::string(2000, 'x')));
     std::string body = json_rows(2000); // what was given up leaves nothing behind
-    EXPECT_EQ(plain_of(deflater.deflate(body).value(), kDeflateWindowBits), body);
+    EXPECT_EQ(test::inflated(deflater.deflate(body).value(), kDeflateWindowBits), body);
 }
 
 TEST(Deflater, short_and_very_long_messages_are_left_alone) {
