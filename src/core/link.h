@@ -37,7 +37,8 @@ enum class TlsVersion : uint8_t { v1_2, v1_3 };
 
 // ---- hub to gateway ----
 
-// Everything the gateway is told of the server's settings. Sent first, and again after a reload.
+// Everything the gateway is told of the server's settings. Sent first, and again after a reload,
+// but where to listen counts only once: for another place the hub starts other gateways.
 struct Settings {
     uint32_t version = kVersion;
     std::string listen_addresses; // comma-separated host names or addresses; "*" for all

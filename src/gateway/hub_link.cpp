@@ -79,9 +79,8 @@ void HubLink::send(const link::GatewayFrame &frame) {
         std::_Exit(1);
     }
     if (writing_.empty())
-        uv_idle_start(&turn_, [](uv_idle_t *turn) {
-            static_cast<HubLink *>(turn->data)->write_pending();
-        });
+        uv_idle_start(&turn_,
+                      [](uv_idle_t *turn) { static_cast<HubLink *>(turn->data)->write_pending(); });
 }
 
 void HubLink::write_pending() {
@@ -112,8 +111,8 @@ void HubLink::write_rest(size_t written) {
         if (link.when_written_ && link.writing_.empty())
             std::exchange(link.when_written_, nullptr)();
     };
-    if (int error = uv_write(&write_, reinterpret_cast<uv_stream_t *>(&pipe_), &buffer, 1,
-                             on_written))
+    if (int error =
+            uv_write(&write_, reinterpret_cast<uv_stream_t *>(&pipe_), &buffer, 1, on_written))
         on_written(&write_, error);
 }
 

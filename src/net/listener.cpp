@@ -1,6 +1,5 @@
 #include "net/listener.h"
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -71,60 +70,43 @@ std::optional<ListenFailure> Listener::listen(const std::string &addresses, uint
     if (wanted.empty())
         return ListenFailure{addresses, "no address to listen on is given"};
 
-    // Sockets that are wanted and open already stay open: nobody could bind them a second time.
-    Sockets opened;
-    std::vector<Address> missing;
-    auto is_open = [&](const Address &address) {
-        return std::any_of(sockets_.begin(), sockets_.end(),
-                           [&](const auto &socket) { return socket->address == address; });
-    };
-    std::copy_if(wanted.begin(), wanted.end(), std::back_inserter(missing),
-                 [&](const Address &address) { return !is_open(address); });
     std::optional<ListenFailure> failure;
     for (int attempt = 0; attempt < kPortAttempts; attempt++) {
-        failure = open_all(missing, use, opened);
+        failure = open_all(wanted, use);
         if (!failure || port != 0)
             break;
     }
-    bool keeps_some = missing.size() < wanted.size();
-    if (failure && (!keeps_some || !opened.empty()))
+    if (failure)
         return failure;
-
-    std::erase_if(sockets_, [&](const auto &socket) {
-        return std::find(wanted.begin(), wanted.end(), socket->address) == wanted.end();
-    });
-    for (auto &socket : opened) {
+    for (auto &socket : sockets_) {
         uv_poll_init(loop_, socket->poll.get(), socket->fd.get());
         socket->poll->data = this;
-        if (!paused_)
-            start(*socket);
-        sockets_.push_back(std::move(socket));
+        start(*socket);
     }
     return std::nullopt;
 }
 
-std::optional<ListenFailure> Listener::open_all(std::vector<Address> wanted, link::PortUse use,
-                                                Sockets &opened) {
+std::optional<ListenFailure> Listener::open_all(std::vector<Address> wanted, link::PortUse use) {
     std::optional<ListenFailure> missing;
-    opened.clear();
+    sockets_.clear();
     for (Address &address : wanted) {
-        if (!opened.empty() && address.port() == 0)
-            address.set_port(opened.front()->address.port());
+        if (!sockets_.empty() && address.port() == 0)
+            address.set_port(sockets_.front()->address.port());
         auto socket = std::make_unique<Socket>();
         int error = open_socket(address, use, socket->fd);
         if (error != 0) {
             ListenFailure failure{to_string(address), std::strerror(error)};
             if (!is_missing(error)) {
-                opened.clear();
+                sockets_.clear();
                 return failure;
             }
             missing = failure;
             continue;
         }
         socket->address = local_address(socket->fd.get());
-        opened.push_back(std::move(socket));
+        sockets_.push_back(std::move(socket));
     }
-    return opened.empty() ? missing : std::nullopt;
+    return sockets_.empty() ? missing : std::nullopt;
 }
 
 void Listener::stop() {

@@ -26,9 +26,8 @@ class Listener {
 
     Listener(uv_loop_t *loop, OnAccept on_accept);
 
-    // Listens on all of `addresses` and `port` (0: any free one), and no longer on others. On a
-    // failure everything stays as it was. A port that another server has is one, unless that is a
-    // gateway which this one joins.
+    // Listens on all of `addresses` and `port` (0: any free one), or on none. A port that another
+    // server has is a failure, unless that is a gateway which this one joins.
     std::optional<ListenFailure> listen(const std::string &addresses, uint16_t port,
                                         link::PortUse use);
     void stop();
@@ -45,16 +44,14 @@ class Listener {
         Address address;
         UvHandle<uv_poll_t> poll;
     };
-    using Sockets = std::vector<std::unique_ptr<Socket>>;
 
-    std::optional<ListenFailure> open_all(std::vector<Address> wanted, link::PortUse use,
-                                          Sockets &opened);
+    std::optional<ListenFailure> open_all(std::vector<Address> wanted, link::PortUse use);
     void start(Socket &socket);
     void accept_some(int listening_fd);
 
     uv_loop_t *loop_;
     OnAccept on_accept_;
-    Sockets sockets_;
+    std::vector<std::unique_ptr<Socket>> sockets_;
     UvHandle<uv_timer_t> retry_; // accepts again after the machine ran out of descriptors
     bool paused_ = false;
 };

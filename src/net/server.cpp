@@ -74,22 +74,7 @@ void Server::reload(link::Settings settings) {
         settings.tls = before.tls;
         settings.tls_certificate = before.tls_certificate;
     }
-    bool moves =
-        settings.port != before.port || settings.listen_addresses != before.listen_addresses;
     apply_limits(settings);
-    if (!moves)
-        return;
-    if (auto failure =
-            listener_.listen(settings.listen_addresses, settings.port, settings.port_use)) {
-        environment_.settings.listen_addresses = before.listen_addresses;
-        environment_.settings.port = before.port;
-        return hub_.send(link::Note{"cannot listen on " + failure->address + ": " + failure->error +
-                                    "; the gateway stays where it was until it is restarted"});
-    }
-    std::string list;
-    for (const std::string &address : addresses())
-        list += (list.empty() ? "" : ", ") + address;
-    hub_.send(link::Note{"now listening on " + list});
 }
 
 void Server::apply_limits(const link::Settings &settings) {

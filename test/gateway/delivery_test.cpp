@@ -1,7 +1,6 @@
 // Messages: who gets which, in what order, and what happens to those who do not read.
 #include "client.h"
 
-
 namespace rtd::test {
 namespace {
 

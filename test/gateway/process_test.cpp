@@ -175,29 +175,6 @@ TEST(Listen, no_address_at_all_is_an_error) {
     EXPECT_EQ(gateway.wait_exit(), 1);
 }
 
-TEST(Reload, a_changed_address_is_bound_and_the_old_one_left) {
-    Settings settings = local_settings();
-    settings.listen_addresses = "127.0.0.1,127.0.0.2";
-    GatewayProcess gateway(settings);
-    settings.listen_addresses = "127.0.0.2";
-    settings.port = gateway.port;
-    gateway.send(settings);
-    EXPECT_EQ(gateway.expect<Note>().text,
-              "now listening on 127.0.0.2:" + std::to_string(gateway.port));
-    EXPECT_FALSE(Client(gateway.port).connected);
-}
-
-TEST(Reload, an_address_that_cannot_be_bound_leaves_everything_as_it_was) {
-    GatewayProcess other(local_settings());
-    GatewayProcess gateway(local_settings());
-    Settings settings = local_settings();
-    settings.port = other.port;
-    gateway.send(settings);
-    EXPECT_NE(gateway.expect<Note>().text.find("Address already in use"), std::string::npos);
-    Client client(gateway.port);
-    EXPECT_NE(client.request("GET", "/healthz").find("200 OK"), std::string::npos);
-}
-
 TEST(Reload, new_limits_count_from_then_on) {
     Settings settings = local_settings();
     GatewayProcess gateway(settings);
