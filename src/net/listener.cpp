@@ -10,7 +10,7 @@ namespace rtd::net {
 
 namespace {
 
-constexpr int kBacklog = 1024;
+constexpr int kBacklog = 4096; // as many as may be under way here; net.core.somaxconn may say less
 constexpr int kAcceptsPerWakeUp = 64; // then let the others have their turn
 constexpr int kPortAttempts = 16;     // for a port that is free on all addresses
 // The kernel keeps a connection to itself until its client has said something, but not for longer:
