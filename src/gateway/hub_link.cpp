@@ -28,6 +28,10 @@ void HubLink::start(OnFrame on_frame, std::function<void()> on_read, OnEnd on_en
     on_read_ = std::move(on_read);
     on_end_ = std::move(on_end);
     read_buffer_.resize(kReadBytes);
+    start_reading();
+}
+
+void HubLink::start_reading() {
     uv_read_start(
         reinterpret_cast<uv_stream_t *>(&pipe_),
         [](uv_handle_t *handle, size_t, uv_buf_t *buffer) {
@@ -37,6 +41,15 @@ void HubLink::start(OnFrame on_frame, std::function<void()> on_read, OnEnd on_en
         [](uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer) {
             static_cast<HubLink *>(stream->data)->read(size, buffer->base);
         });
+}
+
+void HubLink::hold_back(bool held) {
+    if (broken_ || std::exchange(held_back_, held) == held)
+        return;
+    if (held)
+        uv_read_stop(reinterpret_cast<uv_stream_t *>(&pipe_));
+    else
+        start_reading();
 }
 
 void HubLink::read(ssize_t size, const char *bytes) {

@@ -25,10 +25,12 @@ class HubLink : public net::Hub {
     void start(OnFrame on_frame, std::function<void()> on_read, OnEnd on_end);
 
     void send(const link::GatewayFrame &frame) override;
+    void hold_back(bool held) override;
     // Calls `done` once everything sent so far is written, or the link is broken.
     void when_written(std::function<void()> done);
 
   private:
+    void start_reading();
     void read(ssize_t size, const char *bytes);
     void read_frames();
     void end(const std::string &error);
@@ -47,6 +49,7 @@ class HubLink : public net::Hub {
     std::string writing_; // by the loop, as the hub did not take it at once
     std::string pending_;
     bool broken_ = false;
+    bool held_back_ = false;
     std::function<void()> when_written_;
 };
 

@@ -133,15 +133,13 @@ void Connection::release() {
 }
 
 void Connection::want_write() {
-    if (is_held_ || is_stuck_ || is_gone_ || wants_write_)
+    if (is_held_ || is_stuck_ || is_gone_ || is_listed_)
         return; // the loop will say when there is room
-    wants_write_ = true;
     environment_.connections.has_something_to_write(*this);
 }
 
 void Connection::write_waiting() {
     is_held_ = false;
-    wants_write_ = false;
     size_t written = 0;
     while (!is_all_written() && !is_stuck_ && !is_gone_) {
         std::array<iovec, kPiecesPerWrite> pieces;

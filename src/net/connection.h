@@ -87,7 +87,8 @@ class Connection : Poller::Watcher {
     bool reads_ = false;
     bool is_stuck_ = false; // the socket takes no more for now
     bool is_held_ = false;
-    bool wants_write_ = false;
+    bool is_listed_ = false; // in Connections, at place_: it is to be written
+    uint64_t place_ = 0;
     bool is_leaving_ = false;
     bool closes_first_ = false;
     bool is_gone_ = false;

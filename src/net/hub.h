@@ -12,6 +12,8 @@ class Hub {
     // Goes out at the end of the loop's turn. Never blocks and never fails: if the hub is gone, the
     // gateway is about to exit.
     virtual void send(const link::GatewayFrame &frame) = 0;
+    // While it is held back, frames from the hub wait.
+    virtual void hold_back(bool held) = 0;
 };
 
 } // namespace rtd::net

@@ -18,9 +18,8 @@ Poller::Poller(uv_loop_t *loop) : epoll_(epoll_create1(EPOLL_CLOEXEC)) {
         throw std::system_error(errno, std::generic_category(), "epoll_create1");
     uv_poll_init(loop, poll_.get(), epoll_.get());
     poll_->data = this;
-    uv_poll_start(poll_.get(), UV_READABLE, [](uv_poll_t *poll, int, int) {
-        static_cast<Poller *>(poll->data)->dispatch();
-    });
+    uv_poll_start(poll_.get(), UV_READABLE,
+                  [](uv_poll_t *poll, int, int) { static_cast<Poller *>(poll->data)->dispatch(); });
 }
 
 bool Poller::watch(int fd, Watcher &watcher, uint32_t events) {

@@ -15,13 +15,7 @@ namespace rtd::net {
 namespace {
 
 constexpr uint64_t kShutdownDeadlineMs = 1000;
-// Messages that wait for each other. Fewer than a slow client may have waiting.
-constexpr size_t kMaxCollectedBytes = 256 * 1024;
-
-uint64_t now_us() {
-    return uv_hrtime() / 1000;
-}
-
+constexpr size_t kMaxRoundBytes = 256 * 1024;
 } // namespace
 
 Server::Server(uv_loop_t *loop, Hub &hub)
@@ -32,8 +26,7 @@ Server::Server(uv_loop_t *loop, Hub &hub)
                  std::string_view what_follows) { on_request(arrival, request, what_follows); }),
       listener_(loop,
                 [this](Fd fd, const Address &address) { on_accept(std::move(fd), address); }) {
-    uv_timer_init(loop, window_end_.get());
-    window_end_->data = this;
+    environment_.connections.when_all_are_written([this] { on_all_written(); });
     uv_timer_init(loop, shutdown_deadline_.get());
     shutdown_deadline_->data = this;
     uv_timer_init(loop, refusals_due_.get());
@@ -211,24 +204,18 @@ void Server::handle(link::Published &published) {
         found->second->on_published(published);
 }
 
+// Whoever has not been written yet gets several messages in one write. How many is bounded, by
+// less than a client may have waiting: beyond that the link waits until all are written.
 void Server::end_of_frames() {
-    constexpr uint64_t kUsPerMs = 1000;
-    uint64_t wait_us = window_.wait_us(now_us());
-    if (wait_us < kUsPerMs || subscriptions_.collected_bytes() >= kMaxCollectedBytes)
-        return flush();
-    if (!uv_is_active(reinterpret_cast<uv_handle_t *>(window_end_.get())))
-        uv_timer_start(
-            window_end_.get(),
-            [](uv_timer_t *timer) { static_cast<Server *>(timer->data)->flush(); },
-            wait_us / kUsPerMs, 0);
+    subscriptions_.send_batches();
+    round_bytes_ += subscriptions_.take_collected_bytes();
+    if (round_bytes_ >= kMaxRoundBytes)
+        hub_.hold_back(true);
 }
 
-void Server::flush() {
-    uv_timer_stop(window_end_.get());
-    uint64_t begin_us = now_us();
-    subscriptions_.send_batches();
-    environment_.connections.write_all();
-    window_.flushed(begin_us, now_us());
+void Server::on_all_written() {
+    if (std::exchange(round_bytes_, 0) >= kMaxRoundBytes)
+        hub_.hold_back(false);
 }
 
 // ---- the end ----

@@ -3,7 +3,6 @@
 // socket goes on to a Reply, or to a Session, which subscribes at the hub.
 #pragma once
 #include "core/fence.h"
-#include "core/flush_window.h"
 #include "core/link.h"
 #include "net/admission.h"
 #include "net/arrival.h"
@@ -42,8 +41,7 @@ class Server : SessionOwner {
     template <class Frame> void handle(Frame &frame) { subscriptions_.handle(frame); }
     void handle(link::Published &published);
     void handle(link::Probed &probed) { readiness_.answered(probed); }
-    // The link has been read; what came is written to the clients, now or together with what comes
-    // in a moment.
+    // The link has been read; what came is for the clients.
     void end_of_frames();
 
     // Accepts nobody any more and closes every client; `done` is called once all are gone, or after
@@ -61,8 +59,8 @@ class Server : SessionOwner {
     void open_session(Arrival &arrival, Join &join, bool with_body, std::string_view what_follows);
     std::unique_ptr<Session> make_session(Socket socket, Client client, Join &join, bool with_body);
     void on_session_gone(Session &session) override;
-    void flush();
     void finish_if_done();
+    void on_all_written();
 
     Hub &hub_;
     Admission admission_;
@@ -72,11 +70,10 @@ class Server : SessionOwner {
     std::optional<TlsContext> tls_; // unset: plain text
     Subscriptions subscriptions_;
     Readiness readiness_;
-    FlushWindow window_;
-    UvHandle<uv_timer_t> window_end_;
     Arrival::OnRequest on_request_;
     Listener listener_;
 
+    size_t round_bytes_ = 0; // of messages, since everybody had been written everything
     uint64_t last_client_ = 0;
     std::unordered_map<uint64_t, Session *> sessions_; // by client
 

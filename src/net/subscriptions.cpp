@@ -164,7 +164,6 @@ void Subscriptions::send_batches() {
         return;
     std::vector<Batch> batches;
     batches.swap(batches_);
-    collected_bytes_ = 0;
     for (Batch &batch : batches)
         instances_[batch.instance].batch = kNoBatch;
     for (Batch &batch : batches) {

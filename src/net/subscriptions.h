@@ -16,6 +16,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace rtd::net {
@@ -43,7 +44,8 @@ class Subscriptions {
     void handle(link::Control &control);
     // What has been collected goes out.
     void send_batches();
-    size_t collected_bytes() const { return collected_bytes_; }
+    // What was collected since the last call, sent or not: for one who gets all of it.
+    size_t take_collected_bytes() { return std::exchange(collected_bytes_, 0); }
 
   private:
     static constexpr size_t kNoBatch = SIZE_MAX;

@@ -224,6 +224,23 @@ TEST(SlowClient, that_resets_its_connection_while_messages_are_written_hurts_nob
     EXPECT_EQ(other.client.read_text(), "still here");
 }
 
+// More clients than are written in a turn of the loop, and more bytes than are taken from the link
+// in a round of writing: whoever is written late gets several messages at once, and all of them.
+TEST(Crowd, gets_all_messages_in_order_also_those_that_come_while_others_are_written) {
+    constexpr int kClients = 300, kMessages = 40, kMessageBytes = 16 << 10;
+    GatewayProcess gateway(local_settings());
+    std::vector<std::unique_ptr<Subscriber>> subscribers;
+    for (int i = 0; i < kClients; i++)
+        subscribers.push_back(std::make_unique<Subscriber>(gateway, 1, TopicKind::event, false));
+    for (int i = 0; i < kMessages; i++)
+        gateway.send(Message{1, Audience::live, numbered(i, kMessageBytes), "1-1"});
+    subscribers[kClients / 2]->client.vanish(); // perhaps when it is its turn
+    subscribers.erase(subscribers.begin() + kClients / 2);
+    for (auto &subscriber : subscribers)
+        for (int i = 0; i < kMessages; i++)
+            ASSERT_TRUE(subscriber->client.read_text() == numbered(i, kMessageBytes)) << i;
+}
+
 // 30 clients that do not read share one frame of 8 MB; a copy for each would be 240 MB.
 TEST(SlowClient, memory_is_bounded_when_many_do_not_read_a_large_message) {
     GatewayProcess gateway(local_settings());
