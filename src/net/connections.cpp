@@ -13,6 +13,8 @@ constexpr size_t kWritesPerTurn = 128;
 // While one is written, the next one comes into the processor's cache.
 void prefetch(const Connection *connection) {
     constexpr size_t kLineBytes = 64;
+    if (!connection)
+        return;
     auto bytes = reinterpret_cast<const char *>(connection);
     for (size_t at = 0; at < sizeof(Connection); at += kLineBytes)
         __builtin_prefetch(bytes + at);

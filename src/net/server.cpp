@@ -16,6 +16,7 @@ namespace {
 
 constexpr uint64_t kShutdownDeadlineMs = 1000;
 constexpr size_t kMaxRoundBytes = 256 * 1024;
+
 } // namespace
 
 Server::Server(uv_loop_t *loop, Hub &hub)
