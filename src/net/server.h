@@ -34,8 +34,8 @@ class Server : SessionOwner {
     std::optional<ListenFailure> start(const link::Settings &settings);
     std::vector<std::string> addresses() const { return listener_.addresses(); }
 
-    // Later settings: new limits count from now on. What cannot be changed is noted to the hub, and
-    // stays as it was.
+    // Later settings: new limits count from now on. TLS that cannot be used is told to the hub, and
+    // stays as it was; so does where to listen, which is the hub's to change with other gateways.
     void reload(link::Settings settings);
 
     template <class Frame> void handle(Frame &frame) { subscriptions_.handle(frame); }
