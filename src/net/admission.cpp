@@ -11,6 +11,20 @@ constexpr size_t kFewAddresses = 1024; // not worth looking through
 
 } // namespace
 
+std::string name_of(Refusal refusal) {
+    switch (refusal) {
+    case Refusal::max_clients:
+        return "rtd.max_clients";
+    case Refusal::max_clients_per_address:
+        return "rtd.max_clients_per_address";
+    case Refusal::connection_rate:
+        return "rtd.connection_rate";
+    case Refusal::under_way:
+        return std::to_string(Admission::kMaxUnderWay) + " requests under way";
+    }
+    return "";
+}
+
 // ---- tickets ----
 
 Admission::Ticket::Ticket(Admission *owner, Peer *peer, std::optional<Refusal> refusal)

@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <string>
 #include <utility>
 
 namespace rtd::net {
@@ -30,6 +31,9 @@ enum class Refusal : uint8_t {
     connection_rate,
     under_way, // Admission::kMaxUnderWay
 };
+
+// As the log names it.
+std::string name_of(Refusal refusal);
 
 class Admission {
     struct Peer;

@@ -11,8 +11,8 @@ constexpr char kTlsHandshake = 0x16; // what a client that wants TLS says first
 } // namespace
 
 Arrival::Arrival(Environment &environment, Socket socket, const Address &address,
-                 const OnRequest &on_request)
-    : Connection(environment, std::move(socket)), address_(address), on_request_(on_request) {
+                 ArrivalOwner &owner)
+    : Connection(environment, std::move(socket)), address_(address), owner_(owner) {
     environment.heads.begin(wait());
 }
 
@@ -25,22 +25,28 @@ void Arrival::on_data(std::string_view bytes) {
     size_t before = head_.size();
     head_.append(bytes);
     if (head_.starts_with(kTlsHandshake))
-        return on_request_(*this, Problem{"this port does not speak TLS: use http or ws"}, {});
+        return owner_.on_request(*this, Problem{"this port does not speak TLS: use http or ws"},
+                                 {});
     size_t end = head_.find(kHeadEnd, before - std::min(before, kHeadEnd.size() - 1));
     bool is_whole = end != std::string::npos;
     size_t size = is_whole ? end + kHeadEnd.size() : head_.size();
     if (size > kMaxHeadBytes)
-        on_request_(*this,
-                    Problem{"the request's head is longer than " + std::to_string(kMaxHeadBytes) +
-                            " bytes"},
-                    {});
+        owner_.on_request(*this,
+                          Problem{"the request's head is longer than " +
+                                  std::to_string(kMaxHeadBytes) + " bytes"},
+                          {});
     else if (is_whole)
-        on_request_(*this, parse_http_request(std::string_view(head_).substr(0, size)),
-                    std::string_view(head_).substr(size));
+        owner_.on_request(*this, parse_http_request(std::string_view(head_).substr(0, size)),
+                          std::string_view(head_).substr(size));
 }
 
 void Arrival::on_plain_http() {
-    on_request_(*this, Problem{"this port speaks TLS: use https or wss"}, {});
+    owner_.on_request(*this, Problem{"this port speaks TLS: use https or wss"}, {});
+}
+
+void Arrival::on_tls_failure(const std::string &reason) {
+    owner_.on_tls_failure(*this, reason);
+    vanish(reason);
 }
 
 } // namespace rtd::net

@@ -6,19 +6,28 @@
 #include "net/address.h"
 #include "net/connection.h"
 
-#include <functional>
 #include <string>
 #include <string_view>
 
 namespace rtd::net {
 
+class Arrival;
+
+// Who looks after arrivals.
+class ArrivalOwner {
+  public:
+    virtual void on_request(Arrival &arrival, const Result<HttpRequest> &request,
+                            std::string_view what_follows) = 0;
+    // It ends without a request; mostly in the handshake.
+    virtual void on_tls_failure(Arrival &arrival, const std::string &reason) = 0;
+
+  protected:
+    ~ArrivalOwner() = default;
+};
+
 class Arrival final : public Connection {
   public:
-    using OnRequest =
-        std::function<void(Arrival &, const Result<HttpRequest> &, std::string_view what_follows)>;
-
-    Arrival(Environment &environment, Socket socket, const Address &address,
-            const OnRequest &on_request);
+    Arrival(Environment &environment, Socket socket, const Address &address, ArrivalOwner &owner);
 
     // Called once it is one of Connections.
     void begin() { read_now(); }
@@ -30,10 +39,11 @@ class Arrival final : public Connection {
   protected:
     void on_data(std::string_view bytes) override;
     void on_plain_http() override;
+    void on_tls_failure(const std::string &reason) override;
 
   private:
     Address address_;
-    const OnRequest &on_request_;
+    ArrivalOwner &owner_;
     std::string head_;
 };
 

@@ -84,6 +84,8 @@ void Connection::read() {
         return;
     case Socket::Io::Result::plain_http:
         return on_plain_http();
+    case Socket::Io::Result::tls_failed:
+        return on_tls_failure(io.reason);
     case Socket::Io::Result::broken:
         return vanish(io.reason);
     }
@@ -152,6 +154,8 @@ void Connection::write_waiting() {
             return count < kPiecesPerWrite && bytes < kBytesPerTurn;
         });
         Socket::Io io = socket_.write(pieces.data(), static_cast<int>(count));
+        if (io.result == Socket::Io::Result::tls_failed)
+            return on_tls_failure(io.reason);
         if (io.result == Socket::Io::Result::broken)
             return vanish(io.reason);
         queue_.pop(io.bytes);

@@ -37,6 +37,8 @@ class Connection : Poller::Watcher {
     virtual void on_end() { vanish("the client closed the connection"); }
     // At a port that speaks TLS the client does not; an answer would be in plain text.
     virtual void on_plain_http() { vanish("the client does not speak TLS"); }
+    // `reason` is OpenSSL's.
+    virtual void on_tls_failure(const std::string &reason) { vanish("TLS failed: " + reason); }
     // The client has read some of what waited; all of it.
     virtual void on_progress() {}
     virtual void on_caught_up() {}

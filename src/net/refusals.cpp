@@ -6,27 +6,10 @@
 
 namespace rtd::net {
 
-namespace {
-
-std::string reason(Refusal refusal) {
-    switch (refusal) {
-    case Refusal::max_clients:
-        return "rtd.max_clients";
-    case Refusal::max_clients_per_address:
-        return "rtd.max_clients_per_address";
-    case Refusal::connection_rate:
-        return "rtd.connection_rate";
-    case Refusal::under_way:
-        return std::to_string(Admission::kMaxUnderWay) + " requests under way";
-    }
-    return "";
-}
-
-} // namespace
-
-bool Refusals::count(Refusal refusal, const Address &address) {
+bool Refusals::count(const std::string &reason, const Address &address) {
     bool is_first = bursts_.empty();
-    Burst &burst = bursts_[refusal];
+    bool is_named = bursts_.contains(reason) || bursts_.size() < kMaxReasons;
+    Burst &burst = bursts_[is_named ? reason : "other reasons"];
     burst.total++;
     Subnet subnet(address);
     auto found = burst.named.find(subnet);
@@ -39,11 +22,10 @@ bool Refusals::count(Refusal refusal, const Address &address) {
 
 std::vector<std::string> Refusals::report() {
     std::vector<std::string> lines;
-    for (const auto &[refusal, burst] : std::exchange(bursts_, {})) {
+    for (const auto &[reason, burst] : std::exchange(bursts_, {})) {
         std::string line = "refused " + std::to_string(burst.total) +
                            (burst.total == 1 ? " connection" : " connections") + " within " +
-                           std::to_string(kPeriodMs / 1000) + " s because of " + reason(refusal) +
-                           ":";
+                           std::to_string(kPeriodMs / 1000) + " s because of " + reason + ":";
         std::vector<std::pair<uint64_t, Subnet>> largest;
         for (const auto &[subnet, number] : burst.named)
             largest.emplace_back(number, subnet);

@@ -21,12 +21,9 @@ constexpr size_t kMaxRoundBytes = 256 * 1024;
 
 Server::Server(uv_loop_t *loop, Hub &hub)
     : hub_(hub), environment_(loop, hub), subscriptions_(hub, environment_.deflater),
-      readiness_(loop, hub),
-      on_request_(
-          [this](Arrival &arrival, const Result<HttpRequest> &request,
-                 std::string_view what_follows) { on_request(arrival, request, what_follows); }),
-      listener_(loop,
-                [this](Fd fd, const Address &address) { on_accept(std::move(fd), address); }) {
+      readiness_(loop, hub), listener_(loop, [this](Fd fd, const Address &address) {
+          on_accept(std::move(fd), address);
+      }) {
     environment_.connections.when_all_are_written([this] { on_all_written(); });
     uv_timer_init(loop, shutdown_deadline_.get());
     shutdown_deadline_->data = this;
@@ -94,7 +91,8 @@ void Server::on_accept(Fd fd, const Address &address) {
     }
     if (tls_)
         socket.start_tls(*tls_);
-    auto arrival = std::make_unique<Arrival>(environment_, std::move(socket), address, on_request_);
+    ArrivalOwner &owner = *this; // a private base
+    auto arrival = std::make_unique<Arrival>(environment_, std::move(socket), address, owner);
     Arrival &added = *arrival;
     environment_.connections.add(std::move(arrival));
     added.begin();
@@ -103,7 +101,7 @@ void Server::on_accept(Fd fd, const Address &address) {
 // Closes at once. The answer is there if the client looks; what it has sent already is read first,
 // because a close with unread bytes is a reset, which may overtake the answer.
 void Server::turn_away(Socket socket, const Address &address, Refusal refusal) {
-    count_refusal(refusal, address);
+    count_refusal(name_of(refusal), address);
     if (tls_)
         return; // an answer would cost the handshake that is to be spared
     std::array<char, kMaxHeadBytes> unread;
@@ -113,8 +111,8 @@ void Server::turn_away(Socket socket, const Address &address, Refusal refusal) {
     (void)socket.write(&piece, 1);
 }
 
-void Server::count_refusal(Refusal refusal, const Address &address) {
-    if (!refusals_.count(refusal, address))
+void Server::count_refusal(const std::string &reason, const Address &address) {
+    if (!refusals_.count(reason, address))
         return;
     uv_timer_start(
         refusals_due_.get(),
@@ -143,10 +141,14 @@ void Server::on_request(Arrival &arrival, const Result<HttpRequest> &request,
         return readiness_.ask(environment_, arrival.take_socket(), with_body);
     const Answer &answer = std::get<Answer>(to);
     if (answer.refusal)
-        count_refusal(*answer.refusal, arrival.address());
+        count_refusal(name_of(*answer.refusal), arrival.address());
     auto reply = std::make_unique<Reply>(environment_, arrival.take_socket(), with_body);
     reply->answer(answer);
     environment_.connections.add(std::move(reply));
+}
+
+void Server::on_tls_failure(Arrival &arrival, const std::string &reason) {
+    count_refusal("a TLS error (" + reason + ")", arrival.address());
 }
 
 // ---- sessions ----

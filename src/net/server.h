@@ -23,7 +23,7 @@
 
 namespace rtd::net {
 
-class Server : SessionOwner {
+class Server : ArrivalOwner, SessionOwner {
   public:
     Server(uv_loop_t *loop, Hub &hub);
 
@@ -52,10 +52,11 @@ class Server : SessionOwner {
     void apply_limits(const link::Settings &settings);
     void on_accept(Fd fd, const Address &address);
     void turn_away(Socket socket, const Address &address, Refusal refusal);
-    void count_refusal(Refusal refusal, const Address &address);
+    void count_refusal(const std::string &reason, const Address &address);
     void report_refusals();
     void on_request(Arrival &arrival, const Result<HttpRequest> &request,
-                    std::string_view what_follows);
+                    std::string_view what_follows) override;
+    void on_tls_failure(Arrival &arrival, const std::string &reason) override;
     void open_session(Arrival &arrival, Join &join, bool with_body, std::string_view what_follows);
     std::unique_ptr<Session> make_session(Socket socket, Client client, Join &join, bool with_body);
     void on_session_gone(Session &session) override;
@@ -70,7 +71,6 @@ class Server : SessionOwner {
     std::optional<TlsContext> tls_; // unset: plain text
     Subscriptions subscriptions_;
     Readiness readiness_;
-    Arrival::OnRequest on_request_;
     Listener listener_;
 
     size_t round_bytes_ = 0; // of messages, since everybody had been written everything

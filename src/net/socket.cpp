@@ -76,7 +76,7 @@ Socket::Io Socket::read_tls(char *buffer, size_t size) {
     case Outcome::failed:
         break;
     }
-    return {Io::Result::broken, 0, "TLS failed: " + progress.reason};
+    return {Io::Result::tls_failed, 0, progress.reason};
 }
 
 Socket::Io Socket::write_tls(const iovec *pieces, int count) {
@@ -94,7 +94,7 @@ Socket::Io Socket::write_tls(const iovec *pieces, int count) {
     case Outcome::failed:
         break;
     }
-    return {Io::Result::broken, 0, "TLS failed: " + progress.reason};
+    return {Io::Result::tls_failed, 0, progress.reason};
 }
 
 void Socket::finish_writing() {

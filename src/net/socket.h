@@ -20,10 +20,10 @@ class Socket {
   public:
     struct Io {
         // plain_http: the client of a TLS port speaks plain HTTP, and from here on so do we.
-        enum class Result { done, blocked, ended, broken, plain_http };
+        enum class Result { done, blocked, ended, broken, tls_failed, plain_http };
         Result result;
         size_t bytes = 0;        // if done; a write may take a part
-        std::string reason = {}; // if broken
+        std::string reason = {}; // if broken, or as OpenSSL has it
     };
 
     Socket(Poller &poller, Fd fd);

@@ -320,6 +320,33 @@ TEST(Tls, a_TLS_client_at_a_plain_port_is_refused_at_once) {
     EXPECT_TRUE(contains(Client(gateway.port).request("GET", "/healthz"), " 200 OK"));
 }
 
+// Whoever set up a certificate that browsers do not trust finds out here.
+TEST(Tls, what_failed_is_a_line_in_the_log_for_all_of_ten_seconds) {
+    TlsGateway gateway;
+    for (int i = 0; i < 3; i++) {
+        Client client(gateway.port);
+        std::unique_ptr<SSL_CTX, void (*)(SSL_CTX *)> context(SSL_CTX_new(TLS_client_method()),
+                                                              SSL_CTX_free);
+        SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
+        std::unique_ptr<SSL, void (*)(SSL *)> ssl(SSL_new(context.get()), SSL_free);
+        SSL_set_fd(ssl.get(), client.fd());
+        EXPECT_EQ(SSL_connect(ssl.get()), -1) << "it trusts nobody";
+        EXPECT_TRUE(client.is_closed());
+    }
+    Client stranger(gateway.port);
+    stranger.send("SSH-2.0-OpenSSH_9.2\r\n");
+    EXPECT_TRUE(stranger.is_closed());
+    Client(gateway.port).send("\x16"); // who just goes away is no failure
+    EXPECT_TRUE(TlsClient(gateway.port).is_secure);
+    gateway.send(Shutdown{CloseCode::going_away, "what is not told yet is told at the end"});
+    EXPECT_EQ(gateway.expect<Note>().text,
+              "refused 3 connections within 10 s because of a TLS error (tlsv1 alert unknown ca): "
+              "3 from 127.0.0.1");
+    EXPECT_EQ(gateway.expect<Note>().text,
+              "refused 1 connection within 10 s because of a TLS error (wrong version number): "
+              "1 from 127.0.0.1");
+}
+
 // Half a ClientHello, or nothing, and then silence.
 TEST(Tls, a_handshake_that_stalls_is_dropped_at_the_deadline_of_requests) {
     TlsGateway gateway;

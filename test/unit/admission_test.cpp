@@ -3,6 +3,7 @@
 #include "net/admission.h"
 #include "net/refusals.h"
 
+#include <algorithm>
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -202,30 +203,44 @@ TEST(Admission, an_address_is_not_forgotten_while_its_burst_is_spent) {
 
 TEST(Refusals, a_flood_is_one_line_with_the_addresses_it_came_from) {
     Refusals refusals;
-    EXPECT_TRUE(refusals.count(Refusal::max_clients_per_address, kOne));
+    EXPECT_TRUE(refusals.count("rtd.max_clients_per_address", kOne));
     for (int i = 0; i < 199; i++)
-        EXPECT_FALSE(refusals.count(Refusal::max_clients_per_address, kTwo));
-    EXPECT_FALSE(refusals.count(Refusal::under_way, address("2001:db8::1")));
+        EXPECT_FALSE(refusals.count("rtd.max_clients_per_address", kTwo));
+    EXPECT_FALSE(refusals.count(name_of(Refusal::under_way), address("2001:db8::1")));
     EXPECT_EQ(refusals.report(),
               (std::vector<std::string>{
-                  "refused 200 connections within 10 s because of rtd.max_clients_per_address: 199 "
-                  "from 192.0.2.2, 1 from 192.0.2.1",
                   "refused 1 connection within 10 s because of 4096 requests under way: 1 from "
-                  "2001:db8::/64"}));
+                  "2001:db8::/64",
+                  "refused 200 connections within 10 s because of rtd.max_clients_per_address: 199 "
+                  "from 192.0.2.2, 1 from 192.0.2.1"}));
     EXPECT_TRUE(refusals.report().empty()) << "it is told once";
-    EXPECT_TRUE(refusals.count(Refusal::connection_rate, kOne)) << "the next burst";
+    EXPECT_TRUE(refusals.count("rtd.connection_rate", kOne)) << "the next burst";
 }
 
 TEST(Refusals, a_flood_from_everywhere_names_a_few_addresses_and_sums_up_the_others) {
     Refusals refusals;
     for (uint32_t i = 0; i < 1000; i++)
-        refusals.count(Refusal::max_clients, nth(i));
+        refusals.count("rtd.max_clients", nth(i));
     std::vector<std::string> lines = refusals.report();
     ASSERT_EQ(lines.size(), 1u);
     EXPECT_TRUE(lines[0].starts_with("refused 1000 connections within 10 s because of "
                                      "rtd.max_clients: 1 from 10.0.0.4,"))
         << lines[0];
     EXPECT_TRUE(lines[0].ends_with("1 from 10.0.0.0, 995 from others")) << lines[0];
+}
+
+TEST(Refusals, of_ever_more_kinds_share_a_line) {
+    Refusals refusals;
+    for (int i = 0; i < 1000; i++)
+        refusals.count("reason " + std::to_string(i), kOne);
+    refusals.count("reason 0", kOne);
+    std::vector<std::string> lines = refusals.report();
+    EXPECT_EQ(lines.size(), 17u);
+    for (std::string_view line : {"refused 984 connections within 10 s because of other reasons: "
+                                  "984 from 192.0.2.1",
+                                  "refused 2 connections within 10 s because of reason 0: 2 from "
+                                  "192.0.2.1"})
+        EXPECT_EQ(std::ranges::count(lines, line), 1) << line;
 }
 
 } // namespace
