@@ -97,8 +97,7 @@ template <class T> bool decode_fields(std::string_view bytes, T &value) {
 
 // A variant: which alternative as one byte, then its fields. `room` bytes before them are for the
 // caller to fill.
-template <class... T>
-std::string encode_variant(const std::variant<T...> &value, size_t room = 0) {
+template <class... T> std::string encode_variant(const std::variant<T...> &value, size_t room = 0) {
     constexpr size_t kUsualBytes = 64; // most frames of the link are smaller
     FieldWriter writer(kUsualBytes, room);
     writer.variant(const_cast<std::variant<T...> &>(value)); // a writer only reads it
