@@ -450,7 +450,7 @@ describe('ways to write', () => {
         const client = await watchedTable(use.cluster, 'beside_parallel');
         await use.cluster.sql('CREATE TABLE much AS SELECT n FROM generate_series(1, 20000) AS n; ANALYZE much');
         await inSession(async (session) => {
-            await session.query(`SET force_parallel_mode = on; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0;
+            await session.query(`SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0;
                 SET min_parallel_table_scan_size = 0; SET max_parallel_workers_per_gather = 2`);
             const { rows: plan } = await session.query('EXPLAIN SELECT count(*) FROM much');
             assert.match(JSON.stringify(plan), /Gather/, 'the query is parallel');
