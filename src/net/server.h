@@ -23,7 +23,7 @@
 
 namespace rtd::net {
 
-class Server : ArrivalOwner, SessionOwner {
+class Server final : ArrivalOwner, SessionOwner {
   public:
     Server(uv_loop_t *loop, Hub &hub);
 

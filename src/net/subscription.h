@@ -19,9 +19,9 @@ struct Subscription {
     uint64_t id;     // what the hub knows it by
     std::string ref; // of the request that made it, as JSON; empty: none
 
-    bool is_accepted = false;         // the client has been told
-    bool has_lapsed = false;          // the hub does not know it for now, see net/subscriptions.h
-    std::optional<uint64_t> instance; // once the hub has answered
+    bool is_accepted = false; // the client has been told
+    bool has_lapsed = false;  // the hub does not know it for now, see net/subscriptions.h
+    std::optional<uint64_t> instance = {}; // once the hub has answered
     link::TopicKind kind = link::TopicKind::event;
     link::Audience audience = link::Audience::live;
     size_t roster_index = 0;

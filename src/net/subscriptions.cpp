@@ -21,8 +21,8 @@ QueuePolicy first_policy_of(link::TopicKind kind) {
 // ---- coming and going ----
 
 void Subscriptions::open(Session &session, TopicPath topic, std::string since, std::string ref) {
-    session.subscriptions.push_back(
-        std::make_unique<Subscription>(session, std::move(topic), 0, std::move(ref)));
+    session.subscriptions.push_back(std::unique_ptr<Subscription>(
+        new Subscription{session, std::move(topic), 0, std::move(ref)}));
     subscribe(*session.subscriptions.back(), std::move(since));
 }
 
