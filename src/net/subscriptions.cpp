@@ -21,6 +21,7 @@ QueuePolicy first_policy_of(link::TopicKind kind) {
 // ---- coming and going ----
 
 void Subscriptions::open(Session &session, TopicPath topic, std::string since, std::string ref) {
+    // clang 14 cannot make_unique() an aggregate.
     session.subscriptions.push_back(std::unique_ptr<Subscription>(
         new Subscription{session, std::move(topic), 0, std::move(ref)}));
     subscribe(*session.subscriptions.back(), std::move(since));
