@@ -13,18 +13,17 @@
 #include <algorithm>
 
 #include "core/event.h"
+#include "pg/condition.h"
 #include "pg/pending_events.h"
 #include "pg/table_changes.h"
 #include "pg/topic.h"
 #include "pg/topic_key.h"
 #include "pg/watch_columns.h"
+#include "pg/watched_table.h"
 
 #include "pg/prelude.h"
 
 extern "C" {
-#include "access/relation.h"
-#include "access/table.h"
-#include "catalog/catalog.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
@@ -34,9 +33,7 @@ extern "C" {
 #include "commands/trigger.h"
 #include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
-#include "parser/parser.h"
 #include "storage/lmgr.h"
-#include "utils/fmgrprotos.h"
 #include "utils/inval.h"
 #include "utils/syscache.h"
 }
@@ -55,88 +52,6 @@ constexpr Operation kOperations[] = {
     {"DELETE", TRIGGER_TYPE_DELETE},
     {"TRUNCATE", TRIGGER_TYPE_TRUNCATE},
 };
-
-std::string columns_of(TupleDesc description) {
-    std::string names;
-    for (int i = 0; i < description->natts; i++) {
-        Form_pg_attribute attribute = TupleDescAttr(description, i);
-        if (!attribute->attisdropped)
-            names += (names.empty() ? "" : ", ") + std::string(NameStr(attribute->attname));
-    }
-    return names;
-}
-
-// ---- what is watched ----
-
-const char *what_it_is(char relkind) {
-    switch (relkind) {
-    case RELKIND_VIEW:
-        return "a view";
-    case RELKIND_MATVIEW:
-        return "a materialized view";
-    case RELKIND_FOREIGN_TABLE:
-        return "a foreign table";
-    case RELKIND_SEQUENCE:
-        return "a sequence";
-    case RELKIND_INDEX:
-    case RELKIND_PARTITIONED_INDEX:
-        return "an index";
-    default:
-        return "not a table";
-    }
-}
-
-// An open relation, locked until the transaction ends: against other DDL, if not said otherwise.
-class LockedTable {
-  public:
-    explicit LockedTable(Oid oid, LOCKMODE mode = ShareRowExclusiveLock)
-        : relation_(call([&] { return relation_open(oid, mode); })) {}
-    ~LockedTable() { relation_close(relation_, NoLock); }
-    LockedTable(const LockedTable &) = delete;
-    LockedTable &operator=(const LockedTable &) = delete;
-
-    Relation get() const { return relation_; }
-    Oid oid() const { return RelationGetRelid(relation_); }
-    std::string name() const { return RelationGetRelationName(relation_); }
-    TupleDesc description() const { return RelationGetDescr(relation_); }
-
-  private:
-    Relation relation_;
-};
-
-void check_may_watch(Oid relation) {
-    const char *name = call([&] { return get_rel_name(relation); });
-    if (name == nullptr)
-        throw Error(ERRCODE_UNDEFINED_TABLE,
-                    "relation with OID " + std::to_string(relation) + " does not exist");
-    bool may = call([&] {
-        return DatumGetBool(DirectFunctionCall2(has_table_privilege_id, ObjectIdGetDatum(relation),
-                                                CStringGetTextDatum("TRIGGER")));
-    });
-    if (!may)
-        throw Error(
-            ERRCODE_INSUFFICIENT_PRIVILEGE, "permission denied to watch table " + quoted(name), {},
-            "Watching needs what CREATE TRIGGER needs: the TRIGGER privilege on the table.");
-}
-
-void check_can_be_watched(const LockedTable &table) {
-    Form_pg_class form = table.get()->rd_rel;
-    if (form->relkind != RELKIND_RELATION && form->relkind != RELKIND_PARTITIONED_TABLE)
-        throw Error(ERRCODE_WRONG_OBJECT_TYPE,
-                    "cannot watch " + quoted(table.name()) + ": it is " + what_it_is(form->relkind),
-                    {}, "Watch the tables whose rows it shows.");
-    if (IsCatalogRelation(table.get()))
-        throw Error(ERRCODE_WRONG_OBJECT_TYPE,
-                    "cannot watch " + quoted(table.name()) + ": it is a system catalog");
-    if (form->relpersistence == RELPERSISTENCE_TEMP)
-        throw Error(ERRCODE_WRONG_OBJECT_TYPE,
-                    "cannot watch " + quoted(table.name()) + ": it is a temporary table",
-                    "Only its own session can see it.");
-    Oid extension = call([&] { return getExtensionOfObject(RelationRelationId, table.oid()); });
-    if (OidIsValid(extension) && extension == call([] { return get_extension_oid("rtd", true); }))
-        throw Error(ERRCODE_WRONG_OBJECT_TYPE,
-                    "cannot watch " + quoted(table.name()) + ": it belongs to rtd itself");
-}
 
 // ---- what an event carries ----
 
@@ -322,34 +237,6 @@ std::string trigger_name(const std::string &topic, const char *suffix) {
     return "rtd_" + topic.substr(0, kept) + hash + suffix;
 }
 
-// The condition as a raw expression: exactly one, so that it cannot smuggle in anything else.
-Node *parse_condition(const std::string &condition) {
-    auto refuse = [&] {
-        return Error(ERRCODE_SYNTAX_ERROR, "the condition must be one expression",
-                     "It becomes the WHEN clause of a trigger: \"" + condition + "\".",
-                     "For example: condition => 'NEW.status = ''done'''.");
-    };
-    List *parsed = call([&] { return raw_parser(condition.c_str(), RAW_PARSE_PLPGSQL_EXPR); });
-    if (list_length(parsed) != 1)
-        throw refuse();
-    Node *statement = static_cast<RawStmt *>(linitial(parsed))->stmt;
-    if (!IsA(statement, SelectStmt))
-        throw refuse();
-    auto *select = reinterpret_cast<SelectStmt *>(statement);
-    bool plain = select->op == SETOP_NONE && list_length(select->targetList) == 1 &&
-                 select->distinctClause == NIL && select->intoClause == nullptr &&
-                 select->fromClause == NIL && select->whereClause == nullptr &&
-                 select->groupClause == NIL && select->havingClause == nullptr &&
-                 select->windowClause == NIL && select->valuesLists == NIL &&
-                 select->sortClause == NIL && select->limitOffset == nullptr &&
-                 select->limitCount == nullptr && select->lockingClause == NIL &&
-                 select->withClause == nullptr;
-    auto *target = plain ? static_cast<ResTarget *>(linitial(select->targetList)) : nullptr;
-    if (target == nullptr || target->name != nullptr)
-        throw refuse();
-    return target->val;
-}
-
 Oid trigger_function(const Registry &registry) {
     Oid function = call([&] {
         oidvector *none = buildoidvector(nullptr, 0);
@@ -367,7 +254,9 @@ void create_trigger(const Registry &registry, const LockedTable &table, const st
                     const std::string &name, int16 events, bool per_row,
                     const std::optional<std::string> &condition) {
     Oid function = trigger_function(registry);
-    Node *when = condition ? parse_condition(*condition) : nullptr;
+    Node *when = condition ? parse_condition(*condition, "the WHEN clause of a trigger",
+                                             "'NEW.status = ''done'''")
+                           : nullptr;
     call([&] {
         auto *statement = makeNode(CreateTrigStmt);
         statement->trigname = pstrdup(name.c_str());
@@ -446,33 +335,33 @@ void purge_dropped_tables(const Registry &registry) {
                  {});
 }
 
-void watch_table(const Registry &registry, const Arguments &arguments) {
-    Oid oid = arguments.needed_oid(0, "the table to watch");
+} // namespace
+
+void watch_table(const Registry &registry, const WatchOptions &options) {
+    Oid oid = options.relation;
     check_may_watch(oid);
     LockedTable table(oid);
     check_can_be_watched(table);
 
-    std::optional<std::string> topic_name = arguments.text(1);
+    std::optional<std::string> topic_name = options.topic;
     if (!topic_name) {
-        topic_name = table.name();
-        std::replace(topic_name->begin(), topic_name->end(), '_', '-');
+        topic_name = topic_named_like(table);
         if (!find_topic(registry, *topic_name)) {
             create_event_topic(registry, *topic_name);
             notice("created event topic " + quoted(*topic_name),
                    "It is fed by table " + quoted(table.name()) +
-                       (arguments.has(2) ? "." : ", with the primary key as payload."));
+                       (options.columns ? "." : ", with the primary key as payload."));
         }
     }
     Topic topic = needed_topic(registry, *topic_name);
     check_owner(topic);
 
-    TextList columns = checked_columns(table, topic, arguments.texts(2));
-    std::optional<std::vector<std::string>> key = columns_of_key(table, topic, arguments.texts(2));
-    TextList parameters = checked_parameters(table, topic, arguments.texts(3));
-    std::vector<const Operation *> operations = checked_operations(
-        arguments.texts(4).value_or(TextList{"INSERT", "UPDATE", "DELETE", "TRUNCATE"}));
-    std::optional<std::string> condition = arguments.text(5);
-    std::optional<std::string> channel = arguments.text(6);
+    TextList columns = checked_columns(table, topic, options.columns);
+    std::optional<std::vector<std::string>> key = columns_of_key(table, topic, options.columns);
+    TextList parameters = checked_parameters(table, topic, options.parameters);
+    std::vector<const Operation *> operations = checked_operations(options.operations);
+    const std::optional<std::string> &condition = options.condition;
+    const std::optional<std::string> &channel = options.channel;
     if (channel)
         check_channel_name(*channel);
 
@@ -490,11 +379,10 @@ void watch_table(const Registry &registry, const Arguments &arguments) {
         throw Error(ERRCODE_INVALID_PARAMETER_VALUE, "a condition needs an operation on rows",
                     "TRUNCATE has no rows to which it could apply.");
 
-    bool audit = arguments.boolean(7, false);
     // "It changed" can be said without looking at a row, and a trigger on rows costs each of them.
     bool says_row = !topic.has_query() || key;
-    bool per_row =
-        says_row || !parameters.empty() || condition || channel || audit || has_relatives(table);
+    bool per_row = says_row || !parameters.empty() || condition || channel || options.audit ||
+                   has_relatives(table);
 
     purge_dropped_tables(registry);
     drop_triggers(registry, oid, topic.name);
@@ -512,11 +400,13 @@ void watch_table(const Registry &registry, const Arguments &arguments) {
                  " audit = excluded.audit, key = excluded.key",
                  {oid_value(oid, REGCLASSOID), text_value(topic.name), texts_value(columns),
                   texts_value(parameters), texts_value(operation_names), text_value(condition),
-                  text_value(channel), boolean_value(audit), key_value(key)});
+                  text_value(channel), boolean_value(options.audit), key_value(key)});
     forget_watches_on(oid);
     note_catalog_change();
     refresh_topic(topic.name); // rows may have been written before
 }
+
+namespace {
 
 void check_may_unwatch(const Registry &registry, Oid relation, const std::string &topic_name) {
     bool owns_table = call([&] { return RTD_MUST_OWN(RelationRelationId, relation); });
@@ -586,7 +476,16 @@ using namespace rtd::pg;
 RTD_FUNCTION(rtd_watch_table) {
     return enter([&]() -> Datum {
         Arguments arguments(fcinfo);
-        watch_table(Registry(arguments.function()), arguments);
+        WatchOptions options;
+        options.relation = arguments.needed_oid(0, "the table to watch");
+        options.topic = arguments.text(1);
+        options.columns = arguments.texts(2);
+        options.parameters = arguments.texts(3);
+        options.operations = arguments.texts(4).value_or(options.operations);
+        options.condition = arguments.text(5);
+        options.channel = arguments.text(6);
+        options.audit = arguments.boolean(7, false);
+        watch_table(Registry(arguments.function()), options);
         return 0;
     });
 }

@@ -3,6 +3,7 @@
 #pragma once
 #include "core/fence.h"
 
+#include <optional>
 #include <string>
 
 #include "pg/registry.h"
@@ -11,6 +12,18 @@
 #include "pg/prelude.h"
 
 namespace rtd::pg {
+
+// What rtd_watch_table() is told; what is not set has the default.
+struct WatchOptions {
+    Oid relation = InvalidOid;
+    std::optional<std::string> topic;
+    std::optional<TextList> columns, parameters;
+    TextList operations = {"INSERT", "UPDATE", "DELETE", "TRUNCATE"};
+    std::optional<std::string> condition, channel;
+    bool audit = false;
+};
+// As the caller, with all checks; replaces an earlier watch of the table into the topic.
+void watch_table(const Registry &registry, const WatchOptions &options);
 
 // Removes triggers and rows of every watch into the topic.
 void drop_watches_of(const Registry &registry, const std::string &topic);
