@@ -63,6 +63,12 @@ CREATE TABLE rtd_watch (
 COMMENT ON TABLE rtd_watch IS 'watched tables; written by rtd_watch_table(), read by its triggers and through rtd_watched_tables';
 COMMENT ON COLUMN rtd_watch.key IS 'into a keyed topic: for each column of its key the table''s column that tells which row a change concerns; NULL: any row';
 
+CREATE TABLE rtd_served_table (
+    topic text PRIMARY KEY REFERENCES rtd_topic ON UPDATE CASCADE ON DELETE CASCADE,
+    relation regclass NOT NULL
+);
+COMMENT ON TABLE rtd_served_table IS 'topics that rtd_serve_table() made, and of which table; a later call may change only those';
+
 CREATE TABLE rtd_retained (
     topic text NOT NULL REFERENCES rtd_topic ON UPDATE CASCADE ON DELETE CASCADE,
     params text[] NOT NULL,
@@ -141,7 +147,7 @@ COMMENT ON COLUMN rtd_durable_instance.path IS 'topic and parameters';
 COMMENT ON COLUMN rtd_durable_instance.epoch IS 'first part of its messages'' ids: when its first message was numbered, in microseconds';
 COMMENT ON COLUMN rtd_durable_instance.sequence IS 'number of its newest message';
 
-REVOKE ALL ON rtd_topic, rtd_topic_grant, rtd_channel, rtd_watch, rtd_retained, rtd_audit_log,
+REVOKE ALL ON rtd_topic, rtd_topic_grant, rtd_channel, rtd_watch, rtd_served_table, rtd_retained, rtd_audit_log,
     rtd_message, rtd_message_0, rtd_message_1, rtd_message_2, rtd_message_3,
     rtd_message_4, rtd_message_5, rtd_message_6, rtd_message_7,
     rtd_durable_instance FROM PUBLIC;
@@ -157,6 +163,8 @@ SELECT pg_catalog.pg_extension_config_dump('rtd_topic_grant',
 SELECT pg_catalog.pg_extension_config_dump('rtd_channel',
     'WHERE topic IN (SELECT name FROM @extschema@.rtd_topic WHERE owner IN (SELECT oid FROM pg_catalog.pg_roles))');
 SELECT pg_catalog.pg_extension_config_dump('rtd_watch',
+    'WHERE relation IN (SELECT oid FROM pg_catalog.pg_class) AND topic IN (SELECT name FROM @extschema@.rtd_topic WHERE owner IN (SELECT oid FROM pg_catalog.pg_roles))');
+SELECT pg_catalog.pg_extension_config_dump('rtd_served_table',
     'WHERE relation IN (SELECT oid FROM pg_catalog.pg_class) AND topic IN (SELECT name FROM @extschema@.rtd_topic WHERE owner IN (SELECT oid FROM pg_catalog.pg_roles))');
 SELECT pg_catalog.pg_extension_config_dump('rtd_retained',
     'WHERE topic IN (SELECT name FROM @extschema@.rtd_topic WHERE owner IN (SELECT oid FROM pg_catalog.pg_roles))');
@@ -211,6 +219,15 @@ CREATE FUNCTION rtd_drop_topic(name text, if_exists boolean = false) RETURNS voi
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION rtd_drop_topic(text, boolean) IS
     'drops a topic of the caller with its watches, channels, grants and retained messages';
+
+-- The front door
+
+CREATE FUNCTION rtd_serve_table(
+    relation regclass, role regrole, topic text = NULL, columns text[] = NULL,
+    condition text = NULL) RETURNS void
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION rtd_serve_table(regclass, regrole, text, text[], text) IS
+    'makes a table live: a keyed topic of its rows by the primary key (a state topic without one), watched, and granted to the role; a NOTICE says what was made and where clients find it. A second call replaces query, key and security of a topic that this function made of this table, makes the watch anew, keeps all other options and grants, and grants it to the role too; an event topic that only rtd_watch_table() of this table feeds becomes such a topic. The caller has CREATE on the database, TRIGGER and SELECT on the table, and owns the topic if it exists. If the table has row-level security, the query runs as the role of each subscriber, who needs SELECT on the table. topic: default the table''s name with - for _. columns: what clients get, as ''title'' or ''title AS name''; default all columns, later ones too; the primary key is added. condition: an SQL expression over the table''s columns, as after WHERE: only rows for which it is true are sent. Raises wrong_object_type for what is no table of users, duplicate_object for a topic that something else made, undefined_column, syntax_error for a condition that is not one expression';
 
 -- Sources
 
@@ -289,6 +306,10 @@ SELECT w.relation, w.topic, w.columns, w.parameters, w.operations, w.condition, 
                                    WHEN t.per_statement AND EXISTS (
                                         SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = w.relation)
                                    THEN 'the table became a partition or a child: writes through its parent are not seen' END,
+                              CASE WHEN c.relrowsecurity AND w.topic IN (
+                                        SELECT s.topic FROM rtd_served_table s JOIN rtd_topic o ON o.name = s.topic
+                                         WHERE s.relation = w.relation AND o.security = 'definer')
+                                   THEN 'the table got row-level security, which the topic bypasses: call rtd_serve_table() again' END,
                               CASE WHEN c.oid IS NOT NULL
                                    THEN rtd_watch_problem(w.relation, w.columns, w.parameters) END),
               '') AS problem

@@ -40,6 +40,8 @@ SELECT rtd_listen('item_channel', 'items', '{project}');
 SELECT rtd_watch_table('item', 'items', columns => '{id AS item_id,label}', condition => 'NEW.id > 0',
     operations => '{INSERT,UPDATE}', audit => true);
 SELECT rtd_watch_table('dropped');
+CREATE TABLE public.served (id int PRIMARY KEY);
+SELECT rtd_serve_table('served', 'regress_rtd_dump');
 INSERT INTO item VALUES (1, 'p', 'one');
 DROP TABLE dropped;
 DROP ROLE regress_rtd_gone;
@@ -54,8 +56,13 @@ everything='SET search_path = hub, public;
 is 'topics, channels, watches and triggers come back' "$(run "$source" -c "$everything")" \
     "$(run "$target" -c "$everything")"
 is 'a grant to a dropped role does not' 'items|regress_rtd_dump|subscribe' \
-    "$(run "$target" -c 'SELECT * FROM hub.rtd_topic_grant')"
-is 'a watch of a dropped table does not' '1' "$(run "$target" -c 'SELECT count(*) FROM hub.rtd_watch')"
+    "$(run "$target" -c "SELECT * FROM hub.rtd_topic_grant WHERE topic = 'items'")"
+is 'a watch of a dropped table does not' 'item,served' \
+    "$(run "$target" -c "SELECT string_agg(relation::text, ',' ORDER BY relation::text) FROM hub.rtd_watch")"
+PGOPTIONS='-c client_min_messages=error' run "$target" \
+    -c "SELECT hub.rtd_serve_table('served', 'regress_rtd_dump', columns => '{id AS served_id}')"
+is 'a served table is known as one: a second call changes its topic' 'keyed|{served_id}' \
+    "$(run "$target" -c "SELECT kind, key FROM hub.rtd_topics WHERE name = 'served'")"
 PGOPTIONS='-c client_min_messages=error' run "$target" -c "INSERT INTO item VALUES (2, 'p', 'two')"
 is 'a write to the restored table is seen, and numbered on' 'public.item|INSERT|{"item_id": 2}|2' \
     "$(run "$target" -c 'SELECT relation, action, key, id FROM hub.rtd_audit_log ORDER BY id DESC LIMIT 1')"

@@ -1,5 +1,7 @@
 // rtd_grant() and rtd_revoke(): which roles may subscribe or publish to a topic. Runs in backends.
 // The owner of a topic, its members and superusers need no grant.
+#include "pg/grant.h"
+
 #include "pg/pending_events.h"
 #include "pg/topic.h"
 
@@ -24,16 +26,28 @@ Grant checked_grant(const Registry &registry, const Arguments &arguments) {
         throw Error(ERRCODE_INVALID_PARAMETER_VALUE,
                     "\"" + privilege + "\" is not a privilege of topics",
                     "A role is granted 'subscribe' or 'publish'.");
-    const char *role_name = call([&] { return GetUserNameFromId(role, true); });
-    if (role_name == nullptr)
-        throw Error(ERRCODE_UNDEFINED_OBJECT,
-                    "role with OID " + std::to_string(role) + " does not exist");
-    Grant grant{needed_topic(registry, name), role, role_name, privilege};
+    Grant grant{needed_topic(registry, name), role, needed_role_name(role), privilege};
     check_owner(grant.topic);
     return grant;
 }
 
 } // namespace
+
+std::string needed_role_name(Oid role) {
+    const char *name = call([&] { return GetUserNameFromId(role, true); });
+    if (name == nullptr)
+        throw Error(ERRCODE_UNDEFINED_OBJECT,
+                    "role with OID " + std::to_string(role) + " does not exist");
+    return name;
+}
+
+void grant_on_topic(const Registry &registry, const Topic &topic, Oid role,
+                    const std::string &privilege) {
+    registry.run("INSERT INTO @.rtd_topic_grant (topic, role, privilege) VALUES ($1, $2, $3)"
+                 " ON CONFLICT DO NOTHING",
+                 {text_value(topic.name), oid_value(role, REGROLEOID), text_value(privilege)});
+    note_catalog_change();
+}
 
 } // namespace rtd::pg
 
@@ -44,11 +58,7 @@ RTD_FUNCTION(rtd_grant) {
         Arguments arguments(fcinfo);
         Registry registry(arguments.function());
         Grant grant = checked_grant(registry, arguments);
-        registry.run("INSERT INTO @.rtd_topic_grant (topic, role, privilege) VALUES ($1, $2, $3)"
-                     " ON CONFLICT DO NOTHING",
-                     {text_value(grant.topic.name), oid_value(grant.role, REGROLEOID),
-                      text_value(grant.privilege)});
-        note_catalog_change();
+        grant_on_topic(registry, grant.topic, grant.role, grant.privilege);
         return 0;
     });
 }

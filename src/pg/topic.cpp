@@ -452,6 +452,15 @@ void drop_topic(const Registry &registry, const std::string &name, bool if_exist
     note_catalog_change();
 }
 
+Declaration declaration_of(const QueryTopic &topic) {
+    Declaration declaration;
+    declaration.name = topic.name;
+    declaration.query = topic.query;
+    declaration.key = topic.key;
+    declaration.security = topic.is_invoker ? "invoker" : "definer";
+    return declaration;
+}
+
 } // namespace
 
 std::optional<Topic> find_topic(const Registry &registry, const std::string &name) {
@@ -539,6 +548,17 @@ void create_event_topic(const Registry &registry, const std::string &name) {
     topic.name = name;
     check_name(name);
     insert_topic(registry, topic);
+}
+
+void create_query_topic(const Registry &registry, const QueryTopic &topic) {
+    check_may_create();
+    check_name(topic.name);
+    if (!insert_topic(registry, declaration_of(topic)))
+        throw Error(ERRCODE_DUPLICATE_OBJECT, "topic \"" + topic.name + "\" already exists");
+}
+
+void alter_query_topic(const Registry &registry, const QueryTopic &topic) {
+    alter_topic(registry, declaration_of(topic));
 }
 
 } // namespace rtd::pg

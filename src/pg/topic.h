@@ -45,4 +45,14 @@ void check_channel_name(const std::string &channel);
 // Makes an event topic with the default options, for rtd_watch_table() without a topic.
 void create_event_topic(const Registry &registry, const std::string &name);
 
+// A topic with a query and otherwise default options, for rtd_serve_table().
+struct QueryTopic {
+    std::string name, query;
+    std::vector<std::string> key; // empty: a state topic
+    bool is_invoker = false;
+};
+// As rtd_create_topic() and rtd_alter_topic(), with their checks.
+void create_query_topic(const Registry &registry, const QueryTopic &topic);
+void alter_query_topic(const Registry &registry, const QueryTopic &topic);
+
 } // namespace rtd::pg

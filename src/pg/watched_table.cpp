@@ -38,6 +38,11 @@ const char *what_it_is(char relkind) {
     }
 }
 
+bool shows_rows_of_others(char relkind) {
+    return relkind == RELKIND_VIEW || relkind == RELKIND_MATVIEW ||
+           relkind == RELKIND_FOREIGN_TABLE;
+}
+
 bool belongs_to_rtd(Oid relation) {
     return call([&] {
         Oid extension = getExtensionOfObject(RelationRelationId, relation);
@@ -76,7 +81,7 @@ void check_can_be_watched(const LockedTable &table, const Purpose &purpose) {
     Form_pg_class form = table.get()->rd_rel;
     if (form->relkind != RELKIND_RELATION && form->relkind != RELKIND_PARTITIONED_TABLE)
         throw Error(ERRCODE_WRONG_OBJECT_TYPE, cannot + "is " + what_it_is(form->relkind), {},
-                    purpose.instead_of_view);
+                    shows_rows_of_others(form->relkind) ? purpose.instead_of_view : "");
     if (IsCatalogRelation(table.get()))
         throw Error(ERRCODE_WRONG_OBJECT_TYPE, cannot + "is a system catalog");
     if (form->relpersistence == RELPERSISTENCE_TEMP)

@@ -22,6 +22,7 @@ SELECT set_eq(
              ('rtd_listen', 'v', false, 'u'),
              ('rtd_refresh', 'v', false, 'u'),
              ('rtd_revoke', 'v', false, 'u'),
+             ('rtd_serve_table', 'v', false, 'u'),
              ('rtd_trigger', 'v', false, 'u'),
              ('rtd_unlisten', 'v', false, 'u'),
              ('rtd_unwatch_table', 'v', false, 'u'),
@@ -81,6 +82,7 @@ SELECT columns_are('rtd_topic', ARRAY['name', 'kind', 'owner', 'query', 'search_
     'type', 'throttle', 'debounce', 'refresh', 'retain', 'history', 'version', 'created_at',
     'key', 'security', 'significant', 'durable']);
 SELECT columns_are('rtd_topic_grant', ARRAY['topic', 'role', 'privilege']);
+SELECT columns_are('rtd_served_table', ARRAY['topic', 'relation']);
 SELECT columns_are('rtd_channel', ARRAY['channel', 'topic', 'parameters']);
 SELECT columns_are('rtd_retained', ARRAY['topic', 'params', 'message']);
 SELECT columns_are('rtd_audit_log', ARRAY['id', 'relation', 'action', 'key', 'changed_at']);

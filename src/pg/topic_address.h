@@ -1,0 +1,26 @@
+// Where clients find a topic, and what still keeps them from it. For rtd_serve_table(), in
+// backends.
+#pragma once
+#include "core/fence.h"
+
+#include <string>
+
+#include "pg/registry.h"
+#include "pg/topic.h"
+
+#include "pg/prelude.h"
+
+namespace rtd::pg {
+
+struct TopicAddress {
+    std::string websocket, event_stream; // URLs
+};
+// As the settings have it; under localhost wherever the gateway listens there.
+TopicAddress address_of(const std::string &topic);
+
+// A WARNING with a hint for the setting because of which no client, or none that has not signed in,
+// can subscribe: the library is not preloaded, rtd.database is another one, rtd.anonymous_role is
+// empty, missing or not allowed to. `role` has just been granted the topic.
+void warn_of_obstacles(const Registry &registry, const Topic &topic, const std::string &role);
+
+} // namespace rtd::pg
