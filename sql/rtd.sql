@@ -11,6 +11,7 @@ CREATE TABLE rtd_topic (
     owner regrole NOT NULL,
     query text CHECK ((query IS NULL) = (kind = 'event')),
     key text[] CHECK ((key IS NULL) = (kind <> 'keyed')),
+    shape text CHECK (shape IN ('rows', 'value') AND (kind <> 'keyed' OR shape = 'rows')),
     search_path text NOT NULL,
     parameters text[] NOT NULL DEFAULT '{}',
     type text NOT NULL,
@@ -23,12 +24,14 @@ CREATE TABLE rtd_topic (
     history integer NOT NULL,
     durable boolean NOT NULL DEFAULT false,
     version bigint NOT NULL DEFAULT 1,
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CHECK ((shape IS NULL) = (kind = 'event'))
 );
 COMMENT ON TABLE rtd_topic IS 'topics; written by rtd_create_topic(), read through rtd_topics';
 COMMENT ON COLUMN rtd_topic.search_path IS 'in force when the query was given; "$user" means the owner';
 COMMENT ON COLUMN rtd_topic.security IS 'as whom the query runs: definer, the owner; invoker, the role of the subscriber';
 COMMENT ON COLUMN rtd_topic.significant IS 'function (old jsonb, new jsonb) returns boolean, or NULL: every state that differs is sent';
+COMMENT ON COLUMN rtd_topic.shape IS 'what the data of a message is: rows, an array with an object for each row; value, the query''s one column as it is. Decided by its type when the topic got its query, or declared';
 COMMENT ON COLUMN rtd_topic.version IS 'one more with every rtd_alter_topic()';
 
 CREATE TABLE rtd_topic_grant (
@@ -201,19 +204,19 @@ CREATE FUNCTION rtd_create_topic(
     name text, query text = NULL, key text[] = NULL, parameters text[] = '{}', type text = NULL,
     security text = 'definer', throttle interval = NULL, debounce interval = '0',
     refresh interval = NULL, significant regprocedure = NULL, retain boolean = true,
-    history integer = 100, durable boolean = false, if_not_exists boolean = false) RETURNS void
+    history integer = 100, durable boolean = false, shape text = NULL, if_not_exists boolean = false) RETURNS void
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
-COMMENT ON FUNCTION rtd_create_topic(text, text, text[], text[], text, text, interval, interval, interval, regprocedure, boolean, integer, boolean, boolean) IS
-    'creates a topic owned by the caller, who needs CREATE on the database: a keyed topic with a query and a key, a state topic with a query, an event topic without. The query runs as the owner, under the present search_path, with $1..$n for the parameters. key: columns of the query that tell its rows apart; subscribers get all rows, and then the rows that changed and the keys of those that are gone. throttle: default 100 ms for a state topic, 0 for the others. refresh: re-query on a timer, 0 or NULL for never. significant: a function (old jsonb, new jsonb) that returns false for a state that need not be sent after the last one sent. security: ''definer'' runs the query as the owner, ''invoker'' as the role of each subscriber, with request.jwt.claims set. durable: for an event topic; its messages are rows of rtd_message, written in the transaction that makes them, and clients resume without loss after any crash';
+COMMENT ON FUNCTION rtd_create_topic(text, text, text[], text[], text, text, interval, interval, interval, regprocedure, boolean, integer, boolean, text, boolean) IS
+    'creates a topic owned by the caller, who needs CREATE on the database: a keyed topic with a query and a key, a state topic with a query, an event topic without. The query runs as the owner, under the present search_path, with $1..$n for the parameters. key: columns of the query that tell its rows apart; subscribers get all rows, and then the rows that changed and the keys of those that are gone. throttle: default 100 ms for a state topic, 0 for the others. refresh: re-query on a timer, 0 or NULL for never. significant: a function (old jsonb, new jsonb) that returns false for a state that need not be sent after the last one sent. security: ''definer'' runs the query as the owner, ''invoker'' as the role of each subscriber, with request.jwt.claims set. durable: for an event topic; its messages are rows of rtd_message, written in the transaction that makes them, and clients resume without loss after any crash. shape: ''value'' sends the query''s one column as it is (null without a row; more than one row is an error), ''rows'' an array with an object for each row; default: a value if the column''s type is json or jsonb, rows otherwise. Only a declared value may be text that holds JSON';
 
 CREATE FUNCTION rtd_alter_topic(
     name text, query text = NULL, key text[] = NULL, parameters text[] = NULL, type text = NULL,
     security text = NULL, throttle interval = NULL, debounce interval = NULL,
     refresh interval = NULL, significant regprocedure = NULL, retain boolean = NULL,
-    history integer = NULL, durable boolean = NULL) RETURNS void
+    history integer = NULL, durable boolean = NULL, shape text = NULL) RETURNS void
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
-COMMENT ON FUNCTION rtd_alter_topic(text, text, text[], text[], text, text, interval, interval, interval, regprocedure, boolean, integer, boolean) IS
-    'changes a topic of the caller. Subscribers stay and get the new state, unless kind, key, parameters, security or durable change. An argument that is NULL keeps the value. To reset: throttle, debounce and refresh => ''0'', significant => ''-'', type => '''' for the default, parameters and key => ''{}''. A query takes the present search_path along; it makes a state topic of an event topic, but cannot be taken away; a key makes a keyed topic of a state topic. durable => false, and other parameters, forget the numbers of a durable topic''s messages: who resumes is told of a gap';
+COMMENT ON FUNCTION rtd_alter_topic(text, text, text[], text[], text, text, interval, interval, interval, regprocedure, boolean, integer, boolean, text) IS
+    'changes a topic of the caller. Subscribers stay and get the new state, unless kind, key, parameters, security or durable change. An argument that is NULL keeps the value. To reset: throttle, debounce and refresh => ''0'', significant => ''-'', type => '''' for the default, parameters and key => ''{}''. A query takes the present search_path along; it makes a state topic of an event topic, but cannot be taken away; a key makes a keyed topic of a state topic. durable => false, and other parameters, forget the numbers of a durable topic''s messages: who resumes is told of a gap. shape: decided again with another query, but text that was a value stays one.';
 
 CREATE FUNCTION rtd_drop_topic(name text, if_exists boolean = false) RETURNS void
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
@@ -330,7 +333,7 @@ COMMENT ON COLUMN rtd_watched_tables.key IS 'into a keyed topic: the columns tha
 COMMENT ON COLUMN rtd_watched_tables.problem IS 'NULL if all is well; rtd_watch_table() called again repairs it';
 
 CREATE VIEW rtd_topics AS
-SELECT t.name, t.kind, t.type, t.parameters, t.owner, t.query, t.key, t.security, t.search_path, t.throttle, t.debounce,
+SELECT t.name, t.kind, t.type, t.parameters, t.owner, t.query, t.key, t.shape, t.security, t.search_path, t.throttle, t.debounce,
        t.refresh, t.significant, t.retain, t.history, t.durable, t.version, t.created_at,
        t.refresh IS NOT NULL
        OR EXISTS (SELECT FROM rtd_watched_tables w WHERE w.topic = t.name AND w.enabled)

@@ -11,12 +11,19 @@
 
 namespace rtd {
 
+// What the data of a state is, whatever the number of rows.
+enum class ResultShape : uint8_t {
+    rows,  // an array with an object for each row
+    value, // the query's one column, as it is; null without a row
+};
+
 struct Topic {
     std::string name;
     link::TopicKind kind = link::TopicKind::event;
     uint32_t owner = 0; // role OID: the query runs as this role
     std::string query;
     std::string search_path;
+    ResultShape shape = ResultShape::rows;
     std::vector<std::string> key; // columns of the query that tell its rows apart; of a keyed topic
     std::vector<std::string> parameters;
     std::string type;
@@ -40,7 +47,8 @@ struct Topic {
     }
     // Whether a result of one's query may be sent as the other's.
     bool same_results(const Topic &other) const {
-        return query == other.query && search_path == other.search_path && type == other.type;
+        return query == other.query && search_path == other.search_path && type == other.type &&
+               shape == other.shape;
     }
 };
 

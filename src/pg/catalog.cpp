@@ -57,7 +57,7 @@ void load_topics(Catalog &catalog) {
                       milliseconds("coalesce(refresh, '0')") +
                       ", retain::int, version, (extract(epoch FROM created_at) * 1000000)::bigint,"
                       " (security = 'invoker')::int, coalesce(significant::oid, 0), history,"
-                      " durable::int FROM " +
+                      " durable::int, coalesce(shape = 'value', false)::int FROM " +
                       catalog.schema + ".rtd_topic";
     for (const Row &row : run_sql(sql, {}, true)) {
         auto topic = std::make_shared<Topic>();
@@ -77,6 +77,7 @@ void load_topics(Catalog &catalog) {
         topic->significant = static_cast<uint32_t>(number(row, 13));
         topic->history = number(row, 14);
         topic->is_durable = number(row, 15) != 0;
+        topic->shape = number(row, 16) != 0 ? ResultShape::value : ResultShape::rows;
         topic->parameters = std::move(parameters[topic->name]);
         topic->key = std::move(keys[topic->name]);
         catalog.topics[topic->name] = topic;

@@ -417,7 +417,7 @@ void HubLoop::tend_queries(Now now) {
         const Topic &topic = *job->topic;
         pool_.submit(RunQuery{job->instance, topic.name, topic.generation, topic.version,
                               topic.is_invoker ? job->identity.role : topic.owner, topic.is_invoker,
-                              job->identity.claims, topic.search_path, topic.query,
+                              job->identity.claims, topic.search_path, topic.query, topic.shape,
                               static_cast<uint32_t>(topic.parameters.size()), job->params,
                               topic.significant, std::move(job->last_message), topic.key,
                               std::move(job->selection)});

@@ -82,6 +82,7 @@ template <class IO> void fields(IO &io, RunQuery &run) {
     io(run.claims);
     io(run.search_path);
     io(run.query);
+    io.choice(run.shape, ResultShape::value);
     io(run.parameter_count);
     io(run.params);
     io(run.significant);

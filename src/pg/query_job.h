@@ -21,6 +21,7 @@ struct RunQuery {
     std::string claims; // request.jwt.claims; empty for a topic that runs as its owner
     std::string search_path;
     std::string query;
+    ResultShape shape = ResultShape::rows;
     uint32_t parameter_count = 0;
     std::vector<std::string> params;
     uint32_t significant = 0;     // OID of the function to ask; 0: none

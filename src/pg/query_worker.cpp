@@ -9,6 +9,7 @@
 #include "pg/keyed_read.h"
 #include "pg/message_store.h"
 #include "pg/query_job.h"
+#include "pg/query_result.h"
 #include "pg/retained.h"
 #include "pg/settings.h"
 #include "pg/significant.h"
@@ -18,8 +19,6 @@
 #include "pg/prelude.h"
 
 extern "C" {
-#include "access/htup_details.h"
-#include "funcapi.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -249,7 +248,9 @@ const Prepared &QueryWorker::prepare(const RunQuery &job) {
                     job.topic_version};
         return prepared;
     }
-    std::vector<Oid> types = analyze_topic_query(job.query, job.parameter_count);
+    TopicQuery query = analyze_topic_query(job.query, job.parameter_count);
+    check_shape(job.topic, query.columns, job.shape);
+    std::vector<Oid> types = std::move(query.parameter_types);
     SPIPlanPtr plan = call([&] {
         SPIPlanPtr made =
             SPI_prepare(job.query.c_str(), static_cast<int>(types.size()), types.data());
@@ -283,36 +284,6 @@ bool QueryWorker::convert(const RunQuery &job, const Prepared &prepared, std::ve
         }
     }
     return true;
-}
-
-// jsonb of what the query returned; see "Query result" in the README for the rule.
-Datum result_as_jsonb() {
-    TupleDesc columns = SPI_tuptable->tupdesc;
-    if (columns->natts == 1 && SPI_processed <= 1) {
-        Oid type = getBaseType(TupleDescAttr(columns, 0)->atttypid);
-        bool is_json = type == JSONOID || type == JSONBOID;
-        if (is_json || type == TEXTOID || type == VARCHAROID) {
-            if (SPI_processed == 0)
-                return DirectFunctionCall1(jsonb_in, CStringGetDatum("null"));
-            char *text = SPI_getvalue(SPI_tuptable->vals[0], columns, 1);
-            return DirectFunctionCall1(jsonb_in, CStringGetDatum(text ? text : "null"));
-        }
-    }
-    BlessTupleDesc(columns);
-    StringInfoData rows;
-    initStringInfo(&rows);
-    appendStringInfoChar(&rows, '[');
-    for (uint64 i = 0; i < SPI_processed; i++) {
-        Datum row = heap_copy_tuple_as_datum(SPI_tuptable->vals[i], columns);
-        text *object = DatumGetTextPP(DirectFunctionCall1(row_to_json, row));
-        if (i > 0)
-            appendStringInfoChar(&rows, ',');
-        appendBinaryStringInfo(&rows, VARDATA_ANY(object), VARSIZE_ANY_EXHDR(object));
-        pfree(object);
-        pfree(DatumGetPointer(row));
-    }
-    appendStringInfoChar(&rows, ']');
-    return DirectFunctionCall1(jsonb_in, CStringGetDatum(rows.data));
 }
 
 // Until the end of the transaction.
@@ -382,10 +353,11 @@ void QueryWorker::run_query(const RunQuery &job, const Prepared &prepared,
         Datum state; // jsonb
     };
     Answer answer = call([&] {
-        int result = SPI_execute_plan(prepared.plan, values.data(), nullptr, true, 0);
+        int result =
+            SPI_execute_plan(prepared.plan, values.data(), nullptr, true, row_limit(job.shape));
         if (result != SPI_OK_SELECT)
             elog(ERROR, "unexpected result of the query: %s", SPI_result_code_string(result));
-        Datum state = result_as_jsonb();
+        Datum state = result_as_jsonb(job.topic.c_str(), job.shape);
         Jsonb *jsonb = DatumGetJsonbP(state);
         int size = 0;
         StringInfoData text;

@@ -10,6 +10,7 @@
 
 #include "core/names.h"
 #include "pg/pending_events.h"
+#include "pg/query_result.h"
 #include "pg/significant.h"
 #include "pg/topic_key.h"
 #include "pg/topic_query.h"
@@ -158,13 +159,16 @@ void check_keyed_query(const std::string &name, const std::string &query, size_t
                "Clients still get nothing but the rows that differ. A throttle spares queries.");
 }
 
-void check_query(const std::string &name, const std::string &query, size_t parameter_count,
-                 const std::vector<std::string> &key, Oid owner, const std::string &search_path) {
+OutputColumns check_query(const std::string &name, const std::string &query, size_t parameter_count,
+                          const std::vector<std::string> &key, Oid owner,
+                          const std::string &search_path) {
     ActingAs role(owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
     SearchPath path(search_path.c_str());
-    check_query_starts(query, analyze_topic_query(query, parameter_count));
+    TopicQuery analyzed = analyze_topic_query(query, parameter_count);
+    check_query_starts(query, analyzed.parameter_types);
     if (!key.empty())
         check_keyed_query(name, query, parameter_count, key);
+    return analyzed.columns;
 }
 
 void check_may_create() {
@@ -187,7 +191,7 @@ void check_may_create() {
 // and keeps its value in rtd_alter_topic().
 struct Declaration {
     std::string name;
-    std::optional<std::string> query, type, security;
+    std::optional<std::string> query, type, security, shape;
     std::optional<std::vector<std::string>> key; // empty: none
     std::optional<TextList> parameters;
     std::optional<int64> throttle_usec, debounce_usec, refresh_usec;
@@ -211,6 +215,7 @@ enum Argument {
     kRetain,
     kHistory,
     kDurable,
+    kShape,
     kIfNotExists, // rtd_create_topic() only
 };
 
@@ -254,6 +259,9 @@ Declaration read_declaration(const Arguments &arguments) {
         read.retain = arguments.boolean(kRetain, true);
     if (arguments.has(kDurable))
         read.durable = arguments.boolean(kDurable, false);
+    read.shape = arguments.text(kShape);
+    if (read.shape && read.shape != "value" && read.shape != "rows")
+        throw invalid("shape must be 'value' or 'rows', not \"" + *read.shape + "\"");
     if (arguments.has(kHistory)) {
         read.history = arguments.integer(kHistory, 0);
         if (*read.history < 0 || *read.history > kMaxHistory)
@@ -289,6 +297,16 @@ void check_key_has_query(const std::vector<std::string> &key, bool has_query) {
                       "Give the topic a query, or leave key out.");
 }
 
+void check_shape_declared(const Declaration &topic, bool has_query,
+                          const std::vector<std::string> &key) {
+    if (topic.shape && !has_query)
+        throw invalid("shape needs a query", "It says what the query's result becomes.",
+                      "Give the topic a query, or leave shape out.");
+    if (topic.shape == "value" && !key.empty())
+        throw invalid("the result of a keyed topic cannot be one value",
+                      "Its messages are rows, told apart by the key.", "Leave out shape or key.");
+}
+
 const char *kind_of(bool has_query, const std::vector<std::string> &key) {
     return !has_query ? "event" : key.empty() ? "state" : "keyed";
 }
@@ -296,6 +314,10 @@ const char *kind_of(bool has_query, const std::vector<std::string> &key) {
 // A keyed topic needs none: while its query runs, changes are collected for the next one.
 int64 default_throttle_usec(bool has_query, const std::vector<std::string> &key) {
     return has_query && key.empty() ? kStateThrottleUsec : 0;
+}
+
+Value shape_value(std::optional<ResultShape> shape) {
+    return text_value(shape ? std::optional<std::string>(shape_name(*shape)) : std::nullopt);
 }
 
 Value key_value(const std::vector<std::string> &key) {
@@ -337,15 +359,22 @@ bool insert_topic(const Registry &registry, const Declaration &topic) {
     check_refresh_has_query(topic.refresh_usec.value_or(0) > 0, has_query);
     check_key_has_query(key, has_query);
     check_durable_has_no_query(topic.durable.value_or(false), has_query);
+    check_shape_declared(topic, has_query, key);
     if (find_topic(registry, topic.name))
         return false;
-    if (has_query)
-        check_query(topic.name, *topic.query, parameters.size(), key, GetUserId(), search_path);
+    OutputColumns columns;
+    std::optional<ResultShape> shape;
+    if (has_query) {
+        columns =
+            check_query(topic.name, *topic.query, parameters.size(), key, GetUserId(), search_path);
+        shape = decide_shape(topic.name, columns, topic.shape, std::nullopt);
+    }
     check_significant_of(topic, has_query && key.empty(), GetUserId());
     Rows inserted = registry.run(
         "INSERT INTO @.rtd_topic (name, kind, owner, query, search_path, parameters, type,"
-        " throttle, debounce, refresh, retain, history, key, significant, security, durable)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
+        " throttle, debounce, refresh, retain, history, key, significant, security, durable,"
+        " shape)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
         " ON CONFLICT DO NOTHING",
         {text_value(topic.name), text_value(std::string(kind_of(has_query, key))),
          oid_value(GetUserId(), REGROLEOID), text_value(topic.query), text_value(search_path),
@@ -355,9 +384,11 @@ bool insert_topic(const Registry &registry, const Declaration &topic) {
          boolean_value(topic.retain.value_or(true)),
          integer_value(topic.history.value_or(kDefaultHistory)), key_value(key),
          significant_value(topic.significant), text_value(topic.security.value_or("definer")),
-         boolean_value(topic.durable.value_or(false))});
+         boolean_value(topic.durable.value_or(false)), shape_value(shape)});
     if (inserted.affected == 0)
         return false;
+    if (shape && !topic.shape)
+        explain_shape(topic.name, columns, *shape);
     note_catalog_change();
     return true;
 }
@@ -386,6 +417,7 @@ void alter_topic(const Registry &registry, const Declaration &change) {
     check_durable_has_no_query(is_durable, has_query);
     std::vector<std::string> key = change.key.value_or(topic.key);
     check_key_has_query(key, has_query);
+    check_shape_declared(change, has_query, key);
     std::string kind = kind_of(has_query, key);
     bool becomes_other = kind != kind_of(topic.has_query(), topic.key);
     check_significant_of(change, has_query && key.empty(), topic.owner);
@@ -402,8 +434,15 @@ void alter_topic(const Registry &registry, const Declaration &change) {
     std::string search_path = stored_search_path(
         change.query ? current_search_path() : topic.search_path, is_invoker, topic.owner);
     bool reads_other = change.query || renumbers || key != topic.key;
-    if (query && reads_other)
-        check_query(topic.name, *query, parameters.size(), key, topic.owner, search_path);
+    std::optional<ResultShape> shape = topic.shape;
+    if (query && (reads_other || change.shape)) {
+        OutputColumns columns =
+            check_query(topic.name, *query, parameters.size(), key, topic.owner, search_path);
+        if (change.query || change.shape)
+            shape = decide_shape(topic.name, columns, change.shape, topic.shape);
+        if (change.query && !change.shape)
+            explain_shape(topic.name, columns, *shape);
+    }
 
     std::optional<int64> throttle_usec = change.throttle_usec;
     if (becomes_other && !throttle_usec)
@@ -417,7 +456,8 @@ void alter_topic(const Registry &registry, const Declaration &change) {
         " debounce = coalesce($8, debounce), refresh = CASE WHEN $9 THEN $10 ELSE refresh END,"
         " retain = coalesce($11, retain), history = coalesce($12, history), key = $13,"
         " significant = CASE WHEN $14 THEN $15 ELSE significant END,"
-        " security = coalesce($16, security), durable = $17, version = version + 1"
+        " security = coalesce($16, security), durable = $17, shape = $18,"
+        " version = version + 1"
         " WHERE name = $1",
         {text_value(topic.name), text_value(kind), text_value(query), text_value(search_path),
          texts_value(parameters), text_value(change.type), kept_or(throttle_usec),
@@ -426,7 +466,7 @@ void alter_topic(const Registry &registry, const Declaration &change) {
          Value{BOOLOID, BoolGetDatum(change.retain.value_or(false)), !change.retain},
          Value{INT4OID, Int32GetDatum(change.history.value_or(0)), !change.history}, key_value(key),
          boolean_value(change.significant.has_value()), significant_value(change.significant),
-         text_value(change.security), boolean_value(is_durable)});
+         text_value(change.security), boolean_value(is_durable), shape_value(shape)});
     if (reads_other)
         tell_rows_of(registry, needed_topic(registry, topic.name));
     if (renumbers || becomes_other || change.retain == false)
@@ -464,10 +504,10 @@ Declaration declaration_of(const QueryTopic &topic) {
 } // namespace
 
 std::optional<Topic> find_topic(const Registry &registry, const std::string &name) {
-    Rows found = registry.run_fresh(
-        "SELECT owner::oid, query, search_path, parameters, retain,"
-        " security = 'invoker', durable, coalesce(key, '{}') FROM @.rtd_topic WHERE name = $1",
-        {text_value(name)});
+    Rows found = registry.run_fresh("SELECT owner::oid, query, search_path, parameters, retain,"
+                                    " security = 'invoker', durable, coalesce(key, '{}'), shape "
+                                    "FROM @.rtd_topic WHERE name = $1",
+                                    {text_value(name)});
     if (found.rows.empty())
         return std::nullopt;
     const Row &row = found.rows[0];
@@ -483,6 +523,8 @@ std::optional<Topic> find_topic(const Registry &registry, const std::string &nam
     topic.is_durable = row[6].boolean();
     for (const std::optional<std::string> &column : row[7].elements)
         topic.key.push_back(column.value_or(""));
+    if (row[8].text)
+        topic.shape = row[8].text == "value" ? ResultShape::value : ResultShape::rows;
     return topic;
 }
 

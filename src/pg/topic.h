@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/topic.h"
 #include "pg/registry.h"
 
 #include "pg/prelude.h"
@@ -17,6 +18,7 @@ struct Topic {
     Oid owner = InvalidOid;
     std::optional<std::string> query;
     std::string search_path;
+    std::optional<ResultShape> shape;    // of a topic with a query
     std::vector<std::string> key;        // of a keyed topic
     std::vector<std::string> parameters; // their names
     bool retain = false;

@@ -178,7 +178,7 @@ KeyedQuery::~KeyedQuery() = default;
 
 KeyedQuery::KeyedQuery(const std::string &query, size_t parameter_count,
                        const std::vector<std::string> &key)
-    : parameter_types_(analyze_topic_query(query, parameter_count)),
+    : parameter_types_(analyze_topic_query(query, parameter_count).parameter_types),
       origins_(std::make_unique<Origins>()) {
     check_names(key);
     RawStmt *raw =

@@ -2,6 +2,8 @@
 // query workers before a topic's first run. Nothing is executed here.
 #include "pg/topic_query.h"
 
+#include <set>
+
 #include "pg/function.h"
 
 #include "pg/prelude.h"
@@ -47,17 +49,37 @@ bool changes_or_locks(Node *node, void *context) {
     return expression_tree_walker(node, RTD_WALKER(changes_or_locks), context);
 }
 
-void check_has_columns(const Query *query) {
+OutputColumns output_columns(const Query *query) {
+    OutputColumns columns;
     ListCell *cell;
-    foreach (cell, query->targetList)
-        if (!static_cast<TargetEntry *>(lfirst(cell))->resjunk)
-            return;
-    throw Error(ERRCODE_SYNTAX_ERROR, "the query of a topic must return at least one column");
+    foreach (cell, query->targetList) {
+        auto *target = static_cast<TargetEntry *>(lfirst(cell));
+        if (!target->resjunk)
+            columns.push_back({target->resname, call([&] {
+                                   return getBaseType(
+                                       exprType(reinterpret_cast<Node *>(target->expr)));
+                               })});
+    }
+    return columns;
+}
+
+// A JSON object has one member of a name, and would silently drop the other columns.
+void check_columns(const OutputColumns &columns) {
+    if (columns.empty())
+        throw Error(ERRCODE_SYNTAX_ERROR, "the query of a topic must return at least one column");
+    std::set<std::string_view> names;
+    for (const OutputColumn &column : columns)
+        if (!names.insert(column.name).second)
+            throw Error(ERRCODE_DUPLICATE_COLUMN,
+                        "the query of a topic returns more than one column named \"" + column.name +
+                            "\"",
+                        "Its rows are sent as JSON objects, which have one member of each name.",
+                        "Give each a name of its own with AS, as in: o.id AS order_id.");
 }
 
 } // namespace
 
-std::vector<Oid> analyze_topic_query(const std::string &query, size_t parameter_count) {
+TopicQuery analyze_topic_query(const std::string &query, size_t parameter_count) {
     RawStmt *raw = parse_one_select(query);
     Oid *types = nullptr;
     int type_count = static_cast<int>(parameter_count);
@@ -85,12 +107,12 @@ std::vector<Oid> analyze_topic_query(const std::string &query, size_t parameter_
                         " of a topic with " + counted(parameter_count, "parameter"),
                     {}, "Name the topic's parameters: parameters => '{project_id,session_id}'.");
 
-    check_has_columns(analyzed);
-    std::vector<Oid> parameter_types;
+    TopicQuery found{{}, output_columns(analyzed)};
+    check_columns(found.columns);
     for (size_t i = 0; i < parameter_count; i++)
-        parameter_types.push_back(OidIsValid(types[i]) && types[i] != UNKNOWNOID ? types[i]
-                                                                                 : TEXTOID);
-    return parameter_types;
+        found.parameter_types.push_back(OidIsValid(types[i]) && types[i] != UNKNOWNOID ? types[i]
+                                                                                       : TEXTOID);
+    return found;
 }
 
 } // namespace rtd::pg

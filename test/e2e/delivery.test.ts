@@ -420,19 +420,20 @@ describe('queries', () => {
 });
 
 describe('results', () => {
-    const cases: [name: string, query: string, data: any][] = [
+    const cases: [name: string, query: string, data: any, options?: string][] = [
         ['a row with one json column is taken as it is', `SELECT '{"a": [1, null]}'::json`, { a: [1, null] }],
         ['a row with one jsonb column is taken as it is', `SELECT '"text"'::jsonb`, 'text'],
-        ['text that holds JSON is parsed', `SELECT '{"b": true}'::text`, { b: true }],
+        ['text that holds JSON is parsed if it is declared so', `SELECT '{"b": true}'::text`, { b: true }, `, shape => 'value'`],
+        ['text is a column like others', `SELECT '{"b": true}'::text AS t`, [{ t: '{"b": true}' }]],
         ['NULL is null', `SELECT NULL::jsonb`, null],
         ['no row of a single json column is null', `SELECT '1'::jsonb WHERE false`, null],
         ['several columns become an array of objects', `SELECT 1 AS a, 'x' AS b`, [{ a: 1, b: 'x' }]],
         ['one column that is not JSON becomes an array of objects', `SELECT 3 AS n`, [{ n: 3 }]],
         ['no row of several columns is an empty array', `SELECT 1 AS a, 2 AS b WHERE false`, []],
     ];
-    cases.forEach(([name, query, data], index) =>
+    cases.forEach(([name, query, data, options = ''], index) =>
         test(name, async () => {
-            await createTopic(use.cluster, `result-${index}`, `query => $$${query}$$`);
+            await createTopic(use.cluster, `result-${index}`, `query => $$${query}$$${options}`);
             const client = await subscribe(use.cluster, `result-${index}`);
             expectMessage(await client.next(), {
                 ...{ type: `result_${index}_update`, topic: `result-${index}`, params: [], data },

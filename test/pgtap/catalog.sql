@@ -80,7 +80,7 @@ SELECT set_eq(
 
 SELECT columns_are('rtd_topic', ARRAY['name', 'kind', 'owner', 'query', 'search_path', 'parameters',
     'type', 'throttle', 'debounce', 'refresh', 'retain', 'history', 'version', 'created_at',
-    'key', 'security', 'significant', 'durable']);
+    'key', 'security', 'significant', 'durable', 'shape']);
 SELECT columns_are('rtd_topic_grant', ARRAY['topic', 'role', 'privilege']);
 SELECT columns_are('rtd_served_table', ARRAY['topic', 'relation']);
 SELECT columns_are('rtd_channel', ARRAY['channel', 'topic', 'parameters']);
