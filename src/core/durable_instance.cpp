@@ -72,7 +72,7 @@ const Sent *DurableInstance::first_message() {
 
 // `sequence`: the client has, or must do without, everything up to it.
 Sent DurableInstance::gap(uint64_t sequence, Now now) const {
-    return compose(sequence, R"({"reason": "more was missed than the server keeps"})", "rtd_gap",
+    return compose(sequence, R"({"reason": "more was missed than the server keeps"})", kGapType,
                    "event", "gap", now);
 }
 

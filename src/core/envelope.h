@@ -23,6 +23,9 @@ struct Envelope {
 
 std::string to_json(const Envelope &envelope);
 
+// Type of a message that tells of a gap.
+inline constexpr std::string_view kGapType = "rtd_gap";
+
 // The type in what to_json() made.
 std::string_view type_of(std::string_view body);
 

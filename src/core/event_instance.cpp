@@ -5,12 +5,6 @@
 
 namespace rtd {
 
-namespace {
-
-constexpr std::string_view kGapType = "rtd_gap";
-
-} // namespace
-
 // ---- subscribers ----
 
 void EventInstance::subscribe(const link::Subscribe &request, Now now) {

@@ -1,5 +1,6 @@
 #include "pg/durable_event.h"
 
+#include "core/envelope.h"
 #include "pg/message_slot.h"
 #include "pg/pending_events.h"
 
@@ -23,7 +24,9 @@ Value json_value(const std::string &text) {
 StoredRow insert(const Registry &registry, const Event &event) {
     TimestampTz now = GetCurrentTimestamp();
     std::optional<std::string> type;
-    if (!event.type.empty())
+    if (event.kind == EventKind::lost)
+        type = kGapType;
+    else if (!event.type.empty())
         type = event.type;
     Rows inserted = registry.run(
         "INSERT INTO @.rtd_message (slot, topic, params, type, source, data, created_at)"

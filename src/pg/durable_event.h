@@ -11,7 +11,8 @@
 namespace rtd::pg {
 
 // Instead of add_pending(). The message is kept also while no hub serves this database: the next
-// one finds it. Only for events that are messages (`change`, `broadcast`).
+// one finds it. Only for events that are messages (`change`, `broadcast`), and for a `lost` one
+// that stands for a single message: it is a gap in that message's place.
 void add_durable(const Registry &registry, const Event &event);
 
 } // namespace rtd::pg

@@ -149,7 +149,7 @@ NumberedMessage numbered_message(const std::string &topic, std::vector<std::stri
                             .topic = topic,
                             .params = &message.params,
                             .id = id,
-                            .kind = "event"});
+                            .kind = text(row, column + 1) == kGapType ? "gap" : "event"});
     return message;
 }
 

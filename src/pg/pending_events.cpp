@@ -148,7 +148,7 @@ void push(const PreparedEvent &event, Delivery delivery) {
     tally.bytes += event.bytes.size();
 }
 
-void push_lost(const std::string &topic, Delivery delivery, const char *reason) {
+void push_lost(const std::string &topic, Delivery delivery, const std::string &reason) {
     Event lost;
     lost.kind = EventKind::lost;
     lost.topic = topic;
@@ -377,6 +377,10 @@ void add_pending(const PreparedEvent &event, const std::string &topic, Delivery 
 
 void add_pending(const Event &event, Delivery delivery) {
     add_pending(prepare(event), event.topic, delivery);
+}
+
+void add_lost(const std::string &topic, const std::string &reason) {
+    push_lost(topic, Delivery::always, reason);
 }
 
 bool collapse_pending(uint64_t key, uint64_t topic) {

@@ -48,6 +48,10 @@ void add_pending(const Event &event, Delivery delivery);
 // The same for one that is added often, by the name of its topic.
 void add_pending(const PreparedEvent &event, const std::string &topic, Delivery delivery);
 
+// Instead of events of a topic that could not be made, whatever the topic is: all its states are
+// queried, and subscribers of an event topic get a gap.
+void add_lost(const std::string &topic, const std::string &reason);
+
 // For events that need no repetition within a transaction ("instance X changed"): true if an equal
 // one is already pending in this subtransaction or one of its parents. `key` is interest_key-like:
 // callers hash topic and parameters, wildcards included. Also true if all of the topic with the key

@@ -85,3 +85,11 @@ extern "C" {
 #if PG_VERSION_NUM >= 180000
 #define RTD_GROUP_EXPRESSIONS(entry) ((entry)->groupexprs)
 #endif
+
+// Bytes that the notification queue holds: a setting in pages since PostgreSQL 17. (The user
+// includes commands/async.h.)
+#if PG_VERSION_NUM >= 170000
+#define RTD_NOTIFY_QUEUE_BYTES (static_cast<uint64>(max_notify_queue_pages) * BLCKSZ)
+#else
+#define RTD_NOTIFY_QUEUE_BYTES (static_cast<uint64>(0x10000) * 32 / 2 * BLCKSZ)
+#endif

@@ -36,6 +36,7 @@ int max_clients_per_address;
 int connection_rate;
 bool compression;
 double notification_queue_warning;
+double notification_queue_limit;
 int event_log_level;
 
 namespace {
@@ -160,6 +161,11 @@ void define_settings() {
         "Fraction of the server's notification queue that may be in use without a warning.",
         "When that queue is full, NOTIFY fails. 1 turns the warning off.",
         &notification_queue_warning, 0.25, 0, 1, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
+    DefineCustomRealVariable(
+        "rtd.notification_queue_limit",
+        "Fraction of the server's notification queue up to which watches with a channel notify.",
+        "When that queue is full, every transaction that notifies fails. 1 turns the limit off.",
+        &notification_queue_limit, 0.9, 0, 1, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     DefineCustomEnumVariable(
         "rtd.event_log_level", "Level at which every event, broadcast and client is logged.",
         nullptr, &event_log_level, DEBUG1, kLogLevels, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);

@@ -37,6 +37,7 @@ extern int max_clients_per_address;
 extern int connection_rate;
 extern bool compression;
 extern double notification_queue_warning; // a fraction
+extern double notification_queue_limit;   // another
 extern int event_log_level;               // an elog level
 
 void define_settings();

@@ -12,7 +12,9 @@
 //
 // No SPI on the way of a row, except the INSERTs of an audited watch and of a durable topic. What
 // went wrong with the watch itself (a column was renamed, the registration is gone) is a WARNING
-// once per session and table, and the write goes on.
+// once per session and table, and the write goes on. So it does where a row cannot be carried (it
+// is too large, a type's own code fails): then a state is queried all the same, and subscribers of
+// an event topic get a gap in the row's place.
 //
 // Memory: a Watch owns a memory context under TopMemoryContext. Row data lives in the executor's
 // per-tuple context, which is current here.
@@ -21,8 +23,12 @@
 #include <unordered_set>
 
 #include "core/event.h"
+#include "core/json_text.h"
+#include "core/request_path.h"
+#include "pg/attempt.h"
 #include "pg/durable_event.h"
-#include "pg/json_time.h"
+#include "pg/notify.h"
+#include "pg/payload.h"
 #include "pg/pending_events.h"
 #include "pg/registry.h"
 #include "pg/settings.h"
@@ -34,38 +40,26 @@ extern "C" {
 #include "access/htup_details.h"
 #include "catalog/partition.h"
 #include "catalog/pg_am.h"
-#include "commands/async.h"
 #include "commands/trigger.h"
-#include "lib/stringinfo.h"
-#include "nodes/makefuncs.h"
 #include "pgstat.h"
-#include "utils/datum.h"
-#include "utils/fmgroids.h"
-#include "utils/fmgrprotos.h"
 #include "utils/inval.h"
 #include "utils/json.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 }
 
 namespace rtd::pg {
 
 namespace {
 
-// Longest payload that Async_Notify() takes: NOTIFY_PAYLOAD_MAX_LENGTH - 1 of async.c.
-constexpr size_t kMaxNotifyBytes = BLCKSZ - NAMEDATALEN - 128 - 1;
-
-// A column of the payload. Trivial, because it is used inside call().
-struct PayloadColumn {
-    const char *label;    // `, "review_id": `
-    const char *constant; // for TABLE: the JSON text; otherwise null
-    AttrNumber attribute; // 0: not there any more
-    bool is_key;
-    FmgrInfo to_json;
-};
+// Longest value that tells which row of a keyed topic a change concerns: as much as 4 indexes hold.
+constexpr size_t kMaxKeyBytes = 10'000;
+constexpr int64 kRetryUs = 1'000'000; // of a registration that could not be read
 
 struct ParameterColumn {
     AttrNumber attribute; // 0: unknown here, matches every value
     Oid type;
+    TextBound bound;
     FmgrInfo output;
 };
 
@@ -80,12 +74,13 @@ struct Watch {
     Oid watched = InvalidOid;  // the same, or the partitioned table it belongs to
     bool valid = true;         // cleared by an invalidation
     bool registered = true;    // false: no row in rtd_watch, nothing to do
+    TimestampTz failed_at = 0; // otherwise why not is not known: it could not be read
 
     std::string topic;
     bool has_query = false;
     bool is_durable = false;
     Delivery delivery = Delivery::if_subscribed;
-    std::vector<PayloadColumn> columns;
+    PayloadColumns payload;
     std::vector<ParameterColumn> parameters;
     std::vector<ParameterColumn> key; // of a keyed topic; empty: any of its rows may have changed
     uint64_t state_key = 0;           // of a topic with a query and without parameters
@@ -109,6 +104,11 @@ void forget(Datum, Oid relation) {
             watch->valid = false;
 }
 
+// The cast of a type to json decides how its values become JSON, and whether that can fail.
+void forget_all(Datum, int, uint32) {
+    forget(0, InvalidOid);
+}
+
 void warn_once(Oid relation, int sqlstate, const std::string &message, const std::string &detail,
                const std::string &hint) {
     static auto *warned = new std::unordered_set<Oid>();
@@ -117,34 +117,6 @@ void warn_once(Oid relation, int sqlstate, const std::string &message, const std
 }
 
 // ---- find ----
-
-std::string json_string(const std::string &text) {
-    return call([&] {
-        StringInfoData json;
-        initStringInfo(&json);
-        escape_json(&json, text.c_str());
-        return json.data;
-    });
-}
-
-const char *keep(MemoryContext memory, const std::string &text) {
-    return call([&] { return MemoryContextStrdup(memory, text.c_str()); });
-}
-
-// to_json(anyelement) as an expression of this type would call it.
-FmgrInfo to_json_of(MemoryContext memory, Oid type) {
-    return call([&] {
-        MemoryContext caller = MemoryContextSwitchTo(memory);
-        FmgrInfo function;
-        fmgr_info_cxt(F_TO_JSON, &function, memory);
-        auto *argument = makeNullConst(type, -1, InvalidOid);
-        auto *expression = makeFuncExpr(F_TO_JSON, JSONOID, list_make1(argument), InvalidOid,
-                                        InvalidOid, COERCE_EXPLICIT_CALL);
-        fmgr_info_set_expr(reinterpret_cast<Node *>(expression), &function);
-        MemoryContextSwitchTo(caller);
-        return function;
-    });
-}
 
 FmgrInfo output_of(MemoryContext memory, Oid type) {
     return call([&] {
@@ -155,31 +127,6 @@ FmgrInfo output_of(MemoryContext memory, Oid type) {
         fmgr_info_cxt(output, &function, memory);
         return function;
     });
-}
-
-void resolve_columns(Watch &watch, Relation relation, const TextList &entries,
-                     std::string &missing) {
-    TupleDesc description = RelationGetDescr(relation);
-    std::vector<ColumnEntry> columns;
-    for (const std::optional<std::string> &entry : entries)
-        columns.push_back(parse_column_entry(entry.value_or(""), description));
-    std::vector<bool> is_key = key_columns(relation, columns);
-    for (size_t i = 0; i < columns.size(); i++) {
-        PayloadColumn column{};
-        column.label = keep(watch.memory, ", " + json_string(columns[i].name) + ": ");
-        column.is_key = is_key[i];
-        if (columns[i].is_table()) {
-            column.constant = keep(watch.memory, json_string(watch.table));
-        } else {
-            column.attribute = find_attribute(description, columns[i].column);
-            if (column.attribute == 0)
-                missing += (missing.empty() ? "\"" : ", \"") + columns[i].column + "\"";
-            else
-                column.to_json = to_json_of(
-                    watch.memory, TupleDescAttr(description, column.attribute - 1)->atttypid);
-        }
-        watch.columns.push_back(column);
-    }
 }
 
 void resolve_parameters(Watch &watch, std::vector<ParameterColumn> &parameters, Relation relation,
@@ -194,6 +141,7 @@ void resolve_parameters(Watch &watch, std::vector<ParameterColumn> &parameters, 
             } else {
                 parameter.type = TupleDescAttr(description, parameter.attribute - 1)->atttypid;
                 parameter.output = output_of(watch.memory, parameter.type);
+                parameter.bound = call([&] { return text_bound(parameter.type); });
             }
         }
         parameters.push_back(parameter);
@@ -266,7 +214,8 @@ WatchPointer read_watch(const TriggerData *data) {
     watch->state_change = prepare(change_of(*watch));
 
     std::string missing;
-    resolve_columns(*watch, relation, row[2].elements, missing);
+    watch->payload =
+        resolve_columns(watch->memory, relation, row[2].elements, watch->table, missing);
     resolve_parameters(*watch, watch->parameters, relation, row[3].elements, missing);
     std::string missing_key;
     resolve_parameters(*watch, watch->key, relation, row[9].elements, missing_key);
@@ -281,16 +230,45 @@ WatchPointer read_watch(const TriggerData *data) {
     return watch;
 }
 
+// A registration that cannot be read, perhaps because the library is newer than the extension,
+// costs the table's events and not its writes.
+WatchPointer try_to_read_watch(const TriggerData *data) {
+    WatchPointer watch;
+    std::optional<Error> failure = attempt([&] { watch = read_watch(data); });
+    if (!failure)
+        return watch;
+    std::string table = RelationGetRelationName(data->tg_relation);
+    watch = std::make_shared<Watch>(call(
+        [] { return AllocSetContextCreate(TopMemoryContext, "rtd watch", ALLOCSET_SMALL_SIZES); }));
+    watch->relation = RelationGetRelid(data->tg_relation);
+    watch->topic = data->tg_trigger->tgnargs == 1 ? data->tg_trigger->tgargs[0] : "";
+    watch->table = table;
+    watch->registered = false;
+    watch->failed_at = GetCurrentTimestamp();
+    warn_once(watch->relation, failure->sqlstate(),
+              "the watch of table \"" + table + "\" could not be read: " + failure->message(),
+              "Its changes make no events; the table's writes go on.", failure->hint());
+    return watch;
+}
+
+bool is_good(const Watch &watch) {
+    return watch.valid &&
+           (watch.failed_at == 0 || GetCurrentTimestamp() - watch.failed_at < kRetryUs);
+}
+
 WatchPointer find_watch(const TriggerData *data) {
     if (watches == nullptr) {
         watches = new std::unordered_map<Oid, WatchPointer>();
-        call([] { CacheRegisterRelcacheCallback(forget, 0); });
+        call([] {
+            CacheRegisterRelcacheCallback(forget, 0);
+            CacheRegisterSyscacheCallback(CASTSOURCETARGET, forget_all, 0);
+        });
     }
     auto known = watches->find(data->tg_trigger->tgoid);
-    if (known != watches->end() && known->second->valid)
+    if (known != watches->end() && is_good(*known->second))
         return known->second;
     uint64_t invalidations_before = invalidations;
-    WatchPointer watch = read_watch(data);
+    WatchPointer watch = try_to_read_watch(data);
     // An invalidation that came while it was read may be about it: good for this row only.
     watch->valid = invalidations == invalidations_before;
     (*watches)[data->tg_trigger->tgoid] = watch;
@@ -307,7 +285,7 @@ bool attribute_changed(AttrNumber number, HeapTuple before, HeapTuple after,
     Datum new_value = heap_getattr(after, number, description, &null_after);
     if (null_before || null_after)
         return null_before != null_after;
-    return !datum_image_eq(old_value, new_value, attribute->attbyval, attribute->attlen);
+    return value_changed(old_value, new_value, attribute);
 }
 
 // As a record comparison by image; most rows are told apart, or found equal, by their bytes.
@@ -329,7 +307,7 @@ bool row_changed(HeapTuple before, HeapTuple after, TupleDesc description) {
 
 bool key_changed(const Watch &watch, HeapTuple before, HeapTuple after, TupleDesc description) {
     return call([&] {
-        for (const PayloadColumn &column : watch.columns)
+        for (const PayloadColumn &column : watch.payload.columns)
             if (column.is_key && column.attribute != 0 &&
                 attribute_changed(column.attribute, before, after, description))
                 return true;
@@ -342,55 +320,7 @@ bool key_changed(const Watch &watch, HeapTuple before, HeapTuple after, TupleDes
     });
 }
 
-// ---- payload ----
-
-enum class Content { all, key, operation };
-
-void append_columns(StringInfo json, const Watch &watch, HeapTuple row, TupleDesc description,
-                    bool only_key) {
-    for (const PayloadColumn &column : watch.columns) {
-        if (only_key && !column.is_key)
-            continue;
-        if (column.constant != nullptr) {
-            appendStringInfoString(json, column.label);
-            appendStringInfoString(json, column.constant);
-            continue;
-        }
-        if (row == nullptr || column.attribute == 0)
-            continue;
-        bool null;
-        Datum value = heap_getattr(row, column.attribute, description, &null);
-        appendStringInfoString(json, column.label);
-        if (null) {
-            appendStringInfoString(json, "null");
-            continue;
-        }
-        FmgrInfo *to_json = const_cast<FmgrInfo *>(&column.to_json);
-        text *value_json = DatumGetTextPP(FunctionCall1(to_json, value));
-        appendBinaryStringInfo(json, VARDATA_ANY(value_json),
-                               static_cast<int>(VARSIZE_ANY_EXHDR(value_json)));
-    }
-}
-
-// In the server's encoding and the current memory context.
-const char *build_payload(const Watch &watch, const char *operation, HeapTuple row,
-                          TupleDesc description, Content content) {
-    return call([&] {
-        StringInfoData json;
-        initStringInfo(&json);
-        appendStringInfoString(&json, "{\"operation\": \"");
-        appendStringInfoString(&json, operation);
-        appendStringInfoChar(&json, '"');
-        if (content != Content::operation)
-            append_columns(&json, watch, row, description, content == Content::key);
-        appendStringInfoString(&json, ", \"timestamp\": ");
-        append_json_timestamp(&json, GetCurrentTimestamp());
-        appendStringInfoChar(&json, '}');
-        return json.data;
-    });
-}
-
-// ---- deliver ----
+// ---- parameters and keys ----
 
 // What a client writes into a path for this value: the text of the value.
 const char *parameter_text(const ParameterColumn &parameter, Datum value) {
@@ -407,7 +337,24 @@ const char *parameter_text(const ParameterColumn &parameter, Datum value) {
     });
 }
 
-// False if a parameter of the row is NULL: no instance has that value.
+using TextOf = const char *(*)(const ParameterColumn &, Datum);
+
+// The text of a value, or null if its type's own code fails.
+const char *text_if_any(const ParameterColumn &column, Datum value, TextOf text_of) {
+    if (column.bound.is_trusted)
+        return text_of(column, value);
+    const char *text = nullptr;
+    attempt([&] { text = text_of(column, value); });
+    return text;
+}
+
+size_t bytes_of(const ParameterColumn &column, Datum value, TupleDesc description) {
+    int16 length = TupleDescAttr(description, column.attribute - 1)->attlen;
+    return call([&] { return stored_bytes(value, length); });
+}
+
+// False if no instance has the value of a parameter: it is NULL, or longer than any client may
+// name.
 bool read_parameters(const Watch &watch, HeapTuple row, TupleDesc description,
                      std::vector<std::optional<std::string>> &params) {
     for (const ParameterColumn &parameter : watch.parameters) {
@@ -418,9 +365,11 @@ bool read_parameters(const Watch &watch, HeapTuple row, TupleDesc description,
         bool null = false;
         Datum value =
             call([&] { return heap_getattr(row, parameter.attribute, description, &null); });
-        if (null)
+        if (null || least_text_bytes(parameter.bound, bytes_of(parameter, value, description)) >
+                        kMaxParamBytes)
             return false;
-        params.emplace_back(to_utf8(parameter_text(parameter, value)));
+        const char *text = text_if_any(parameter, value, parameter_text);
+        params.push_back(text != nullptr ? std::optional(to_utf8(text)) : std::nullopt);
     }
     return true;
 }
@@ -440,7 +389,8 @@ const char *key_text(const ParameterColumn &column, Datum value) {
     }
 }
 
-// False if a column of the key is NULL: no row of the topic has that key.
+// False if a column of the key is NULL: no row of the topic has that key. An empty key is that of
+// any row: one of a value that has no text, or too long a one.
 bool read_key(const Watch &watch, HeapTuple row, TupleDesc description,
               std::vector<std::string> &key) {
     if (row == nullptr)
@@ -450,7 +400,15 @@ bool read_key(const Watch &watch, HeapTuple row, TupleDesc description,
         Datum value = call([&] { return heap_getattr(row, column.attribute, description, &null); });
         if (null)
             return false;
-        key.push_back(to_utf8(key_text(column, value)));
+        size_t bytes = bytes_of(column, value, description);
+        const char *text = column.bound.is_trusted && bytes > kMaxKeyBytes
+                               ? nullptr
+                               : text_if_any(column, value, key_text);
+        if (text == nullptr) {
+            key.clear();
+            return true;
+        }
+        key.push_back(to_utf8(text));
     }
     return true;
 }
@@ -467,18 +425,57 @@ uint64_t collapse_key(const Watch &watch, const Event &event) {
     return instance_key(watch.topic, marked);
 }
 
-struct Change {
-    const char *operation;
-    HeapTuple row; // null for a statement
-    TupleDesc description;
-};
+// ---- what cannot be carried ----
 
-const char *payload_of(const Watch &watch, const Change &change, Content content) {
-    return build_payload(watch, change.operation, change.row, change.description, content);
+void warn_once_not_sent(const Watch &watch, const std::string &problem, const std::string &detail) {
+    static bool warned = false;
+    if (warned)
+        return;
+    warned = true;
+    warn(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+         "a change of table \"" + watch.table + "\" was not sent to topic \"" + watch.topic +
+             "\": " + problem,
+         detail +
+             " The write goes on, and subscribers are told of a gap; this warning is given once"
+             " per session.",
+         "Let the watch carry fewer columns: rtd_watch_table(.., columns => '{..}').");
 }
 
-void deliver_to_rtd(const TriggerData *data, const Watch &watch, const Change &change,
-                    const char *&payload) {
+// In the place of an event of an event topic.
+void deliver_gap(const TriggerData *data, const Watch &watch, Event event,
+                 const std::string &problem, const std::string &detail) {
+    std::string reason = "a row of table \"" + watch.table + "\" " + problem;
+    warn_once_not_sent(watch, reason, detail);
+    event.kind = EventKind::lost;
+    event.payload = "{\"reason\": " + json_quote(to_utf8(reason)) + "}";
+    if (watch.is_durable)
+        add_durable(Registry(data->tg_trigger->tgfoid), event);
+    else
+        add_pending(event, watch.delivery);
+}
+
+void deliver_loss_of_watch(const Watch &watch) {
+    if (watch.failed_at == 0 || !hub_is_reachable() ||
+        collapse_pending(instance_key(watch.topic, {"unreadable watch"})))
+        return;
+    add_lost(watch.topic, "the watch of table \"" + to_utf8(watch.table) + "\" could not be read");
+}
+
+// ---- deliver ----
+
+// What was made of a row so far.
+struct Made {
+    Payload payload;
+    bool has_payload = false;
+};
+
+const Payload &payload_of(const Watch &watch, const Change &change, Made &made) {
+    if (!std::exchange(made.has_payload, true))
+        made.payload = build_payload(watch.payload, change, Content::all);
+    return made.payload;
+}
+
+void deliver_to_rtd(const TriggerData *data, const Watch &watch, const Change &change, Made &made) {
     if (!watch.is_durable && !hub_is_reachable())
         return;
     // Where a query is asked, what happened to the row is for the log alone.
@@ -497,8 +494,11 @@ void deliver_to_rtd(const TriggerData *data, const Watch &watch, const Change &c
         collapse_pending(collapse_key(watch, event), watch.state_change.topic_key))
         return;
     if (!is_bare) {
-        payload = payload_of(watch, change, Content::all);
-        event.payload = to_utf8(payload);
+        const Payload &payload = payload_of(watch, change, made);
+        if (payload.json == nullptr && !watch.has_query)
+            return deliver_gap(data, watch, std::move(event), payload.problem, payload.detail);
+        if (payload.json != nullptr)
+            event.payload = to_utf8(payload.json);
     }
     if (watch.is_durable)
         add_durable(Registry(data->tg_trigger->tgfoid), event);
@@ -506,44 +506,40 @@ void deliver_to_rtd(const TriggerData *data, const Watch &watch, const Change &c
         add_pending(event, watch.delivery);
 }
 
+bool fits_notify(const Payload &payload) {
+    return payload.json != nullptr && strlen(payload.json) <= kMaxNotifyBytes;
+}
+
+void warn_once_shortened(const Watch &watch, const Payload &whole) {
+    static bool warned = false;
+    if (!std::exchange(warned, true))
+        warn(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+             "payload for channel \"" + *watch.channel + "\" was shortened",
+             (whole.json != nullptr
+                  ? "It has " + std::to_string(strlen(whole.json)) + " bytes; NOTIFY takes "
+                  : "A row " + whole.problem + "; NOTIFY takes ") +
+                 std::to_string(kMaxNotifyBytes) + ".",
+             "Clients of rtd get it whole. Let the watch of \"" + watch.table +
+                 "\" carry fewer columns.");
+}
+
 // A payload that NOTIFY would refuse must not fail the write.
-void deliver_to_channel(const Watch &watch, const Change &change, const char *payload) {
-    if (payload == nullptr)
-        payload = payload_of(watch, change, Content::all);
-    size_t full_bytes = strlen(payload);
-    if (full_bytes > kMaxNotifyBytes)
-        payload = payload_of(watch, change, Content::key);
-    if (strlen(payload) > kMaxNotifyBytes)
-        payload = payload_of(watch, change, Content::operation);
-    if (full_bytes > kMaxNotifyBytes) {
-        static bool warned = false;
-        if (!warned)
-            warn(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-                 "payload for channel \"" + *watch.channel + "\" was shortened",
-                 "It has " + std::to_string(full_bytes) + " bytes; NOTIFY takes " +
-                     std::to_string(kMaxNotifyBytes) + ".",
-                 "Clients of rtd get it whole. Let the watch of \"" + watch.table +
-                     "\" carry fewer columns.");
-        warned = true;
+void deliver_to_channel(const Watch &watch, const Change &change, Made &made) {
+    Payload payload = payload_of(watch, change, made);
+    if (!fits_notify(payload)) {
+        warn_once_shortened(watch, payload);
+        payload = build_payload(watch.payload, change, Content::key);
     }
-    call([&] { Async_Notify(watch.channel->c_str(), payload); });
+    if (!fits_notify(payload))
+        payload = build_payload(watch.payload, change, Content::operation);
+    notify(*watch.channel, payload.json, watch.table);
 }
 
 void append_to_audit_log(const Registry &registry, const Watch &watch, const Change &change) {
-    bool has_key = false;
-    for (const PayloadColumn &column : watch.columns)
-        has_key = has_key || (column.is_key && column.attribute != 0);
     Value key{JSONBOID, 0, true};
-    if (change.row != nullptr && has_key) {
-        key.null = false;
-        key.datum = call([&] {
-            StringInfoData json;
-            initStringInfo(&json);
-            append_columns(&json, watch, change.row, change.description, true);
-            json.data[0] = '{'; // in place of the first comma
-            appendStringInfoChar(&json, '}');
-            return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
-        });
+    if (change.row != nullptr && watch.payload.has_key()) {
+        key.datum = audited_key(watch.payload, change);
+        key.null = key.datum == 0;
     }
     registry.run("INSERT INTO @.rtd_audit_log (relation, action, key, changed_at)"
                  " VALUES ($1, $2, $3, pg_catalog.clock_timestamp())",
@@ -551,10 +547,10 @@ void append_to_audit_log(const Registry &registry, const Watch &watch, const Cha
 }
 
 void deliver(const TriggerData *data, const Watch &watch, const Change &change) {
-    const char *payload = nullptr;
-    deliver_to_rtd(data, watch, change, payload);
+    Made made;
+    deliver_to_rtd(data, watch, change, made);
     if (watch.channel)
-        deliver_to_channel(watch, change, payload);
+        deliver_to_channel(watch, change, made);
     if (watch.audit)
         append_to_audit_log(Registry(data->tg_trigger->tgfoid), watch, change);
 }
@@ -596,7 +592,7 @@ void on_statement(const TriggerData *data, const Watch &watch, TupleDesc descrip
 void fire(const TriggerData *data) {
     WatchPointer watch = find_watch(data);
     if (!watch->registered)
-        return;
+        return deliver_loss_of_watch(*watch);
     TupleDesc description = RelationGetDescr(data->tg_relation);
     TriggerEvent event = data->tg_event;
     if (TRIGGER_FIRED_FOR_STATEMENT(event))
