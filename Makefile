@@ -20,24 +20,45 @@ REGRESS_OPTS = --inputdir=. --load-extension=rtd
 
 EXTRA_CLEAN = $(BUILD) $(OBJS:.o=.d)
 
-PG_CONFIG ?= pg_config
-PGXS := $(shell $(PG_CONFIG) --pgxs)
+# The same choice as in tests and demo: the pg_config of the path if its server is whole, else the
+# newest whole server. What it lacks is said below, where it is needed.
+ifndef PG_CONFIG
+PG_CONFIG := $(shell . test/lib/deps.sh && choose_server && echo "$$PG_CONFIG")
+endif
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+SERVER_HEADERS := $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)
+# From the command line or the environment; PGXS would have its server's.
+RTD_CXX := $(if $(filter default undefined,$(origin CXX)),g++,$(CXX))
 override with_llvm = no
-include $(PGXS)
+-include $(PGXS)
 
-CXX = g++
+CXX = $(RTD_CXX)
 CXX_STANDARD = -std=c++20
-WARNINGS = -Wall -Wextra -Werror
+# What a newer compiler warns of is no reason for a user's build to end.
+WARNINGS = -Wall -Wextra $(if $(filter 1 true yes,$(CI) $(WERROR)),-Werror)
 OPTIMISE ?= -O2 -g
 DEFINES = -DRTD_VERSION='"$(RTD_VERSION)"'
 # -isystem keeps warnings in the server's headers from being ours; no exceptions cross into C.
 MODULE_FLAGS = $(CXX_STANDARD) $(WARNINGS) $(OPTIMISE) -fPIC -fvisibility=hidden -Isrc \
-	-isystem $(includedir_server) -D_GNU_SOURCE $(DEFINES)
+	-isystem $(SERVER_HEADERS) -D_GNU_SOURCE $(DEFINES)
 # No server header is in the include path of anything that goes into the gateway: the fence.
 PLAIN_FLAGS = $(CXX_STANDARD) $(WARNINGS) $(OPTIMISE) -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
 	-Isrc $(DEFINES)
 
-all: $(GATEWAY)
+all: $(BUILD)/server $(GATEWAY)
+
+# Objects of the module are of one server: another PG_CONFIG compiles them anew.
+$(BUILD)/server: FORCE
+	@[ -f '$(SERVER_HEADERS)/postgres.h' ] && [ -f '$(PGXS)' ] || { \
+		echo "There is no postgres.h and pgxs.mk of a server where '$(PG_CONFIG)' says."; \
+		echo "Debian has them in postgresql-server-dev-N; PG_CONFIG=... names another server's pg_config."; \
+		exit 1; } >&2
+	@mkdir -p $(@D)
+	@echo '$(SERVER_HEADERS) $(VERSION)' | cmp -s - $@ || echo '$(SERVER_HEADERS) $(VERSION)' >$@
+
+FORCE:
+
+$(OBJS): $(BUILD)/server
 
 src/%.o: src/%.cpp
 	$(CXX) $(MODULE_FLAGS) -MMD -MP -c -o $@ $<
@@ -63,17 +84,17 @@ rtd--$(RTD_VERSION).sql: sql/rtd.sql
 	cp $< $@
 
 install: install-gateway
-install-gateway: $(GATEWAY)
+install-gateway: $(BUILD)/server $(GATEWAY)
 	$(MKDIR_P) '$(DESTDIR)$(pkglibdir)'
 	$(INSTALL_PROGRAM) $(GATEWAY) '$(DESTDIR)$(pkglibdir)/rtd-gateway'
 
 uninstall: uninstall-gateway
-uninstall-gateway:
+uninstall-gateway: $(BUILD)/server
 	rm -f '$(DESTDIR)$(pkglibdir)/rtd-gateway'
 
 -include $(OBJS:.o=.d) $(CORE_OBJS:.o=.d) $(GATEWAY_OBJS:.o=.d)
 
-.PHONY: install-gateway uninstall-gateway
+.PHONY: FORCE install-gateway uninstall-gateway
 
 # ---- Development: tests, demo, measurements. What they need is in test/lib/deps.sh. ----
 
@@ -114,7 +135,7 @@ format:
 
 lint:
 	clang-format --dry-run -Werror $(SOURCES)
-	clang-tidy --quiet $(wildcard src/core/*.cpp src/net/*.cpp src/gateway/*.cpp) -- $(PLAIN_FLAGS)
-	clang-tidy --quiet $(wildcard src/*.cpp src/pg/*.cpp) -- $(MODULE_FLAGS)
+	clang-tidy --quiet $(wildcard src/core/*.cpp src/net/*.cpp src/gateway/*.cpp) -- $(PLAIN_FLAGS) -Werror
+	clang-tidy --quiet $(wildcard src/*.cpp src/pg/*.cpp) -- $(MODULE_FLAGS) -Werror
 
 .PHONY: test check demo bench format lint

@@ -4,16 +4,33 @@
 # that was started here is ever signalled. The server refuses to run as root, so root starts it as
 # the user postgres (CLUSTER_USER).
 #
+# Needs PG_CONFIG, which choose_server of test/lib/deps.sh sets.
 # Sets: CLUSTER (directory), CLUSTER_LOG, PGHOST, PGPORT and PGUSER for psql and friends.
 
-PG_CONFIG=${PG_CONFIG:-pg_config}
-
-as_server() {
+# In a folder that the server's user can enter: the tree may lie where it cannot.
+as_server() (
+    cd /
     if [ "$(id -u)" = 0 ]; then
         runuser -u "${CLUSTER_USER:-postgres}" -- "$@"
     else
         "$@"
     fi
+)
+
+# A new folder that the server's user can reach, in TMPDIR if that is one, else in /tmp.
+cluster_folder() {
+    if [ "$(id -u)" = 0 ] && ! id "${CLUSTER_USER:-postgres}" >/dev/null 2>&1; then
+        echo "A server does not run as root, and there is no user ${CLUSTER_USER:-postgres}: CLUSTER_USER names another." >&2
+        return 1
+    fi
+    for parent in "${TMPDIR:-/tmp}" /tmp; do
+        if as_server test -x "$parent"; then
+            mktemp -d "$parent/rtd-cluster-XXXXXX"
+            return
+        fi
+    done
+    echo "The server's user can enter neither ${TMPDIR:-/tmp} nor /tmp." >&2
+    return 1
 }
 
 # A loopback port nobody listens on: the first free one from $1 upwards.
@@ -26,8 +43,8 @@ free_port() {
 }
 
 cluster_start() { # setting=value ...
-    bin=$("$PG_CONFIG" --bindir)
-    CLUSTER=$(mktemp -d "${TMPDIR:-/tmp}/rtd-cluster-XXXXXX")
+    bin=$("$PG_CONFIG" --bindir) || return
+    CLUSTER=$(cluster_folder) || return
     CLUSTER_LOG=$CLUSTER/server.log
     chmod 755 "$CLUSTER"
     if [ "$(id -u)" = 0 ]; then

@@ -78,7 +78,7 @@ export class Cluster {
                     ...['--no-sync', '--username=postgres', '--auth=trust', '--encoding=UTF8', '--locale=C'],
                     `--pgdata=${cluster.dataDir}`,
                 ]),
-                { stdio: ['ignore', 'ignore', 'pipe'] },
+                { stdio: ['ignore', 'ignore', 'pipe'], cwd: '/' }, // the tree may be closed to the server's user
             );
             cluster.configure({
                 listen_addresses: '',
