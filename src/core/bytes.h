@@ -91,8 +91,11 @@ class ByteReader {
         bool present = false;
         get(present);
         value.reset();
-        if (present && ok_)
-            get(value.emplace());
+        if (present && ok_) {
+            T content{};
+            get(content);
+            value = std::move(content);
+        }
     }
     template <class T> void get(std::vector<T> &values) {
         uint32_t count = 0;

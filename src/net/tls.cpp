@@ -232,6 +232,7 @@ TlsStream::Progress TlsStream::explain(int result) {
     case SSL_ERROR_ZERO_RETURN:
         return {Outcome::closed};
     case SSL_ERROR_SYSCALL:
+        ERR_clear_error(); // OpenSSL 3.5 leaves the system's error there as well
         has_ended_ = true;
         if (system_error == 0 || system_error == ECONNRESET || system_error == EPIPE)
             return {Outcome::closed};
