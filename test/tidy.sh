@@ -39,19 +39,29 @@ rule "the version of rtd.control is the version everywhere" \
     "$(grep -q "\"version\": \"$version\"" META.json || echo "META.json"
     grep -q "^## $version" CHANGELOG.md || echo "CHANGELOG.md")"
 
-rule "every setting is in the README" \
-    "$(grep -oE '"rtd\.[a-z_]+"' src/pg/settings.cpp | tr -d '"' | sort -u | missing_in README.md)"
+rule "every setting is in docs/SETTINGS.md" \
+    "$(grep -oE '"rtd\.[a-z_]+"' src/pg/settings.cpp | tr -d '"' | sort -u | missing_in docs/SETTINGS.md)"
 
-rule "every setting in the README exists" \
-    "$(grep -oE '^\| `rtd\.[a-z_]+`' README.md | grep -oE 'rtd\.[a-z_]+' | sort -u | missing_in src/pg/settings.cpp)"
+rule "every setting in docs/SETTINGS.md exists" \
+    "$(grep -oE '^\| `rtd\.[a-z_]+`' docs/SETTINGS.md | grep -oE 'rtd\.[a-z_]+' | sort -u | missing_in src/pg/settings.cpp)"
 
 # Functions that are not for users say so by having EXECUTE revoked, or serve a trigger or a view.
-rule "every public function is in the README" \
+rule "every public function is in docs/SQL.md" \
     "$(grep -oE '^CREATE FUNCTION rtd_[a-z_]+' sql/rtd.sql | awk '{ print $3 }' |
-        grep -vE '^rtd_(trigger|catalog_trigger|catalog_changed|watch_problem)$' | missing_in README.md)"
+        grep -vE '^rtd_(trigger|catalog_trigger|catalog_changed|watch_problem)$' | missing_in docs/SQL.md)"
 
-rule "every view is in the README" \
-    "$(grep -oE '^CREATE VIEW rtd_[a-z_]+' sql/rtd.sql | awk '{ print $3 }' | missing_in README.md)"
+rule "every view is in docs/SQL.md" \
+    "$(grep -oE '^CREATE VIEW rtd_[a-z_]+' sql/rtd.sql | awk '{ print $3 }' | missing_in docs/SQL.md)"
+
+rule "the README installs every package that building needs" \
+    "$(sed -nE 's/^build ([^ ]+) .*/\1/p' test/lib/deps.sh | missing_in README.md)"
+
+rule "links between the documents lead somewhere" \
+    "$(for page in README.md CONTRIBUTING.md docs/*.md; do
+        grep -oE '\]\([^)#: ]+' "$page" | cut -c 3- | while read -r target; do
+            [ -e "$(dirname "$page")/$target" ] || echo "$page links to $target"
+        done
+    done)"
 
 rule "every function, table and view has a comment" \
     "$(grep -oE '^CREATE (FUNCTION|TABLE|VIEW) rtd_[a-z_]+' sql/rtd.sql | awk '{ print $2, $3 }' |

@@ -1,4 +1,4 @@
-// The rtd.* settings. Each is described where it is defined (settings.cpp) and in the README.
+// The rtd.* settings. Each is described where it is defined (settings.cpp) and in docs/SETTINGS.md.
 #pragma once
 #include "core/fence.h"
 

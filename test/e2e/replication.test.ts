@@ -55,7 +55,7 @@ test('a replicated row is an event where the watch has a row trigger that fires 
             ['INSERT 1 tea', 'INSERT 2 salt', 'UPDATE 2 sea salt', 'DELETE 1 tea'],
         );
         assert.equal(await use.cluster.value('SELECT count(*)::int FROM quiet'), 1);
-        assert.equal(quiet.messages.length, 1, 'a plain watch does not see it, as the README says');
+        assert.equal(quiet.messages.length, 1, 'a plain watch does not see it, as docs/TOPICS.md says');
     } finally {
         await use.cluster.sql(`
             ALTER SUBSCRIPTION from_origin DISABLE;

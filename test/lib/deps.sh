@@ -156,6 +156,7 @@ test openssl cmd:openssl makes certificates for the tests
 test ca-certificates file:/etc/ssl/certs/ca-certificates.crt npm fetches over https
 test nodejs node end-to-end tests
 test npm cmd:npm npm installs the test's packages from the lock file
+test curl cmd:curl the quick start of the README
 test chromium cmd:${CHROMIUM:-${DEPS_ROOT:-}/usr/bin/chromium} the demo page in a real browser
 peers python3-fastapi python:fastapi bench/fanout compares with it
 peers uvicorn python:uvicorn FastAPI's server
