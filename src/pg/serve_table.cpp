@@ -302,17 +302,24 @@ bool replace_topic(const Registry &registry, const Topic &before, const QueryTop
     return true;
 }
 
-// What an earlier watch does besides goes on; the topic itself wants every change.
+// What an earlier watch does besides goes on; the topic itself wants every change. A watch that is
+// as it has to be is left alone: new triggers would wait for everybody who reads the table.
 void watch(const Registry &registry, const LockedTable &table, const TableFacts &facts,
-           const std::string &topic) {
+           const std::string &topic, bool is_other_topic) {
     WatchOptions options;
     options.relation = table.oid();
     options.topic = topic;
-    Rows before = registry.run("SELECT channel, audit, columns FROM @.rtd_watch"
-                               " WHERE relation = $1 AND topic = $2",
-                               {oid_value(table.oid(), REGCLASSOID), text_value(topic)});
+    Rows before = registry.run(
+        "SELECT channel, audit, columns, problem IS NULL AND enabled AND condition IS NULL"
+        " AND cardinality(operations) = 4 AND (key IS NULL OR EXISTS (SELECT FROM pg_trigger g"
+        " WHERE g.tgrelid = relation AND g.tgtype & 1 = 1 AND g.tgargs = $3))"
+        " FROM @.rtd_watched_tables WHERE relation = $1 AND topic = $2",
+        {oid_value(table.oid(), REGCLASSOID), text_value(topic),
+         bytes_value(topic + std::string(1, '\0'))});
     if (!before.rows.empty()) {
         const Row &row = before.rows[0];
+        if (row[3].boolean() && !is_other_topic)
+            return;
         options.channel = row[0].text;
         options.audit = row[1].boolean();
         options.columns = row[2].elements;
@@ -444,7 +451,7 @@ void serve_table(const Registry &registry, const Request &request) {
     } else {
         create_query_topic(registry, wanted);
     }
-    watch(registry, table, facts, name);
+    watch(registry, table, facts, name, !before || is_changed);
     note_served(registry, table, name);
     Topic topic = needed_topic(registry, name);
     grant_on_topic(registry, topic, request.role, "subscribe");

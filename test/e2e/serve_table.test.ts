@@ -329,6 +329,56 @@ describe('what still keeps clients out is a WARNING with what to do', () => {
     });
 });
 
+test('the same call again waits for no reader of the table, so a deployment may make it every time', async () => {
+    await sql('CREATE TABLE read_all_day (id int PRIMARY KEY)');
+    await serve(`'read_all_day', 'web_anon'`);
+    const reader = await use.cluster.connect();
+    await reader.query('BEGIN; SELECT * FROM read_all_day');
+    const session = await use.cluster.connect();
+    await session.query(`SET lock_timeout = '5 s'`);
+    const [notice] = await serve(`'read_all_day', 'alice'`, session);
+    assert.match(notice.message, /already$/);
+    await reader.query('COMMIT');
+    await use.cluster.release(session);
+    await use.cluster.release(reader);
+    // One whose trigger is disabled is repaired.
+    await sql('ALTER TABLE read_all_day DISABLE TRIGGER "rtd_read-all-day"');
+    await serve(`'read_all_day', 'web_anon'`);
+    const { expectRows } = await follow(use.cluster.url('read-all-day'), ['id']);
+    await sql('INSERT INTO read_all_day VALUES (1)');
+    await expectRows('SELECT * FROM read_all_day');
+});
+
+describe('the address in the NOTICE', () => {
+    test('is one that the gateway listens on, if that is not localhost', async () => {
+        await sql('CREATE TABLE addressed (id int PRIMARY KEY)');
+        await use.cluster.reload({ 'rtd.listen_addresses': '127.0.0.2' });
+        const session = await use.cluster.connect();
+        await waitFor('the setting', async () =>
+            (await session.query(`SELECT current_setting('rtd.listen_addresses') AS is`)).rows[0].is === '127.0.0.2');
+        const [{ hint }] = await serve(`'addressed', 'web_anon'`, session);
+        await use.cluster.release(session);
+        const url = hint.match(/ws:\/\/\S+/)![0];
+        assert.equal(url, `ws://127.0.0.2:${use.cluster.rtdPort}/ws/addressed`);
+        const client = await waitFor('a client', () => Subscriber.open(url).catch(() => undefined));
+        assert.equal((await client.next()).kind, 'snapshot');
+        await use.cluster.reload({ 'rtd.listen_addresses': 'localhost' });
+        await use.cluster.ready();
+    });
+
+    test('has the scheme of TLS where the port speaks it', async () => {
+        const session = await use.cluster.connect();
+        await use.cluster.reload({ 'rtd.ssl_cert_file': 'none.crt', 'rtd.ssl_key_file': 'none.key' });
+        await waitFor('the setting', async () =>
+            (await session.query(`SELECT current_setting('rtd.ssl_key_file') AS is`)).rows[0].is === 'none.key');
+        await sql('CREATE TABLE secured (id int PRIMARY KEY)');
+        const [{ hint }] = await serve(`'secured', 'web_anon'`, session);
+        await use.cluster.release(session);
+        assert.match(hint, /wss:\/\/localhost:\d+\/ws\/secured\n.*https:\/\/localhost:\d+\/sse\/secured$/);
+        await use.cluster.reload({ 'rtd.ssl_cert_file': '', 'rtd.ssl_key_file': '' });
+    });
+});
+
 test('two sessions that serve one table at the same time make one topic', async () => {
     await sql('CREATE TABLE twice (id int PRIMARY KEY)');
     const [first, second] = [await use.cluster.connect(), await use.cluster.connect()];
