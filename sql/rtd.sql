@@ -104,7 +104,8 @@ CREATE TABLE rtd_message (
     data json NOT NULL,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     instance bigint,
-    sequence bigint
+    sequence bigint,
+    PRIMARY KEY (id, slot) -- also the identity of its rows in a publication FOR ALL TABLES
 ) PARTITION BY LIST (slot);
 COMMENT ON TABLE rtd_message IS
     'messages of durable topics, written in the transaction that makes them; kept for rtd.message_retention';

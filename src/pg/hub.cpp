@@ -8,6 +8,7 @@
 #include "pg/settings.h"
 #include "pg/shared_state.h"
 #include "pg/table_changes.h"
+#include "pg/worker_settings.h"
 
 #include "pg/prelude.h"
 
@@ -141,11 +142,7 @@ void rtd_hub_main(Datum) {
                             "\": its encoding is not UTF8",
                         {},
                         "WebSocket messages are UTF-8; create the database with ENCODING 'UTF8'.");
-        // Its own statements name every object; a lock on its tables must not hold it up for long.
-        call([] {
-            SetConfigOption("search_path", "pg_catalog", PGC_SUSET, PGC_S_OVERRIDE);
-            SetConfigOption("lock_timeout", "2s", PGC_SUSET, PGC_S_OVERRIDE);
-        });
+        fix_hub_settings();
         HubLoop loop;
         loop.run();
     });

@@ -14,6 +14,7 @@
 #include "pg/settings.h"
 #include "pg/significant.h"
 #include "pg/topic_query.h"
+#include "pg/worker_settings.h"
 #include "pg/worker_transaction.h"
 
 #include "pg/prelude.h"
@@ -158,6 +159,8 @@ std::optional<WorkerReply> QueryWorker::handle(const StoreRetained &job) {
         in_transaction([&] { store_retained(job.schema, job.messages); });
     } catch (const Error &error) {
         return StoreDone{false, error.message()};
+    } catch (const std::exception &error) {
+        return StoreDone{false, error.what()};
     }
     return StoreDone{true, {}};
 }
@@ -167,6 +170,8 @@ std::optional<WorkerReply> QueryWorker::handle(const RunLogJob &job) {
         return LogJobDone{run_log_job(job.schema, job.job)};
     } catch (const Error &error) {
         return LogJobDone{LogFailure{error.message()}};
+    } catch (const std::exception &error) { // rows that somebody wrote by hand, or no memory
+        return LogJobDone{LogFailure{error.what()}};
     }
 }
 
@@ -222,6 +227,9 @@ QueryDone QueryWorker::run(const RunQuery &job) {
         // What the subscribers' role may not read is for them to know, not a failure of the query.
         if (!has_state && job.is_invoker && error.sqlstate() == ERRCODE_INSUFFICIENT_PRIVILEGE)
             done.outcome.status = QueryOutcome::Status::forbidden;
+    } catch (const std::bad_alloc &) {
+        done.outcome = {};
+        done.outcome.text = "out of memory";
     }
     end_timeout();
     pgstat_report_activity(STATE_IDLE, nullptr);
@@ -410,6 +418,9 @@ void rtd_query_worker_main(Datum segment_handle) {
     MemoryContext context =
         AllocSetContextCreate(TopMemoryContext, "rtd query job", ALLOCSET_DEFAULT_SIZES);
     MemoryContextSwitchTo(context);
-    enter([&] { QueryWorker(in, out, context).run(); });
+    enter([&] {
+        fix_worker_settings();
+        QueryWorker(in, out, context).run();
+    });
     proc_exit(0);
 }
