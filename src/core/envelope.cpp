@@ -106,6 +106,21 @@ std::string_view type_of(std::string_view body) {
     return rest.substr(0, rest.find('"'));
 }
 
+bool is_message_of(std::string_view body, std::string_view topic) {
+    Json value = load(body);
+    auto text = [&](const char *name) {
+        const json_t *member = json_object_get(value.get(), name);
+        return json_is_string(member)
+                   ? std::string_view(json_string_value(member), json_string_length(member))
+                   : std::string_view();
+    };
+    // type_of() and with_id() go by the form in which to_json() writes.
+    return body.starts_with(kTypeFirst) && text("topic") == topic && !text("type").empty() &&
+           !text("kind").empty() && text("timestamp").size() == iso_timestamp(0).size() &&
+           parse_message_id(text("id")) && json_object_get(value.get(), "data") != nullptr &&
+           json_is_array(json_object_get(value.get(), "params"));
+}
+
 std::string message_id(uint64_t epoch, uint64_t sequence) {
     return std::to_string(epoch) + '-' + std::to_string(sequence);
 }

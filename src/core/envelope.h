@@ -39,6 +39,9 @@ std::optional<MessageId> parse_message_id(std::string_view text);
 inline constexpr std::string_view kBadSince =
     "since must be the id of a message, <epoch>-<sequence>";
 
+// Whether it is what to_json() made of a message of this topic, as far as its members tell.
+bool is_message_of(std::string_view body, std::string_view topic);
+
 // The message with another id. `message` is what to_json() made.
 std::string with_id(std::string message, std::string_view old_id, std::string_view id);
 

@@ -1,9 +1,11 @@
 #include "pg/hub_loop.h"
 
+#include <algorithm>
 #include <ctime>
 #include <set>
 #include <utility>
 
+#include "core/json_text.h"
 #include "pg/announcements.h"
 #include "pg/boundary.h"
 #include "pg/event_queue.h"
@@ -31,8 +33,10 @@ namespace {
 
 constexpr int64_t kStoreIntervalMs = 1000; // retained messages are written at most this often
 constexpr int64_t kRetryMs = 1000;
-constexpr int kMaxWaitEvents = 2 + kMaxGateways; // the postmaster's death, the latch, the links
-constexpr int64_t kNapMs = 1;                    // the shortest that WaitEventSetWait() knows
+constexpr int64_t kStoreRetryMs = 5000; // of notifications; a lock holds the hub up for two seconds
+constexpr size_t kMostUnstoredNotifications = 5000; // of 8 kB at most
+constexpr int kMaxWaitEvents = 2 + kMaxGateways;    // the postmaster's death, the latch, the links
+constexpr int64_t kNapMs = 1;                       // the shortest that WaitEventSetWait() knows
 
 Now read_clock() {
     timespec steady{};
@@ -74,7 +78,9 @@ void HubLoop::run() {
         try {
             turn();
         } catch (const Error &error) {
-            after_error(error);
+            after_error(error.message(), error.hint());
+        } catch (const std::exception &error) { // no memory, or a value that nobody checked
+            after_error(error.what(), "");
         }
     }
     shut_down();
@@ -93,6 +99,7 @@ void HubLoop::turn() {
     reload_catalog_if_changed(now);
     drain_notifications(now); // one may still come when nothing is LISTENed to any more
     if (serving()) {
+        store_notifications(now);
         drain_queue(now);
         gateways_.tend(now);
         tend_messages(now);
@@ -103,10 +110,14 @@ void HubLoop::turn() {
     sleep();
 }
 
-void HubLoop::after_error(const Error &error) {
-    if (IsTransactionState())
-        call([] { AbortCurrentTransaction(); });
-    report(WARNING, "rtd hub: " + error.message(), error.hint());
+void HubLoop::after_error(const std::string &message, const std::string &hint) {
+    call([] {
+        LWLockReleaseAll();
+        pgstat_report_wait_end();
+        AbortOutOfAnyTransaction();
+    });
+    MemoryContextSwitchTo(turn_context_);
+    report(WARNING, "rtd hub: " + message, hint);
     // What the turn was about may be lost.
     router_.handle_loss([](uint64_t) { return true; }, "the server had an internal error",
                         read_clock());
@@ -147,6 +158,8 @@ void HubLoop::sleep() {
         consider(gateways_.next_start_ms());
         if (router_.has_unstored_messages() && !storing_)
             consider(next_store_ms_);
+        if (!unstored_notifications_.empty())
+            consider(next_notification_store_ms_);
     }
     if (next_reload_ms_ > 0)
         consider(next_reload_ms_);
@@ -193,19 +206,22 @@ void HubLoop::reload_catalog_if_changed(Now now) {
     uint64_t generation = pg_atomic_read_u64(&shared->catalog_generation);
     if (generation == seen_generation_ || now.steady_ms < next_reload_ms_)
         return;
+    next_reload_ms_ = now.steady_ms + kRetryMs;
     Catalog catalog;
     try {
         catalog = load_catalog();
     } catch (const Error &error) {
-        next_reload_ms_ = now.steady_ms + kRetryMs;
         return report(WARNING, "rtd hub could not read its tables: " + error.message(),
                       error.hint());
     }
-    next_reload_ms_ = 0;
-    seen_generation_ = generation;
     shared->hub_failures = 0;
-    if (!catalog.schema.empty())
-        return start_serving(std::move(catalog));
+    bool has_extension = !catalog.schema.empty();
+    if (has_extension)
+        start_serving(std::move(catalog));
+    next_reload_ms_ = 0; // otherwise it failed, and is tried again
+    seen_generation_ = generation;
+    if (has_extension)
+        return;
     if (serving())
         stop_serving();
     if (!waiting_logged_)
@@ -241,6 +257,7 @@ void HubLoop::stop_serving() {
     router_.forget_log_jobs();
     publishing_ = {};
     storing_.reset();
+    unstored_notifications_.clear();
     order_ = {};
     more_events_ = false;
     listener_.listen({});
@@ -293,8 +310,8 @@ void HubLoop::drain_notifications(Now now) {
         report(WARNING, *warning,
                "Look in pg_stat_activity for a session that LISTENs and has been in a transaction "
                "for long; when the queue is full, NOTIFY fails.");
-    std::vector<Event> durable;
-    for (const Notification &notification : listener_.collect()) {
+    std::vector<Notification> notifications = listener_.collect();
+    for (const Notification &notification : notifications) {
         if (notification.channel == kProbeChannel)
             prove_ready(readiness_.on_notification(notification.payload));
         for (const Channel &channel : catalog_.channels) {
@@ -302,7 +319,7 @@ void HubLoop::drain_notifications(Now now) {
                 continue;
             Result<Event> event = to_event(notification, channel);
             if (event && catalog_.is_durable(channel.topic))
-                durable.push_back(*event);
+                keep_notification(std::move(*event));
             else if (event)
                 router_.handle(*event, now);
             else
@@ -310,20 +327,60 @@ void HubLoop::drain_notifications(Now now) {
                        "The notification was ignored for topic \"" + channel.topic + "\".");
         }
     }
-    if (!durable.empty())
-        store_notifications(durable, now);
+    if (listener_.lost_some())
+        lose_notifications(now);
 }
 
-void HubLoop::store_notifications(const std::vector<Event> &events, Now now) {
+void HubLoop::lose_notifications(Now now) {
+    constexpr char kReason[] = "more notifications came at once than the server keeps";
+    report(WARNING, std::string("[DB_LISTENER] ") + kReason,
+           "Topics that listen are queried again, or their subscribers are told of a gap.");
+    std::set<std::string> topics;
+    for (const Channel &channel : catalog_.channels)
+        topics.insert(channel.topic);
+    for (const std::string &topic : topics) {
+        Event lost;
+        lost.kind = EventKind::lost;
+        lost.topic = topic;
+        lost.origin = "LISTEN";
+        lost.payload = "{\"reason\": " + json_quote(kReason) + "}";
+        if (catalog_.is_durable(topic))
+            keep_notification(std::move(lost));
+        else
+            router_.handle(lost, now);
+    }
+}
+
+// Until they are stored: the server has handed them over, and has them no longer.
+void HubLoop::keep_notification(Event event) {
+    if (unstored_notifications_.size() < kMostUnstoredNotifications)
+        return unstored_notifications_.push_back(std::move(event));
+    auto is_told = [&](const Event &kept) {
+        return kept.kind == EventKind::lost && kept.topic == event.topic;
+    };
+    if (std::ranges::any_of(unstored_notifications_, is_told))
+        return;
+    event.kind = EventKind::lost;
+    event.params.clear();
+    event.payload = R"({"reason": "notifications could not be stored for too long"})";
+    unstored_notifications_.push_back(std::move(event));
+}
+
+void HubLoop::store_notifications(Now now) {
+    if (unstored_notifications_.empty() || now.steady_ms < next_notification_store_ms_)
+        return;
     std::vector<Event> stored;
     try {
-        stored = store_events(catalog_.schema, events);
+        stored = store_events(catalog_.schema, unstored_notifications_);
     } catch (const Error &error) {
-        return report(WARNING,
-                      "[DB_LISTENER] " + std::to_string(events.size()) +
-                          " notifications for durable topics are lost: " + error.message(),
-                      error.hint());
+        next_notification_store_ms_ = now.steady_ms + kStoreRetryMs;
+        return report(
+            WARNING,
+            "[DB_LISTENER] " + std::to_string(unstored_notifications_.size()) +
+                " notifications for durable topics cannot be stored yet: " + error.message(),
+            error.hint());
     }
+    unstored_notifications_.clear();
     for (const Event &event : stored)
         router_.handle(event, now);
 }

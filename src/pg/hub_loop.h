@@ -33,7 +33,7 @@ class HubLoop final : private RouterHost {
     void turn();
     void sleep();
     void make_wait_set();
-    void after_error(const Error &error);
+    void after_error(const std::string &message, const std::string &hint);
 
     void reload_settings();
     void reload_catalog_if_changed(Now now);
@@ -59,7 +59,9 @@ class HubLoop final : private RouterHost {
     void tend_publishing();
     void tend_retained(Now now);
     void tend_messages(Now now);
-    void store_notifications(const std::vector<Event> &events, Now now);
+    void lose_notifications(Now now);
+    void keep_notification(Event event);
+    void store_notifications(Now now);
     std::optional<ReadMore> handle(const WorkerReply &reply, Now now);
     std::optional<ReadMore> finish_job(const QueryDone &done, Now now);
     void handle_lost(const WorkerRequest &request, Now now);
@@ -101,7 +103,9 @@ class HubLoop final : private RouterHost {
     bool more_events_ = false;
 
     uint64_t seen_generation_ = 0;
-    int64_t next_reload_ms_ = 0; // after a failed reload
+    int64_t next_reload_ms_ = 0;                // after a failed reload
+    std::vector<Event> unstored_notifications_; // for durable topics
+    int64_t next_notification_store_ms_ = 0;
     bool waiting_logged_ = false;
 
     PublishQueue publishing_;

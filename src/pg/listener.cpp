@@ -3,6 +3,7 @@
 #include <sstream>
 #include <utility>
 
+#include "core/utf8.h"
 #include "pg/boundary.h"
 #include "pg/settings.h"
 #include "pg/worker_transaction.h"
@@ -24,8 +25,11 @@ namespace {
 
 constexpr int64_t kCheckIntervalMs = 10'000; // between looks at the notification queue
 
-// Where the server's messages go while collect() lends it a "client".
+// Where the server's messages go while collect() lends it a "client". What is more than the hub
+// should hold at a time is dropped, and said to be.
+constexpr int kMostReceivedBytes = 64 << 20;
 StringInfoData received;
+bool dropped = false;
 
 void comm_reset() {}
 int comm_flush() {
@@ -37,7 +41,9 @@ bool comm_is_send_pending() {
 
 // Keeps NotificationResponse ('A') messages, each behind its length, and nothing else.
 int comm_putmessage(char type, const char *body, size_t size) {
-    if (type == 'A') {
+    if (type == 'A' && received.len + static_cast<int>(size) > kMostReceivedBytes) {
+        dropped = true;
+    } else if (type == 'A') {
         uint32 length = static_cast<uint32>(size);
         appendBinaryStringInfo(&received, reinterpret_cast<const char *>(&length), sizeof length);
         appendBinaryStringInfo(&received, body, static_cast<int>(size));
@@ -102,6 +108,7 @@ std::vector<Notification> Listener::collect() {
     const PQcommMethods *methods = PqCommMethods;
     CommandDest destination = whereToSendOutput;
     initStringInfo(&received);
+    dropped = false;
     auto give_back = [&] {
         PqCommMethods = methods;
         whereToSendOutput = destination;
@@ -128,6 +135,7 @@ std::vector<Notification> Listener::collect() {
         at += static_cast<int>(length);
     }
     pfree(received.data);
+    lost_some_ = std::exchange(dropped, false);
     return notifications;
 }
 
@@ -154,6 +162,8 @@ Result<Event> to_event(const Notification &notification, const Channel &channel)
     event.topic = channel.topic;
     event.origin = notification.channel;
     event.payload = notification.payload.empty() ? "null" : notification.payload;
+    if (!is_valid_utf8(event.payload))
+        return Problem{"payload on channel \"" + notification.channel + "\" is not UTF-8"};
     try {
         call([&] { DirectFunctionCall1(json_in, CStringGetDatum(event.payload.c_str())); });
         for (const std::string &name : channel.parameters)

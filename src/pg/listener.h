@@ -35,6 +35,8 @@ class Listener {
     static bool is_pending();
     // Everything that came in; waits for nothing.
     std::vector<Notification> collect();
+    // The last collect() left some out: more had come than the hub should hold at a time.
+    bool lost_some() const { return lost_some_; }
 
     // A warning, once, if more of the server's notification queue is in use than
     // rtd.notification_queue_warning: a session that LISTENs and stays in a transaction keeps it
@@ -46,6 +48,7 @@ class Listener {
     std::set<std::string> channels_;
     int64_t next_check_ms_ = 0;
     bool warned_ = false; // and it is still as full
+    bool lost_some_ = false;
 };
 
 // What a notification means for its topic. An empty payload is null; one that is not JSON is a

@@ -47,9 +47,17 @@ std::string ids_literal(const std::vector<uint64_t> &ids) {
 // A namesake that was created later has nothing to do with them.
 constexpr char kOfDurableTopic[] =
     " JOIN @.rtd_topic t ON t.name = m.topic AND t.durable AND m.created_at >= t.created_at"
-    " AND cardinality(t.parameters) = cardinality(m.params) ";
+    " AND cardinality(t.parameters) = cardinality(m.params)"
+    " AND coalesce(array_ndims(m.params), 1) = 1 ";
 
-constexpr char kMicroseconds[] = "(extract(epoch FROM created_at) * 1000000)::bigint";
+// The path of a message's instance. Concatenation fails for arrays of more dimensions, which
+// somebody must have written by hand, and may be asked before the condition above.
+constexpr char kPath[] =
+    "CASE WHEN coalesce(array_ndims(m.params), 1) = 1 THEN m.topic || m.params END";
+
+// NULL where it is infinite.
+constexpr char kMicroseconds[] = "CASE WHEN isfinite(created_at)"
+                                 " THEN (extract(epoch FROM created_at) * 1000000)::bigint END";
 
 // Plans are kept, and the first ones are made while the tables are empty and have no statistics:
 // what they read must be found by index nevertheless.
@@ -122,24 +130,34 @@ std::vector<uint64_t> expand(const std::string &schema, const std::vector<uint64
 void lock_instances(const std::string &schema, const std::string &ids) {
     run(schema,
         std::string("INSERT INTO @.rtd_durable_instance (topic, path, epoch, sequence)"
-                    " SELECT DISTINCT m.topic, m.topic || m.params,"
-                    "  (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint), 0"
-                    " FROM unnest($1::bigint[]) AS wanted (id)"
-                    " JOIN @.rtd_message m ON m.id = wanted.id AND m.sequence IS NULL") +
+                    " SELECT DISTINCT m.topic, ") +
+            kPath +
+            ",  (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint), 0"
+            " FROM unnest($1::bigint[]) AS wanted (id)"
+            " JOIN @.rtd_message m ON m.id = wanted.id AND m.sequence IS NULL" +
             kOfDurableTopic +
             " WHERE NOT EXISTS (SELECT FROM @.rtd_durable_instance i"
-            "  WHERE i.path = m.topic || m.params) ON CONFLICT DO NOTHING",
+            "  WHERE i.path = " +
+            kPath + ") ON CONFLICT DO NOTHING",
         {ids});
     run(schema,
-        "SELECT FROM @.rtd_durable_instance i WHERE i.path IN ("
-        " SELECT m.topic || m.params FROM unnest($1::bigint[]) AS wanted (id)"
-        " JOIN @.rtd_message m ON m.id = wanted.id AND m.sequence IS NULL)"
-        " ORDER BY i.id FOR NO KEY UPDATE",
+        std::string("SELECT FROM @.rtd_durable_instance i WHERE i.path IN ("
+                    " SELECT ") +
+            kPath +
+            " FROM unnest($1::bigint[]) AS wanted (id)"
+            " JOIN @.rtd_message m ON m.id = wanted.id AND m.sequence IS NULL)"
+            " ORDER BY i.id FOR NO KEY UPDATE",
         {ids});
 }
 
-NumberedMessage numbered_message(const std::string &topic, std::vector<std::string> params,
-                                 uint64_t epoch, const Row &row, size_t column) {
+// nullopt for a row that somebody changed by hand so that it is no message any more: its number is
+// missing then, which is told as a gap.
+std::optional<NumberedMessage> numbered_message(const std::string &topic,
+                                                std::vector<std::string> params, uint64_t epoch,
+                                                const Row &row, size_t column) {
+    for (size_t needed = column; needed <= column + 4; needed++)
+        if (!row.at(needed))
+            return std::nullopt;
     NumberedMessage message{topic, std::move(params), epoch, number(row, column), {}};
     std::string id = message_id(epoch, message.sequence);
     message.body = to_json({.type = text(row, column + 1),
@@ -184,8 +202,7 @@ NumberOutcome give_numbers(const std::string &schema, const NumberJob &job) {
                  " FROM (SELECT id, min(position) AS position"
                  "  FROM unnest($1::bigint[]) WITH ORDINALITY AS u (id, position) GROUP BY id) w"
                  " JOIN @.rtd_message m ON m.id = w.id AND m.sequence IS NULL") +
-                 kOfDurableTopic +
-                 " JOIN @.rtd_durable_instance i ON i.path = m.topic || m.params"
+                 kOfDurableTopic + " JOIN @.rtd_durable_instance i ON i.path = " + kPath +
                  "), numbered AS ("
                  " UPDATE @.rtd_message m SET instance = w.instance, sequence = w.sequence,"
                  "  type = coalesce(m.type, w.type) FROM wanted w"
@@ -198,8 +215,9 @@ NumberOutcome give_numbers(const std::string &schema, const NumberJob &job) {
                  ") SELECT topic, to_json(params), epoch, sequence, type, source, data, " +
                  kMicroseconds + " FROM numbered ORDER BY position",
              {ids}))
-        outcome.messages.push_back(
-            numbered_message(text(row, 0), json_strings(text(row, 1)), number(row, 2), row, 3));
+        if (std::optional<NumberedMessage> message =
+                numbered_message(text(row, 0), json_strings(text(row, 1)), number(row, 2), row, 3))
+            outcome.messages.push_back(std::move(*message));
     return outcome;
 }
 
@@ -240,7 +258,9 @@ ReadOutcome read_kept(const std::string &schema, const ReadJob &job) {
              {text(instances[0], 0), std::to_string(job.after.value_or(0)),
               std::to_string(job.after ? kMostRows : job.most), std::to_string(kMostBytes),
               std::to_string(outcome.newest)}))
-        outcome.messages.push_back(numbered_message(job.topic, job.params, outcome.epoch, row, 0));
+        if (std::optional<NumberedMessage> message =
+                numbered_message(job.topic, job.params, outcome.epoch, row, 0))
+            outcome.messages.push_back(std::move(*message));
     return outcome;
 }
 
@@ -289,15 +309,23 @@ ExpireOutcome expire(const std::string &schema, const ExpireJob &job) {
 
 // ---- store ----
 
+// Of a lost event that names no parameters a gap in every instance.
 StoredRow insert_message(const std::string &schema, const Event &event) {
+    bool is_for_all = event.kind == EventKind::lost && event.params.empty();
     TimestampTz now = GetCurrentTimestamp();
     std::vector<Row> inserted =
         run(schema,
-            "INSERT INTO @.rtd_message (slot, topic, params, source, data)"
-            " VALUES ($1::smallint, $2, $3::text[], $4, $5::json) RETURNING id",
-            {std::to_string(message_slot(now)), event.topic, array_literal(event.params),
-             event.source.empty() ? "event" : event.source, event.payload});
-    return {number(inserted.at(0), 0), event.payload.size(), is_for_many(event)};
+            "INSERT INTO @.rtd_message (slot, topic, params, type, source, data)"
+            " SELECT $1::smallint, name, CASE WHEN $2 IS NULL THEN"
+            "  array_fill(NULL::text, ARRAY[cardinality(parameters)]) ELSE $2::text[] END,"
+            "  $3, $4, $5::json FROM @.rtd_topic WHERE name = $6 RETURNING id",
+            {std::to_string(message_slot(now)),
+             is_for_all ? std::nullopt : std::optional(array_literal(event.params)),
+             event.kind == EventKind::lost ? std::optional(std::string(kGapType)) : std::nullopt,
+             event.source.empty() ? "event" : event.source, event.payload, event.topic});
+    if (inserted.empty())
+        return {}; // the topic is gone
+    return {number(inserted.at(0), 0), event.payload.size(), is_for_all || is_for_many(event)};
 }
 
 } // namespace
@@ -329,11 +357,14 @@ std::vector<Event> store_events(const std::string &schema, const std::vector<Eve
                               GUC_ACTION_LOCAL, true, 0, false);
         });
         for (const Event &event : events) {
+            StoredRow inserted = insert_message(schema, event);
+            if (inserted.id == 0)
+                continue;
             Event &row = stored.emplace_back();
             row.kind = EventKind::stored;
             row.topic = event.topic;
             row.origin = event.origin;
-            row.payload = stored_payload(insert_message(schema, event));
+            row.payload = stored_payload(inserted);
         }
     });
     return stored;
