@@ -14,6 +14,8 @@ CREATE TABLE rtd_topic (
     shape text CHECK (shape IN ('rows', 'value') AND (kind <> 'keyed' OR shape = 'rows')),
     search_path text NOT NULL,
     parameters text[] NOT NULL DEFAULT '{}',
+    parameter_types regtype[] NOT NULL DEFAULT '{}',
+    parameter_collations regcollation[] NOT NULL DEFAULT '{}',
     type text NOT NULL,
     security text NOT NULL DEFAULT 'definer' CHECK (security IN ('definer', 'invoker')),
     throttle interval NOT NULL,
@@ -29,6 +31,8 @@ CREATE TABLE rtd_topic (
 );
 COMMENT ON TABLE rtd_topic IS 'topics; written by rtd_create_topic(), read through rtd_topics';
 COMMENT ON COLUMN rtd_topic.search_path IS 'in force when the query was given; "$user" means the owner';
+COMMENT ON COLUMN rtd_topic.parameter_types IS 'the types that the query gives its parameters, or the watched columns have; empty: not known yet, then text';
+COMMENT ON COLUMN rtd_topic.parameter_collations IS 'for each parameter: by which its values are equal where that is not the type''s own rule, else -; NULL: the query does not compare it for equality alone, so that a change may concern any value';
 COMMENT ON COLUMN rtd_topic.security IS 'as whom the query runs: definer, the owner; invoker, the role of the subscriber';
 COMMENT ON COLUMN rtd_topic.significant IS 'function (old jsonb, new jsonb) returns boolean, or NULL: every state that differs is sent';
 COMMENT ON COLUMN rtd_topic.shape IS 'what the data of a message is: rows, an array with an object for each row; value, the query''s one column as it is. Decided by its type when the topic got its query, or declared';
@@ -334,7 +338,7 @@ COMMENT ON COLUMN rtd_watched_tables.key IS 'into a keyed topic: the columns tha
 COMMENT ON COLUMN rtd_watched_tables.problem IS 'NULL if all is well; rtd_watch_table() called again repairs it';
 
 CREATE VIEW rtd_topics AS
-SELECT t.name, t.kind, t.type, t.parameters, t.owner, t.query, t.key, t.shape, t.security, t.search_path, t.throttle, t.debounce,
+SELECT t.name, t.kind, t.type, t.parameters, t.parameter_types, t.owner, t.query, t.key, t.shape, t.security, t.search_path, t.throttle, t.debounce,
        t.refresh, t.significant, t.retain, t.history, t.durable, t.version, t.created_at,
        t.refresh IS NOT NULL
        OR EXISTS (SELECT FROM rtd_watched_tables w WHERE w.topic = t.name AND w.enabled)

@@ -102,7 +102,7 @@ void DurableInstance::receive(const NumberedMessage &message, Now) {
 // ---- reading ----
 
 ReadJob DurableInstance::next_read() const {
-    ReadJob job{id_, topic_->name, params_, std::nullopt, 0};
+    ReadJob job{id_, topic_->name, params(), std::nullopt, 0};
     if (!is_loaded_) {
         job.most = static_cast<uint32_t>(std::clamp<int64_t>(topic_->history, 1, kMostLoaded));
     } else if (is_doubtful_) {

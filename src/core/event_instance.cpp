@@ -30,7 +30,7 @@ void EventInstance::load_retained(Now now) {
         return;
     loaded_ = true;
     std::string stored_at;
-    if (std::optional<std::string> stored = host_.load_retained(topic_->name, params_)) {
+    if (std::optional<std::string> stored = host_.load_retained(topic_->name, name())) {
         stored_at = json_member(*stored, "timestamp");
         retained_.id = message_id(epoch_, ++sequence_);
         retained_.body = with_id(*stored, json_member(*stored, "id"), retained_.id);
@@ -111,7 +111,7 @@ void EventInstance::tell_gap(const std::string &payload, Now now) {
 std::optional<RetainedMessage> EventInstance::unstored_message() const {
     if (!unstored_)
         return std::nullopt;
-    return RetainedMessage{id_, retained_sequence_, topic_->name, params_, retained_.body};
+    return RetainedMessage{id_, retained_sequence_, topic_->name, name(), retained_.body};
 }
 
 void EventInstance::mark_stored(uint64_t sequence) {

@@ -17,7 +17,7 @@ using link::TopicKind;
 Instance::Instance(InstanceSetup setup)
     : host_(setup.host), settings_(setup.settings), id_(setup.id), epoch_(setup.epoch),
       topic_(std::move(setup.topic)), params_(std::move(setup.params)),
-      identity_(std::move(setup.identity)), key_(instance_key(topic_->name, params_)) {}
+      identity_(std::move(setup.identity)), key_(instance_key(topic_->name, params_.name())) {}
 
 std::unique_ptr<Instance> make_instance(InstanceSetup setup, Now now) {
     switch (setup.topic->kind) {
@@ -39,12 +39,13 @@ void Instance::admit(uint64_t subscription, bool awaits_first, bool recovered) {
     subscriptions_.insert(subscription);
     if (awaits_first)
         waiting_.insert(subscription);
-    host_.send(link::Subscribed{subscription, id_, topic_->kind, awaits_first, recovered});
+    host_.send(link::Subscribed{subscription, id_, topic_->kind, awaits_first, recovered, false,
+                                params()});
 }
 
 void Instance::admit_with(uint64_t subscription, const Sent &first) {
     subscriptions_.insert(subscription);
-    host_.send(link::Subscribed{subscription, id_, topic_->kind, false, false, true});
+    host_.send(link::Subscribed{subscription, id_, topic_->kind, false, false, true, params()});
     replay(subscription, first);
 }
 
@@ -85,7 +86,7 @@ Sent Instance::compose(uint64_t sequence, std::string_view data, std::string_vie
                             .timestamp_us = now.wall_us,
                             .source = source,
                             .topic = topic_->name,
-                            .params = &params_,
+                            .params = &params_.texts,
                             .id = message.id,
                             .kind = kind});
     return message;
@@ -134,7 +135,7 @@ void Instance::tell_error(CloseCode code, std::string_view message, Now now) {
                                            .timestamp_us = now.wall_us,
                                            .source = "event",
                                            .topic = topic_->name,
-                                           .params = &params_,
+                                           .params = &params_.texts,
                                            .kind = "control"})},
                subscriptions_);
 }

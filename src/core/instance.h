@@ -51,7 +51,7 @@ struct InstanceSetup {
     uint64_t id;
     uint64_t epoch; // its own: an instance that comes back later never repeats a message's id
     std::shared_ptr<const Topic> topic;
-    std::vector<std::string> params;
+    InstanceParams params;
     Identity identity = {};             // nobody's unless the topic's security is invoker
     std::optional<Loss> last_loss = {}; // of the topic, before the instance was made
 };
@@ -66,7 +66,9 @@ class Instance {
     uint64_t id() const { return id_; }
     uint64_t key() const { return key_; } // of its interest
     const Topic &topic() const { return *topic_; }
-    const std::vector<std::string> &params() const { return params_; }
+    const std::vector<std::string> &params() const { return params_.texts; }
+    // By which events and subscribers find it: equal for equal parameters.
+    const std::vector<std::string> &name() const { return params_.name(); }
     const Identity &identity() const { return identity_; }
     const Subscribers &subscriptions() const { return subscriptions_; }
 
@@ -158,7 +160,7 @@ class Instance {
     uint64_t sequence_ = 0; // of the newest message
     History history_;
     std::shared_ptr<const Topic> topic_;
-    std::vector<std::string> params_;
+    InstanceParams params_;
     Identity identity_;
     uint64_t key_;
 

@@ -28,7 +28,7 @@ std::optional<QueryJob> KeyedInstance::continue_query(const QueryOutcome &outcom
     if (more.empty())
         return std::nullopt;
     read_ = outcome.rows;
-    return QueryJob{id_, topic_, params_, identity_, std::move(more)};
+    return QueryJob{id_, topic_, params(), identity_, std::move(more)};
 }
 
 void KeyedInstance::finish_query(const QueryOutcome &outcome, Now now) {

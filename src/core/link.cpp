@@ -33,6 +33,7 @@ template <class IO> void fields(IO &io, Subscribed &f) {
     io(f.awaits_first);
     io(f.recovered);
     io(f.first_follows);
+    io(f.params);
 }
 template <class IO> void fields(IO &io, Ended &f) {
     io(f.subscription);

@@ -24,7 +24,7 @@
 
 namespace rtd::link {
 
-inline constexpr uint32_t kVersion = 5;
+inline constexpr uint32_t kVersion = 6;
 // Largest frame: the largest message plus its envelope and frame fields, with room to spare.
 inline constexpr uint32_t kMaxFrameBytes = 1u << 30;
 
@@ -66,8 +66,9 @@ struct Subscribed { // answers Subscribe
     uint64_t instance = 0;
     TopicKind kind = TopicKind::event;
     bool awaits_first = false;
-    bool recovered = false;     // it resumes: everything since the id it named follows
-    bool first_follows = false; // it is live, and its first message comes as Replayed
+    bool recovered = false;               // it resumes: everything since the id it named follows
+    bool first_follows = false;           // it is live, and its first message comes as Replayed
+    std::vector<std::string> params = {}; // as its messages have them; none: as asked for
 };
 
 struct Ended { // refuses a Subscribe, or ends a subscription later

@@ -121,7 +121,7 @@ QueryJob QueryInstance::start_query(Now now) {
     is_queued_ = false;
     run_cause_ = coalescer_.start(now.steady_ms);
     host_.clear_changed(key_, topic_key(topic_->name));
-    return {id_, topic_, params_, identity_, {}};
+    return {id_, topic_, params(), identity_, {}};
 }
 
 void QueryInstance::finish_query(const QueryOutcome &outcome, Now now) {

@@ -70,7 +70,7 @@ void Router::set_topics(Topics topics, Now now) {
         if (found == topics_.end() || found->second->generation != old.generation) {
             end_all(*instance, CloseCode::topic_dropped, "topic \"" + old.name + "\" was dropped");
             drop(*instance);
-        } else if (!found->second->same_instances(old)) {
+        } else if (!found->second->same_instances(old) || !keeps_name(*instance, *found->second)) {
             end_all(*instance, CloseCode::topic_changed,
                     "topic \"" + old.name + "\" was altered, subscribe again");
             drop(*instance);
@@ -80,8 +80,17 @@ void Router::set_topics(Topics topics, Now now) {
     }
 }
 
+// Where its parameters have other types now, the instance may be another one.
+bool Router::keeps_name(const Instance &instance, const Topic &topic) {
+    if (topic.parameter_types == instance.topic().parameter_types)
+        return true;
+    Result<InstanceParams> params = host_.canonical(topic, instance.params());
+    return params && params->texts == instance.params() && params->name() == instance.name();
+}
+
 void Router::follow(Instance &instance, const std::shared_ptr<const Topic> &topic, Now now) {
-    if (topic->version != instance.topic().version)
+    if (topic->version != instance.topic().version ||
+        topic->parameter_types != instance.topic().parameter_types)
         instance.redefine(topic, now);
     std::vector<uint64_t> subscriptions(instance.subscriptions().begin(),
                                         instance.subscriptions().end());
@@ -137,15 +146,19 @@ void Router::subscribe(const link::Subscribe &request, const Identity &identity,
         return host_.send(*refusal);
     }
     const std::shared_ptr<const Topic> &topic = topics_.find(request.topic)->second;
+    Result<InstanceParams> params = host_.canonical(*topic, request.params);
+    if (!params)
+        return host_.send(
+            link::Ended{request.subscription, CloseCode::bad_request, params.error()});
     // Counted before the first query is made, so that no commit in between goes unnoticed.
-    if (!add_subscriber_interest(instance_key(topic->name, request.params), topic_key(topic->name)))
+    if (!add_subscriber_interest(instance_key(topic->name, params->name()), topic_key(topic->name)))
         return host_.send(link::Ended{request.subscription, CloseCode::too_many,
                                       "too many different topic instances are subscribed"});
 
     Identity whose = topic->is_invoker ? identity : Identity{};
-    Instance *instance = find({topic->name, request.params, whose});
+    Instance *instance = find({topic->name, params->name(), whose});
     if (instance == nullptr)
-        instance = &make_instance(topic, request.params, std::move(whose), now);
+        instance = &make_instance(topic, std::move(*params), std::move(whose), now);
     else
         stop_lingering(*instance);
     subscriptions_[request.subscription] = {instance, identity};
@@ -199,7 +212,7 @@ Instance *Router::find(const Name &name) {
     return found != by_name_.end() ? found->second : nullptr;
 }
 
-Instance &Router::make_instance(std::shared_ptr<const Topic> topic, std::vector<std::string> params,
+Instance &Router::make_instance(std::shared_ptr<const Topic> topic, InstanceParams params,
                                 Identity identity, Now now) {
     uint64_t id = next_instance_++;
     InstanceSetup setup{host_,
@@ -213,7 +226,7 @@ Instance &Router::make_instance(std::shared_ptr<const Topic> topic, std::vector<
         setup.last_loss = loss->second;
     std::unique_ptr<Instance> made = rtd::make_instance(std::move(setup), now);
     Instance &instance = *made;
-    by_name_[{instance.topic().name, instance.params(), instance.identity()}] = &instance;
+    by_name_[{instance.topic().name, instance.name(), instance.identity()}] = &instance;
     instances_[id].instance = std::move(made);
     return instance;
 }
@@ -253,7 +266,7 @@ void Router::drop(Instance &instance) {
         deadlines_.erase({*deadline_ms, instance.id()});
     unstored_.erase(instance.id());
     log_.set_behind(instance.id(), false);
-    by_name_.erase({instance.topic().name, instance.params(), instance.identity()});
+    by_name_.erase({instance.topic().name, instance.name(), instance.identity()});
     instances_.erase(instance.id());
 }
 
@@ -263,7 +276,7 @@ std::vector<Instance *> Router::matching(const Event &event) {
     std::vector<Instance *> found;
     for (auto it = by_name_.lower_bound({event.topic, {}, {}});
          it != by_name_.end() && std::get<0>(it->first) == event.topic; ++it)
-        if (matches(event.params, it->second->params()))
+        if (matches(event.params, it->second->name()))
             found.push_back(it->second);
     return found;
 }
@@ -281,7 +294,7 @@ void Router::handle(const Event &event, Now now) {
     std::vector<Instance *> instances = matching(event);
     if (instances.empty())
         if (auto params = instance_to_retain(*topic->second, event))
-            instances.push_back(&make_instance(topic->second, std::move(*params), {}, now));
+            instances.push_back(&make_instance(topic->second, {std::move(*params)}, {}, now));
     if (instances.empty() && host_.logs_events())
         host_.log_event("[EVENT_BROADCAST] Skipping " + topic->second->type +
                         " broadcast - no active connections");

@@ -96,7 +96,7 @@ class Router {
         Instance *instance;
         Identity identity;
     };
-    // Topic, parameters and identity of an instance.
+    // Topic, parameters (as they match) and identity of an instance.
     using Name = std::tuple<std::string, std::vector<std::string>, Identity>;
     // An instance, and where it stands in the queues below.
     struct Entry {
@@ -108,7 +108,7 @@ class Router {
     };
 
     Instance *find(const Name &name);
-    Instance &make_instance(std::shared_ptr<const Topic> topic, std::vector<std::string> params,
+    Instance &make_instance(std::shared_ptr<const Topic> topic, InstanceParams params,
                             Identity identity, Now now);
     // Must follow every call that may change what the instance waits for.
     void reschedule(Instance &instance);
@@ -122,6 +122,7 @@ class Router {
     std::optional<link::Ended> why_refused(const link::Subscribe &request,
                                            const Identity &identity);
     bool add_subscriber_interest(uint64_t instance_key, uint64_t topic_key);
+    bool keeps_name(const Instance &instance, const Topic &topic);
     void follow(Instance &instance, const std::shared_ptr<const Topic> &topic, Now now);
     std::vector<Instance *> matching(const Event &event);
     bool handle_stored(const Event &event);

@@ -5,6 +5,7 @@
 #include "core/identity.h"
 #include "core/link.h"
 #include "core/message_log.h"
+#include "core/result.h"
 #include "core/subscribers.h"
 #include "core/topic.h"
 
@@ -30,6 +31,12 @@ class RouterHost {
     // Why this identity may not subscribe to the topic; nullopt if it may. Without a topic (the
     // name is unknown): only whether it may ask at all.
     virtual std::optional<link::Ended> refuse(const Identity &identity, const Topic *topic) = 0;
+    // The parameters of an instance in canonical form, or why they are none of the topic's, as a
+    // sentence. There are as many as the topic has.
+    virtual Result<InstanceParams> canonical(const Topic &,
+                                             const std::vector<std::string> &params) {
+        return InstanceParams{params};
+    }
     // Counts the interest in instance and topic where backends see it. False: no room. There is
     // always room for another one in an instance that is counted already.
     virtual bool add_interest(Interest interest, uint64_t instance_key, uint64_t topic_key) = 0;

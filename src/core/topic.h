@@ -17,6 +17,26 @@ enum class ResultShape : uint8_t {
     value, // the query's one column, as it is; null without a row
 };
 
+// A parameter's type, as the topic's query or its watches have it.
+struct ParameterType {
+    uint32_t type = 0;      // OID; 0: text
+    uint32_t collation = 0; // by which its values are equal; 0: the type's own rule
+    // False: the query does not just ask which values are equal to it, so an event may concern
+    // instances with any value.
+    bool is_matched = true;
+
+    bool operator==(const ParameterType &) const = default;
+};
+
+// The parameters of one instance.
+struct InstanceParams {
+    std::vector<std::string> texts; // in canonical form
+    // What finds the instance where equal values may have several texts; empty: the texts do.
+    std::vector<std::string> match = {};
+
+    const std::vector<std::string> &name() const { return match.empty() ? texts : match; }
+};
+
 struct Topic {
     std::string name;
     link::TopicKind kind = link::TopicKind::event;
@@ -26,6 +46,7 @@ struct Topic {
     ResultShape shape = ResultShape::rows;
     std::vector<std::string> key; // columns of the query that tell its rows apart; of a keyed topic
     std::vector<std::string> parameters;
+    std::vector<ParameterType> parameter_types; // of as many as are known
     std::string type;
     int64_t throttle_ms = 0;
     int64_t debounce_ms = 0;

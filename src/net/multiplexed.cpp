@@ -63,8 +63,9 @@ void MultiplexedWebSocket::unsubscribe(const ClientMessage &message, const std::
     Subscription *subscription = find(message.topic);
     if (!subscription)
         return refuse(CloseCode::bad_request, "this is not subscribed", &message.topic, ref);
+    TopicPath topic = subscription->topic;
     registry().close(*subscription);
-    answer("rtd_unsubscribed", &message.topic, JsonFields().add("ref", ref));
+    answer("rtd_unsubscribed", &topic, JsonFields().add("ref", ref));
 }
 
 void MultiplexedWebSocket::publish(ClientMessage message, const std::string &ref) {
@@ -78,10 +79,22 @@ void MultiplexedWebSocket::publish(ClientMessage message, const std::string &ref
     publishing_.emplace(request, Publishing{std::move(message.topic), ref});
 }
 
+// By the parameters as the client wrote them, or as messages have them.
 Subscription *MultiplexedWebSocket::find(const TopicPath &topic) {
-    auto found = std::ranges::find_if(
-        subscriptions, [&](const auto &subscription) { return subscription->topic == topic; });
+    auto found = std::ranges::find_if(subscriptions, [&](const auto &subscription) {
+        return subscription->topic == topic ||
+               (subscription->topic.topic == topic.topic && !subscription->asked.empty() &&
+                subscription->asked == topic.params);
+    });
     return found != subscriptions.end() ? found->get() : nullptr;
+}
+
+// The same instance as another subscription, in another spelling.
+bool MultiplexedWebSocket::is_second(const Subscription &subscription) const {
+    return std::ranges::any_of(subscriptions, [&](const auto &other) {
+        return other.get() != &subscription && other->is_accepted &&
+               other->topic == subscription.topic;
+    });
 }
 
 // ---- what the hub says ----
@@ -93,9 +106,15 @@ Session::Delivery MultiplexedWebSocket::notify(const Subscription &subscription,
 
 Session::Delivery MultiplexedWebSocket::on_subscribed(Subscription &subscription,
                                                       const link::Subscribed &subscribed) {
+    if (is_second(subscription)) {
+        refuse(CloseCode::bad_request, "this is subscribed already", &subscription.topic,
+               subscription.ref);
+        return Delivery::enough;
+    }
     answer("rtd_subscribed", &subscription.topic,
            JsonFields()
                .add("recovered", subscribed.recovered ? "true" : "false")
+               .add("asked", subscription.asked.empty() ? "" : json_array(subscription.asked))
                .add("ref", subscription.ref));
     return Delivery::taken;
 }

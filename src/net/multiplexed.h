@@ -44,6 +44,7 @@ class MultiplexedWebSocket final : public WebSocket {
     void unsubscribe(const ClientMessage &message, const std::string &ref);
     void publish(ClientMessage message, const std::string &ref);
     Subscription *find(const TopicPath &topic);
+    bool is_second(const Subscription &subscription) const;
     void answer(std::string_view type, const TopicPath *topic, const JsonFields &data);
     void refuse(CloseCode code, std::string_view sentence, const TopicPath *topic,
                 const std::string &ref);

@@ -15,12 +15,13 @@ class Session;
 
 struct Subscription {
     Session &session;
-    TopicPath topic;
+    TopicPath topic; // as its messages have it, once the hub has answered
     uint64_t id;     // what the hub knows it by
     std::string ref; // of the request that made it, as JSON; empty: none
 
-    bool is_accepted = false; // the client has been told
-    bool has_lapsed = false;  // the hub does not know it for now, see net/subscriptions.h
+    std::vector<std::string> asked = {}; // parameters as the client wrote them, if it is not so
+    bool is_accepted = false;            // the client has been told
+    bool has_lapsed = false; // the hub does not know it for now, see net/subscriptions.h
     std::optional<uint64_t> instance = {}; // once the hub has answered
     link::TopicKind kind = link::TopicKind::event;
     link::Audience audience = link::Audience::live;

@@ -11,6 +11,16 @@ QueuePolicy policy_of(link::TopicKind kind) {
     return kind == link::TopicKind::state ? QueuePolicy::replace : QueuePolicy::limit;
 }
 
+// The hub knows the types: 042 is 42, and messages say so.
+void take_params(Subscription &subscription, std::vector<std::string> &params) {
+    std::vector<std::string> &known = subscription.topic.params;
+    if (params.size() != known.size() || params == known)
+        return;
+    if (subscription.asked.empty())
+        subscription.asked = std::move(known);
+    known = std::move(params);
+}
+
 // The first message of an event topic is one, and must not count as a flood.
 QueuePolicy first_policy_of(link::TopicKind kind) {
     return kind == link::TopicKind::event ? QueuePolicy::keep : policy_of(kind);
@@ -95,6 +105,7 @@ void Subscriptions::handle(link::Subscribed &subscribed) {
     Subscription &subscription = *found->second;
     subscription.instance = subscribed.instance;
     subscription.kind = subscribed.kind;
+    take_params(subscription, subscribed.params);
     subscription.audience =
         subscribed.awaits_first ? link::Audience::waiting : link::Audience::live;
     Instance &instance = instances_[subscribed.instance];

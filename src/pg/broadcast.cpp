@@ -64,7 +64,7 @@ void refresh(const Arguments &arguments) {
     event.origin = "rtd_refresh";
     std::vector<std::string> marked = {"refresh"};
     if (std::optional<TextList> params = arguments.texts(1)) {
-        std::vector<std::string> instance = checked_instance(*topic, *params);
+        std::vector<std::string> instance = checked_instance(*topic, *params).name();
         event.params.assign(instance.begin(), instance.end());
         marked.insert(marked.end(), instance.begin(), instance.end());
     }
@@ -86,7 +86,7 @@ std::string jsonb_text(Datum jsonb) {
 
 int64 broadcast(Oid function, const Broadcast &message) {
     std::shared_ptr<const Topic> topic = topic_to_publish_to(function, message.topic);
-    std::vector<std::string> instance = checked_instance(*topic, message.params);
+    std::vector<std::string> instance = checked_instance(*topic, message.params).name();
     if (!message.type.empty())
         check_message_type(message.type);
     check_source(message.source);

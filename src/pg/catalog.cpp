@@ -80,6 +80,26 @@ Lists load_lists(const Catalog &catalog, const std::string &column) {
     return lists;
 }
 
+// What rtd_create_topic() or rtd_watch_table() found, by topic.
+using ParameterTypes = std::map<std::string, std::vector<ParameterType>>;
+
+ParameterTypes load_parameter_types(const Catalog &catalog) {
+    ParameterTypes types;
+    for (const Row &row : run_sql(
+             "SELECT name, coalesce(parameter_type::oid, 0), coalesce(parameter_collation::oid, 0),"
+             " (parameter_collation IS NOT NULL)::int FROM " +
+                 catalog.schema +
+                 ".rtd_topic, unnest(parameter_types, parameter_collations)"
+                 " WITH ORDINALITY AS e (parameter_type, parameter_collation, position)"
+                 " ORDER BY name, position",
+             {}, true))
+        types[value(row, 0, "name")].push_back(
+            {static_cast<uint32_t>(number(row, 1, "parameter_types")),
+             static_cast<uint32_t>(number(row, 2, "parameter_collations")),
+             number(row, 3, "parameter_collations") != 0});
+    return types;
+}
+
 link::TopicKind kind_of(const std::string &name) {
     if (name == "keyed")
         return link::TopicKind::keyed;
@@ -90,7 +110,8 @@ link::TopicKind kind_of(const std::string &name) {
     throw Unusable("kind is unknown");
 }
 
-std::shared_ptr<const Topic> topic_of(const Row &row, Lists &parameters, Lists &keys) {
+std::shared_ptr<const Topic> topic_of(const Row &row, Lists &parameters, Lists &keys,
+                                      ParameterTypes &types) {
     auto topic = std::make_shared<Topic>();
     topic->name = value(row, 0, "name");
     if (Result<std::string> name = check_topic_name(topic->name); !name)
@@ -112,6 +133,7 @@ std::shared_ptr<const Topic> topic_of(const Row &row, Lists &parameters, Lists &
     topic->is_durable = number(row, 15, "durable") != 0;
     topic->shape = number(row, 17, "shape") != 0 ? ResultShape::value : ResultShape::rows;
     topic->parameters = elements(parameters, topic->name, "parameters");
+    topic->parameter_types = std::move(types[topic->name]);
     topic->key = elements(keys, topic->name, "key");
     if (topic->type.empty())
         throw Unusable("type is empty");
@@ -127,20 +149,20 @@ std::shared_ptr<const Topic> topic_of(const Row &row, Lists &parameters, Lists &
 void load_topics(Catalog &catalog) {
     Lists parameters = load_lists(catalog, "parameters");
     Lists keys = load_lists(catalog, "key");
+    ParameterTypes types = load_parameter_types(catalog);
     // A topic and a namesake that was dropped before it differ in created_at.
-    std::string sql =
-        "SELECT name, kind, owner::oid, query, search_path, type, " + milliseconds("throttle") +
-        ", " + milliseconds("debounce") + ", CASE WHEN refresh IS NULL THEN 0 ELSE " +
-        milliseconds("refresh") +
-        " END, retain::int, version, CASE WHEN isfinite(created_at) THEN"
-        " (extract(epoch FROM created_at) * 1000000)::bigint END,"
-        " (security = 'invoker')::int, coalesce(significant::oid, 0), history,"
-        " durable::int, greatest(array_ndims(parameters), array_ndims(key), 1),"
-        " coalesce(shape = 'value', false)::int FROM " +
-        catalog.schema + ".rtd_topic";
+    std::string sql = "SELECT name, kind, owner::oid, query, search_path, type, " +
+                      milliseconds("throttle") + ", " + milliseconds("debounce") +
+                      ", CASE WHEN refresh IS NULL THEN 0 ELSE " + milliseconds("refresh") +
+                      " END, retain::int, version, CASE WHEN isfinite(created_at) THEN"
+                      " (extract(epoch FROM created_at) * 1000000)::bigint END,"
+                      " (security = 'invoker')::int, coalesce(significant::oid, 0), history,"
+                      " durable::int, greatest(array_ndims(parameters), array_ndims(key), 1),"
+                      " coalesce(shape = 'value', false)::int FROM " +
+                      catalog.schema + ".rtd_topic";
     for (const Row &row : run_sql(sql, {}, true)) {
         try {
-            std::shared_ptr<const Topic> topic = topic_of(row, parameters, keys);
+            std::shared_ptr<const Topic> topic = topic_of(row, parameters, keys, types);
             catalog.topics[topic->name] = topic;
         } catch (const Unusable &problem) {
             report(WARNING,

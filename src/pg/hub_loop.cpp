@@ -9,6 +9,7 @@
 #include "pg/announcements.h"
 #include "pg/boundary.h"
 #include "pg/event_queue.h"
+#include "pg/hub_params.h"
 #include "pg/hub_settings.h"
 #include "pg/interest.h"
 #include "pg/message_store.h"
@@ -318,6 +319,8 @@ void HubLoop::drain_notifications(Now now) {
             if (channel.name != notification.channel)
                 continue;
             Result<Event> event = to_event(notification, channel);
+            if (event)
+                event = with_canonical_params(std::move(*event), catalog_);
             if (event && catalog_.is_durable(channel.topic))
                 keep_notification(std::move(*event));
             else if (event)
@@ -580,6 +583,11 @@ void HubLoop::shut_down() {
 
 std::optional<link::Ended> HubLoop::refuse(const Identity &identity, const Topic *topic) {
     return access_.refuse(catalog_, identity, topic);
+}
+
+Result<InstanceParams> HubLoop::canonical(const Topic &topic,
+                                          const std::vector<std::string> &params) {
+    return canonical_params(topic, params);
 }
 
 bool HubLoop::add_interest(Interest interest, uint64_t instance_key, uint64_t topic_key) {

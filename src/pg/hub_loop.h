@@ -75,6 +75,8 @@ class HubLoop final : private RouterHost {
         gateways_.send(frame, subscribers);
     }
     std::optional<link::Ended> refuse(const Identity &identity, const Topic *topic) override;
+    Result<InstanceParams> canonical(const Topic &topic,
+                                     const std::vector<std::string> &params) override;
     bool add_interest(Interest interest, uint64_t instance_key, uint64_t topic_key) override;
     void remove_interest(Interest interest, uint64_t instance_key, uint64_t topic_key) override;
     void clear_changed(uint64_t instance_key, uint64_t topic_key) override;

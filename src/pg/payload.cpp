@@ -5,6 +5,7 @@
 
 #include "pg/attempt.h"
 #include "pg/json_time.h"
+#include "pg/output_settings.h"
 #include "pg/settings.h"
 #include "pg/watch_columns.h"
 
@@ -14,6 +15,7 @@ extern "C" {
 #include "access/htup_details.h"
 #include "lib/stringinfo.h"
 #include "nodes/makefuncs.h"
+#include "utils/datetime.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
@@ -84,6 +86,9 @@ PayloadColumns resolve_columns(MemoryContext memory, Relation relation, const Te
                 Oid type = TupleDescAttr(description, column.attribute - 1)->atttypid;
                 column.to_json = to_json_of(memory, type);
                 column.bound = call([&] { return text_bound(type); });
+                column.type = call([&] { return getBaseType(type); });
+                if (column.type != TIMESTAMPTZOID) // see json_of()
+                    resolved.dependence |= call([&] { return dependence_of_json(type); });
                 resolved.is_compact = resolved.is_compact && column.bound.is_trusted &&
                                       column.bound.most_growth <= kCompactGrowth;
             }
@@ -99,6 +104,18 @@ namespace {
 
 size_t max_bytes() {
     return static_cast<size_t>(max_message_kilobytes) * 1024;
+}
+
+// A time with zone is told in UTC, whatever the session's zone.
+text *json_of(const PayloadColumn &column, Datum value) {
+    if (column.type == TIMESTAMPTZOID) {
+        const int utc = 0;
+        char text[MAXDATELEN + 3] = "\"";
+        JsonEncodeDateTime(text + 1, value, TIMESTAMPTZOID, &utc);
+        strlcat(text, "\"", sizeof text);
+        return cstring_to_text(text);
+    }
+    return DatumGetTextPP(FunctionCall1(const_cast<FmgrInfo *>(&column.to_json), value));
 }
 
 // False if the text became too large on the way.
@@ -121,8 +138,7 @@ bool append_columns(StringInfo json, const PayloadColumns &columns, const Change
             appendStringInfoString(json, "null");
             continue;
         }
-        FmgrInfo *to_json = const_cast<FmgrInfo *>(&column.to_json);
-        text *value_json = DatumGetTextPP(FunctionCall1(to_json, value));
+        text *value_json = json_of(column, value);
         if (VARSIZE_ANY_EXHDR(value_json) > max_bytes())
             return false;
         if (as_strings)
@@ -220,6 +236,7 @@ Payload too_large() {
 } // namespace
 
 Payload build_payload(const PayloadColumns &columns, const Change &change, Content content) {
+    OutputSettings fixed(columns.dependence);
     auto compose = [&] { return compose_payload(columns, change, content); };
     const char *json = nullptr;
     Fit fit = content == Content::operation ? Fit::surely
@@ -235,6 +252,7 @@ Payload build_payload(const PayloadColumns &columns, const Change &change, Conte
 }
 
 Datum audited_key(const PayloadColumns &columns, const Change &change) {
+    OutputSettings fixed(columns.dependence);
     Fit fit = fit_of(columns, change, true);
     bool may_be_refused = std::ranges::any_of(columns.columns, [](const PayloadColumn &column) {
         return column.is_key && column.attribute != 0 && column.bound.may_refuse_jsonb;

@@ -32,6 +32,7 @@ struct PayloadColumn {
     const char *constant; // for TABLE: the JSON text; otherwise null
     AttrNumber attribute; // 0: not there any more
     bool is_key;
+    Oid type; // no domain
     TextBound bound;
     FmgrInfo to_json;
 };
@@ -40,6 +41,7 @@ struct PayloadColumns {
     std::vector<PayloadColumn> columns;
     // A row of at most a page, all of it in that page, is sure to become a payload.
     bool is_compact = true;
+    unsigned dependence = 0; // of the texts on settings, see output_settings.h
 
     bool has_key() const;
 };

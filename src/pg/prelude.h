@@ -93,3 +93,10 @@ extern "C" {
 #else
 #define RTD_NOTIFY_QUEUE_BYTES (static_cast<uint64>(0x10000) * 32 / 2 * BLCKSZ)
 #endif
+
+// Intervals have infinities since PostgreSQL 17.
+#if PG_VERSION_NUM >= 170000
+#define RTD_INTERVAL_IS_FINITE(interval) (!INTERVAL_NOT_FINITE(interval))
+#else
+#define RTD_INTERVAL_IS_FINITE(interval) ((interval) != nullptr)
+#endif

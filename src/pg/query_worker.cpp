@@ -8,6 +8,7 @@
 #include "pg/boundary.h"
 #include "pg/keyed_read.h"
 #include "pg/message_store.h"
+#include "pg/output_settings.h"
 #include "pg/query_job.h"
 #include "pg/query_result.h"
 #include "pg/retained.h"
@@ -317,6 +318,7 @@ void QueryWorker::run_as_role(const RunQuery &job, QueryDone &done) {
         set_local("request.jwt.claims", job.claims.c_str());
         start_timeout();
     });
+    OutputSettings fixed(kStyles);
     const Prepared &prepared = prepare(job);
     std::vector<Datum> values;
     if (convert(job, prepared, values, done.outcome)) {

@@ -9,6 +9,8 @@
 #include <algorithm>
 
 #include "core/names.h"
+#include "pg/parameter.h"
+#include "pg/parameter_types.h"
 #include "pg/pending_events.h"
 #include "pg/query_result.h"
 #include "pg/significant.h"
@@ -389,6 +391,7 @@ bool insert_topic(const Registry &registry, const Declaration &topic) {
         return false;
     if (shape && !topic.shape)
         explain_shape(topic.name, columns, *shape);
+    describe_parameters(registry, needed_topic(registry, topic.name));
     note_catalog_change();
     return true;
 }
@@ -467,8 +470,10 @@ void alter_topic(const Registry &registry, const Declaration &change) {
          Value{INT4OID, Int32GetDatum(change.history.value_or(0)), !change.history}, key_value(key),
          boolean_value(change.significant.has_value()), significant_value(change.significant),
          text_value(change.security), boolean_value(is_durable), shape_value(shape)});
-    if (reads_other)
+    if (reads_other) {
         tell_rows_of(registry, needed_topic(registry, topic.name));
+        describe_parameters(registry, needed_topic(registry, topic.name));
+    }
     if (renumbers || becomes_other || change.retain == false)
         registry.run("DELETE FROM @.rtd_retained WHERE topic = $1", {text_value(topic.name)});
     // Whoever resumes must not take messages of before for what came after.
@@ -504,10 +509,12 @@ Declaration declaration_of(const QueryTopic &topic) {
 } // namespace
 
 std::optional<Topic> find_topic(const Registry &registry, const std::string &name) {
-    Rows found = registry.run_fresh("SELECT owner::oid, query, search_path, parameters, retain,"
-                                    " security = 'invoker', durable, coalesce(key, '{}'), shape "
-                                    "FROM @.rtd_topic WHERE name = $1",
-                                    {text_value(name)});
+    Rows found =
+        registry.run_fresh("SELECT owner::oid, query, search_path, parameters, retain,"
+                           " security = 'invoker', durable, coalesce(key, '{}'), shape,"
+                           " parameter_types::oid[]::text[], parameter_collations::oid[]::text[]"
+                           " FROM @.rtd_topic WHERE name = $1",
+                           {text_value(name)});
     if (found.rows.empty())
         return std::nullopt;
     const Row &row = found.rows[0];
@@ -525,6 +532,7 @@ std::optional<Topic> find_topic(const Registry &registry, const std::string &nam
         topic.key.push_back(column.value_or(""));
     if (row[8].text)
         topic.shape = row[8].text == "value" ? ResultShape::value : ResultShape::rows;
+    topic.parameter_types = parameter_types_of(row[9], row[10]);
     return topic;
 }
 
@@ -542,7 +550,18 @@ void check_owner(const Topic &topic) {
                     "must be owner of topic \"" + topic.name + "\"");
 }
 
-std::vector<std::string> checked_instance(const Topic &topic, const TextList &params) {
+std::vector<ParameterType> parameter_types_of(const Cell &types, const Cell &collations) {
+    auto oid = [](const std::optional<std::string> &text) {
+        return text ? static_cast<Oid>(std::stoul(*text)) : InvalidOid;
+    };
+    std::vector<ParameterType> read;
+    for (size_t i = 0; i < std::min(types.elements.size(), collations.elements.size()); i++)
+        read.push_back({oid(types.elements[i]), oid(collations.elements[i]),
+                        collations.elements[i].has_value()});
+    return read;
+}
+
+InstanceParams checked_instance(const Topic &topic, const TextList &params) {
     if (params.size() != topic.parameters.size()) {
         std::string names;
         for (const std::string &name : topic.parameters)
@@ -557,9 +576,14 @@ std::vector<std::string> checked_instance(const Topic &topic, const TextList &pa
         if (!param)
             throw Error(ERRCODE_NULL_VALUE_NOT_ALLOWED,
                         "a parameter of topic \"" + topic.name + "\" must not be null");
-        instance.push_back(to_utf8(*param));
+        instance.push_back(*param);
     }
-    return instance;
+    InstanceParams formed =
+        formed_params(topic.name, topic.parameter_types, topic.has_query(), instance);
+    for (std::vector<std::string> *texts : {&formed.texts, &formed.match})
+        for (std::string &text : *texts)
+            text = to_utf8(text);
+    return formed;
 }
 
 void check_message_type(const std::string &type) {

@@ -21,6 +21,7 @@ struct Topic {
     std::optional<ResultShape> shape;    // of a topic with a query
     std::vector<std::string> key;        // of a keyed topic
     std::vector<std::string> parameters; // their names
+    std::vector<ParameterType> parameter_types;
     bool retain = false;
     bool is_durable = false;
     bool is_invoker = false; // the query runs as the subscriber's role
@@ -37,12 +38,15 @@ Topic needed_topic(const Registry &registry, const std::string &name);
 // The caller must be the owner, a member of the owner's role, or a superuser.
 void check_owner(const Topic &topic);
 
-// The parameters of one instance: as many as the topic has, none of them NULL.
-std::vector<std::string> checked_instance(const Topic &topic, const TextList &params);
+// The parameters of one instance in canonical form: as many as the topic has, none of them NULL.
+InstanceParams checked_instance(const Topic &topic, const TextList &params);
 
 // Refuses what can be neither a message type nor told from rtd's own.
 void check_message_type(const std::string &type);
 void check_channel_name(const std::string &channel);
+
+// Reads two text[] cells: what rtd_topic has of its parameters' types.
+std::vector<ParameterType> parameter_types_of(const Cell &types, const Cell &collations);
 
 // Makes an event topic with the default options, for rtd_watch_table() without a topic.
 void create_event_topic(const Registry &registry, const std::string &name);

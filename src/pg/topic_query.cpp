@@ -79,7 +79,7 @@ void check_columns(const OutputColumns &columns) {
 
 } // namespace
 
-TopicQuery analyze_topic_query(const std::string &query, size_t parameter_count) {
+TopicQuery analyze_topic_query(const std::string &query, size_t parameter_count, Query **analysis) {
     RawStmt *raw = parse_one_select(query);
     Oid *types = nullptr;
     int type_count = static_cast<int>(parameter_count);
@@ -109,6 +109,8 @@ TopicQuery analyze_topic_query(const std::string &query, size_t parameter_count)
 
     TopicQuery found{{}, output_columns(analyzed)};
     check_columns(found.columns);
+    if (analysis != nullptr)
+        *analysis = analyzed;
     for (size_t i = 0; i < parameter_count; i++)
         found.parameter_types.push_back(OidIsValid(types[i]) && types[i] != UNKNOWNOID ? types[i]
                                                                                        : TEXTOID);

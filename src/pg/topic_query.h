@@ -8,6 +8,8 @@
 
 #include "pg/prelude.h"
 
+struct Query;
+
 namespace rtd::pg {
 
 // A column of the query's result.
@@ -26,6 +28,8 @@ struct TopicQuery {
 // snapshot. Throws pg::Error if it is not exactly one SELECT (or WITH .. SELECT, VALUES, TABLE),
 // modifies data, locks rows, selects INTO, has no columns or two of one name, or uses a
 // parameter beyond `parameter_count`.
-TopicQuery analyze_topic_query(const std::string &query, size_t parameter_count);
+// `analysis`, if given, gets the analyzed query.
+TopicQuery analyze_topic_query(const std::string &query, size_t parameter_count,
+                               Query **analysis = nullptr);
 
 } // namespace rtd::pg

@@ -18,6 +18,7 @@
 //
 // Memory: a Watch owns a memory context under TopMemoryContext. Row data lives in the executor's
 // per-tuple context, which is current here.
+#include <functional>
 #include <memory>
 #include <unordered_map>
 #include <unordered_set>
@@ -28,10 +29,13 @@
 #include "pg/attempt.h"
 #include "pg/durable_event.h"
 #include "pg/notify.h"
+#include "pg/parameter.h"
 #include "pg/payload.h"
 #include "pg/pending_events.h"
 #include "pg/registry.h"
 #include "pg/settings.h"
+#include "pg/text_bound.h"
+#include "pg/topic.h"
 #include "pg/watch_columns.h"
 
 #include "pg/prelude.h"
@@ -43,7 +47,6 @@ extern "C" {
 #include "commands/trigger.h"
 #include "pgstat.h"
 #include "utils/inval.h"
-#include "utils/json.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 }
@@ -58,9 +61,8 @@ constexpr int64 kRetryUs = 1'000'000; // of a registration that could not be rea
 
 struct ParameterColumn {
     AttrNumber attribute; // 0: unknown here, matches every value
-    Oid type;
     TextBound bound;
-    FmgrInfo output;
+    ValueForm form;
 };
 
 struct Watch {
@@ -118,30 +120,23 @@ void warn_once(Oid relation, int sqlstate, const std::string &message, const std
 
 // ---- find ----
 
-FmgrInfo output_of(MemoryContext memory, Oid type) {
-    return call([&] {
-        Oid output;
-        bool is_varlena;
-        FmgrInfo function;
-        getTypeOutputInfo(type, &output, &is_varlena);
-        fmgr_info_cxt(output, &function, memory);
-        return function;
-    });
-}
+using FormOfColumn = std::function<std::optional<ValueForm>(size_t parameter, Oid column)>;
 
-void resolve_parameters(Watch &watch, std::vector<ParameterColumn> &parameters, Relation relation,
-                        const TextList &names, std::string &missing) {
+void resolve_parameters(std::vector<ParameterColumn> &parameters, Relation relation,
+                        const TextList &names, const FormOfColumn &form_of_column,
+                        std::string &missing) {
     TupleDesc description = RelationGetDescr(relation);
     for (const std::optional<std::string> &name : names) {
         ParameterColumn parameter{};
-        if (name) {
-            parameter.attribute = find_attribute(description, *name);
-            if (parameter.attribute == 0) {
-                missing += (missing.empty() ? "\"" : ", \"") + *name + "\"";
-            } else {
-                parameter.type = TupleDescAttr(description, parameter.attribute - 1)->atttypid;
-                parameter.output = output_of(watch.memory, parameter.type);
-                parameter.bound = call([&] { return text_bound(parameter.type); });
+        AttrNumber attribute = name ? find_attribute(description, *name) : AttrNumber(0);
+        if (name && attribute == 0)
+            missing += (missing.empty() ? "\"" : ", \"") + *name + "\"";
+        if (attribute != 0) {
+            Oid type = TupleDescAttr(description, attribute - 1)->atttypid;
+            if (std::optional<ValueForm> form = form_of_column(parameters.size(), type)) {
+                parameter.attribute = attribute;
+                parameter.bound = call([&] { return text_bound(type); });
+                parameter.form = *form;
             }
         }
         parameters.push_back(parameter);
@@ -184,7 +179,8 @@ WatchPointer read_watch(const TriggerData *data) {
     Rows found = registry.run_fresh(
         "SELECT t.kind, t.retain, w.columns, w.parameters, w.channel, w.audit,"
         " c.relname, quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.oid,"
-        " coalesce(w.key, '{}'), t.durable"
+        " coalesce(w.key, '{}'), t.durable,"
+        " t.parameter_types::oid[]::text[], t.parameter_collations::oid[]::text[]"
         " FROM @.rtd_watch w JOIN @.rtd_topic t ON t.name = w.topic"
         " JOIN pg_class c ON c.oid = w.relation JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE w.topic = $1 AND w.relation = ANY ($2::oid[])"
@@ -216,9 +212,18 @@ WatchPointer read_watch(const TriggerData *data) {
     std::string missing;
     watch->payload =
         resolve_columns(watch->memory, relation, row[2].elements, watch->table, missing);
-    resolve_parameters(*watch, watch->parameters, relation, row[3].elements, missing);
+    std::vector<ParameterType> types = parameter_types_of(row[11], row[12]);
+    resolve_parameters(
+        watch->parameters, relation, row[3].elements,
+        [&](size_t parameter, Oid column) {
+            return form_of_column(parameter < types.size() ? types[parameter] : ParameterType{},
+                                  watch->has_query, column, watch->memory);
+        },
+        missing);
     std::string missing_key;
-    resolve_parameters(*watch, watch->key, relation, row[9].elements, missing_key);
+    resolve_parameters(
+        watch->key, relation, row[9].elements,
+        [&](size_t, Oid column) { return form_of({column}, true, watch->memory); }, missing_key);
     if (!missing_key.empty())
         watch->key.clear();
     if (!missing.empty())
@@ -322,30 +327,14 @@ bool key_changed(const Watch &watch, HeapTuple before, HeapTuple after, TupleDes
 
 // ---- parameters and keys ----
 
-// What a client writes into a path for this value: the text of the value.
-const char *parameter_text(const ParameterColumn &parameter, Datum value) {
-    return call([&] {
-        if (parameter.type == BOOLOID) // its cast to text, not its output
-            return DatumGetBool(value) ? "true" : "false";
-        if (parameter.type == DATEOID) // whatever the session's DateStyle
-            return static_cast<const char *>(JsonEncodeDateTime(nullptr, value, DATEOID, nullptr));
-        char *text = OutputFunctionCall(const_cast<FmgrInfo *>(&parameter.output), value);
-        if (parameter.type == BPCHAROID)
-            for (size_t end = strlen(text); end > 0 && text[end - 1] == ' '; end--)
-                text[end - 1] = '\0';
-        return static_cast<const char *>(text);
-    });
-}
-
-using TextOf = const char *(*)(const ParameterColumn &, Datum);
-
-// The text of a value, or null if its type's own code fails.
-const char *text_if_any(const ParameterColumn &column, Datum value, TextOf text_of) {
+// The form of a value, or nullopt if its type's own code fails.
+std::optional<FormedValue> form_if_any(const ParameterColumn &column, Datum value) {
     if (column.bound.is_trusted)
-        return text_of(column, value);
-    const char *text = nullptr;
-    attempt([&] { text = text_of(column, value); });
-    return text;
+        return formed(column.form, value);
+    FormedValue form{};
+    if (attempt([&] { form = formed(column.form, value); }))
+        return std::nullopt;
+    return form;
 }
 
 size_t bytes_of(const ParameterColumn &column, Datum value, TupleDesc description) {
@@ -368,29 +357,18 @@ bool read_parameters(const Watch &watch, HeapTuple row, TupleDesc description,
         if (null || least_text_bytes(parameter.bound, bytes_of(parameter, value, description)) >
                         kMaxParamBytes)
             return false;
-        const char *text = text_if_any(parameter, value, parameter_text);
-        params.push_back(text != nullptr ? std::optional(to_utf8(text)) : std::nullopt);
+        std::optional<FormedValue> form = form_if_any(parameter, value);
+        if (form)
+            params.emplace_back(to_utf8(form->match != nullptr ? form->match : form->text));
+        else
+            params.emplace_back(std::nullopt);
     }
     return true;
 }
 
-// The text of a value of the key, the same in every session: a query worker reads it.
-const char *key_text(const ParameterColumn &column, Datum value) {
-    switch (column.type) {
-    case TIMEOID:
-    case TIMESTAMPOID:
-    case TIMESTAMPTZOID:
-        return call([&] {
-            return static_cast<const char *>(
-                JsonEncodeDateTime(nullptr, value, column.type, nullptr));
-        });
-    default:
-        return parameter_text(column, value);
-    }
-}
-
-// False if a column of the key is NULL: no row of the topic has that key. An empty key is that of
-// any row: one of a value that has no text, or too long a one.
+// The texts are the same in every session, and a query worker reads them. False if a column of the
+// key is NULL: no row of the topic has that key. An empty key is that of any row: one of a value
+// that has no text, or too long a one.
 bool read_key(const Watch &watch, HeapTuple row, TupleDesc description,
               std::vector<std::string> &key) {
     if (row == nullptr)
@@ -401,14 +379,14 @@ bool read_key(const Watch &watch, HeapTuple row, TupleDesc description,
         if (null)
             return false;
         size_t bytes = bytes_of(column, value, description);
-        const char *text = column.bound.is_trusted && bytes > kMaxKeyBytes
-                               ? nullptr
-                               : text_if_any(column, value, key_text);
-        if (text == nullptr) {
+        std::optional<FormedValue> form;
+        if (!column.bound.is_trusted || bytes <= kMaxKeyBytes)
+            form = form_if_any(column, value);
+        if (!form) {
             key.clear();
             return true;
         }
-        key.push_back(to_utf8(text));
+        key.push_back(to_utf8(form->text));
     }
     return true;
 }

@@ -14,6 +14,7 @@
 
 #include "core/event.h"
 #include "pg/condition.h"
+#include "pg/parameter_types.h"
 #include "pg/pending_events.h"
 #include "pg/table_changes.h"
 #include "pg/topic.h"
@@ -401,7 +402,8 @@ void watch_table(const Registry &registry, const WatchOptions &options) {
                  {oid_value(oid, REGCLASSOID), text_value(topic.name), texts_value(columns),
                   texts_value(parameters), texts_value(operation_names), text_value(condition),
                   text_value(channel), boolean_value(options.audit), key_value(key)});
-    forget_watches_on(oid);
+    update_parameters(registry, topic.name);
+    forget_watches_of(registry, topic.name); // and how others tell parameters
     note_catalog_change();
     refresh_topic(topic.name); // rows may have been written before
 }
@@ -436,8 +438,12 @@ void unwatch_table(const Registry &registry, Oid relation,
                     {}, "rtd_watched_tables shows all watches.");
     for (const Row &row : watches.rows)
         check_may_unwatch(registry, relation, row[0].text.value_or(""));
-    for (const Row &row : watches.rows)
-        remove_watch(registry, relation, row[0].text.value_or(""));
+    for (const Row &row : watches.rows) {
+        std::string name = row[0].text.value_or("");
+        remove_watch(registry, relation, name);
+        update_parameters(registry, name);
+        forget_watches_of(registry, name);
+    }
     note_catalog_change();
 }
 

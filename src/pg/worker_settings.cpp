@@ -56,6 +56,10 @@ constexpr FixedSetting kOfWorkers[] = {
 
 constexpr FixedSetting kOfHub[] = {
     {"lock_timeout", "2s"},                   // a lock on its tables must not hold it up
+    // What names an instance means the same to the hub as to every session.
+    {"DateStyle", "ISO, MDY"},
+    {"TimeZone", "UTC"},
+    {"lc_monetary", "C"},
     {"max_parallel_workers_per_gather", "0"}, // debug_parallel_query would start some for nothing
 };
 

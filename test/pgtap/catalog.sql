@@ -94,7 +94,7 @@ SELECT set_eq(
         FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'rtd_message'::regclass$$,
     ARRAY[0, 1, 2, 3, 4, 5, 6, 7],
     'the ring of messages has a partition for every slot');
-SELECT columns_are('rtd_watch', ARRAY['relation', 'topic', 'columns', 'parameters', 'operations',
+SELECT columns_are('rtd_watch', ARRAY['relation', 'topic', 'columns', 'parameters', 'parameter_types', 'parameter_collations', 'operations',
     'condition', 'channel', 'audit', 'key']);
 
 -- Triggers of watches depend on the extension, so that it can be dropped without CASCADE.
