@@ -35,13 +35,10 @@ Result<InstanceParams> canonical_params(const Topic &topic,
             canonical = formed_params(topic.name, topic.parameter_types, has_query(topic), params);
         });
     } catch (const Error &error) {
-        if (is_fault_of_value(error))
+        // Where it is not the value, the query says what is wrong.
+        if (is_fault_of_value(error) || !has_query(topic))
             return Problem{error.message()};
-        call([&] {
-            ereport(WARNING, (errmsg("rtd hub could not read a parameter of topic \"%s\": %s",
-                                     topic.name.c_str(), error.message().c_str())));
-        });
-        return InstanceParams{params}; // the query says what is wrong
+        return InstanceParams{params};
     }
     return canonical;
 }

@@ -418,12 +418,12 @@ FormedValue formed(const ValueForm &form, Datum value) {
     });
 }
 
+// Some types call what they cannot read a syntax error, and domains have checks.
 bool is_fault_of_value(const Error &error) {
     int category = ERRCODE_TO_CATEGORY(error.sqlstate());
-    return category != ERRCODE_INSUFFICIENT_RESOURCES &&
-           category != ERRCODE_OPERATOR_INTERVENTION && category != ERRCODE_INTERNAL_ERROR &&
-           category != ERRCODE_SYSTEM_ERROR &&
-           category != ERRCODE_TO_CATEGORY(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE);
+    return category == ERRCODE_DATA_EXCEPTION ||
+           category == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION ||
+           category == ERRCODE_PROGRAM_LIMIT_EXCEEDED || error.sqlstate() == ERRCODE_SYNTAX_ERROR;
 }
 
 InstanceParams formed_params(const std::string &topic, const std::vector<ParameterType> &types,

@@ -1,6 +1,9 @@
 #include "pg/parameter_types.h"
 
 #include <algorithm>
+#include <memory>
+#include <set>
+#include <utility>
 
 #include "pg/parameter.h"
 #include "pg/topic_query.h"
@@ -290,10 +293,10 @@ void describe_parameters(const Registry &registry, const Topic &topic) {
                  {text_value(topic.name), texts_value(types), texts_value(collations)});
 }
 
-void update_parameters(const Registry &registry, const std::string &name) {
-    std::optional<Topic> topic = find_topic(registry, name);
-    if (!topic || topic->parameters.empty())
-        return;
+namespace {
+
+// In a subtransaction: an error is undone and only told to whoever debugs.
+template <class Body> bool succeeds(const std::string &topic, Body &&body) {
     MemoryContext context = CurrentMemoryContext;
     ResourceOwner owner = CurrentResourceOwner;
     auto go_back = [&] {
@@ -303,7 +306,7 @@ void update_parameters(const Registry &registry, const std::string &name) {
     call([] { BeginInternalSubTransaction(nullptr); });
     MemoryContextSwitchTo(context);
     try {
-        describe_parameters(registry, *topic);
+        body();
         call([] { ReleaseCurrentSubTransaction(); });
     } catch (const Error &error) {
         call([] { RollbackAndReleaseCurrentSubTransaction(); });
@@ -312,10 +315,79 @@ void update_parameters(const Registry &registry, const std::string &name) {
             throw;
         call([&] {
             ereport(DEBUG1, (errmsg("the parameters of topic \"%s\" keep their types: %s",
-                                    name.c_str(), error.message().c_str())));
+                                    topic.c_str(), error.message().c_str())));
         });
+        return false;
     }
     go_back();
+    return true;
+}
+
+void update(const Registry &registry, const std::string &name) {
+    std::optional<Topic> topic = find_topic(registry, name);
+    if (topic && !topic->parameters.empty())
+        describe_parameters(registry, *topic);
+}
+
+} // namespace
+
+bool update_parameters(const Registry &registry, const std::string &topic) {
+    return succeeds(topic, [&] { update(registry, topic); });
+}
+
+// ---- DDL ----
+
+namespace {
+
+using Changes = std::set<std::pair<Oid, std::string>>; // function of the extension, topic
+Changes *changes = nullptr;
+
+// Whoever has locked a table must not wait long for whoever alters its topic.
+class ShortLockTimeout {
+  public:
+    ShortLockTimeout() : nest_level_(NewGUCNestLevel()) {
+        call([] {
+            (void)set_config_option("lock_timeout", "500ms", PGC_USERSET, PGC_S_SESSION,
+                                    GUC_ACTION_SAVE, true, 0, false);
+        });
+    }
+    ~ShortLockTimeout() { AtEOXact_GUC(true, nest_level_); }
+    ShortLockTimeout(const ShortLockTimeout &) = delete;
+    ShortLockTimeout &operator=(const ShortLockTimeout &) = delete;
+
+  private:
+    int nest_level_;
+};
+
+void update_changed() {
+    for (const auto &[function, topic] : std::exchange(*changes, {})) {
+        call([] { PushActiveSnapshot(GetTransactionSnapshot()); });
+        succeeds(topic, [&, function = function, &topic = topic] {
+            ShortLockTimeout timeout;
+            update(Registry(function), topic);
+        });
+        call([] { PopActiveSnapshot(); });
+    }
+}
+
+void on_transaction(XactEvent event, void *) {
+    if (changes->empty())
+        return;
+    if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
+        enter(update_changed);
+    else if (event == XACT_EVENT_ABORT)
+        changes->clear();
+}
+
+} // namespace
+
+void parameters_may_change(Oid function, const std::string &topic) {
+    if (changes == nullptr) {
+        auto first = std::make_unique<Changes>();
+        call([] { RegisterXactCallback(on_transaction, nullptr); });
+        changes = first.release();
+    }
+    changes->emplace(function, topic);
 }
 
 } // namespace rtd::pg

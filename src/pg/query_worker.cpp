@@ -9,6 +9,7 @@
 #include "pg/keyed_read.h"
 #include "pg/message_store.h"
 #include "pg/output_settings.h"
+#include "pg/parameter.h"
 #include "pg/query_job.h"
 #include "pg/query_result.h"
 #include "pg/retained.h"
@@ -284,7 +285,7 @@ bool QueryWorker::convert(const RunQuery &job, const Prepared &prepared, std::ve
                                             element, -1);
             }));
         } catch (const Error &error) {
-            if (ERRCODE_TO_CATEGORY(error.sqlstate()) != ERRCODE_DATA_EXCEPTION)
+            if (!is_fault_of_value(error))
                 throw;
             outcome.status = QueryOutcome::Status::bad_parameter;
             outcome.text = "parameter " + std::to_string(i + 1) + " of topic \"" + job.topic +
