@@ -11,6 +11,7 @@
 
 extern "C" {
 #include "commands/dbcommands.h"
+#include "mb/pg_wchar.h"
 #include "utils/varlena.h"
 }
 
@@ -58,7 +59,12 @@ void warn_not_served(const std::string &reason, const std::string &hint) {
 // True if a hub serves this database, or will once it has started.
 bool check_hub() {
     std::string here = call([] { return get_database_name(MyDatabaseId); });
-    if (shared == nullptr)
+    if (GetDatabaseEncoding() != PG_UTF8)
+        warn_not_served("the encoding of database " + quoted(here) + " is " +
+                            GetDatabaseEncodingName() + ", and rtd serves UTF8",
+                        "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0, move the tables "
+                        "there, and set rtd.database to it.");
+    else if (shared == nullptr)
         warn_not_served("rtd is not preloaded",
                         "Add rtd to shared_preload_libraries, set rtd.database to " +
                             literal(here) + ", and restart the server.");

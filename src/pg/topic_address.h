@@ -19,8 +19,9 @@ struct TopicAddress {
 TopicAddress address_of(const std::string &topic);
 
 // A WARNING with a hint for the setting because of which no client, or none that has not signed in,
-// can subscribe: the library is not preloaded, rtd.database is another one, rtd.anonymous_role is
-// empty, missing or not allowed to. `role` has just been granted the topic.
-void warn_of_obstacles(const Registry &registry, const Topic &topic, const std::string &role);
+// can subscribe: the encoding is not UTF8, the library is not preloaded, rtd.database is another
+// one, rtd.anonymous_role is empty, missing or not allowed to. `granted` is a role that may
+// subscribe to the topic.
+void warn_of_obstacles(const Registry &registry, const Topic &topic, const std::string &granted);
 
 } // namespace rtd::pg

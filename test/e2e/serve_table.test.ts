@@ -329,6 +329,17 @@ describe('what still keeps clients out is a WARNING with what to do', () => {
     });
 });
 
+test('a database that is not UTF8 is told so, as a server that was made without a locale has it', async () => {
+    await sql(`CREATE DATABASE ascii ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0`);
+    const session = await use.cluster.connect({ database: 'ascii' });
+    await session.query('CREATE EXTENSION rtd; CREATE TABLE todo (id int PRIMARY KEY)');
+    const said = await serve(`'todo', 'web_anon'`, session);
+    await use.cluster.release(session);
+    const warning = said.find(({ severity }) => severity === 'WARNING')!;
+    assert.equal(warning.message, 'no client can subscribe yet: the encoding of database "ascii" is SQL_ASCII, and rtd serves UTF8');
+    assert.match(warning.hint, /ENCODING 'UTF8' TEMPLATE template0/);
+});
+
 test('the same call again waits for no reader of the table, so a deployment may make it every time', async () => {
     await sql('CREATE TABLE read_all_day (id int PRIMARY KEY)');
     await serve(`'read_all_day', 'web_anon'`);
