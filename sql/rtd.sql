@@ -65,10 +65,15 @@ CREATE TABLE rtd_watch (
     channel text,
     audit boolean NOT NULL DEFAULT false,
     key text[],
+    key_is_named boolean NOT NULL DEFAULT false,
+    schema_name text NOT NULL,
+    table_name text NOT NULL,
     PRIMARY KEY (relation, topic)
 );
 COMMENT ON TABLE rtd_watch IS 'watched tables; written by rtd_watch_table(), read by its triggers and through rtd_watched_tables';
 COMMENT ON COLUMN rtd_watch.key IS 'into a keyed topic: for each column of its key the table''s column that tells which row a change concerns; NULL: any row';
+COMMENT ON COLUMN rtd_watch.key_is_named IS 'the caller named the key, for a table that the query reads in a function';
+COMMENT ON COLUMN rtd_watch.table_name IS 'name of the table when it was watched: another one may have it by now';
 
 CREATE TABLE rtd_served_table (
     topic text PRIMARY KEY REFERENCES rtd_topic ON UPDATE CASCADE ON DELETE CASCADE,
@@ -218,10 +223,10 @@ CREATE FUNCTION rtd_alter_topic(
     name text, query text = NULL, key text[] = NULL, parameters text[] = NULL, type text = NULL,
     security text = NULL, throttle interval = NULL, debounce interval = NULL,
     refresh interval = NULL, significant regprocedure = NULL, retain boolean = NULL,
-    history integer = NULL, durable boolean = NULL, shape text = NULL) RETURNS void
+    history integer = NULL, durable boolean = NULL, shape text = NULL, owner regrole = NULL) RETURNS void
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
-COMMENT ON FUNCTION rtd_alter_topic(text, text, text[], text[], text, text, interval, interval, interval, regprocedure, boolean, integer, boolean, text) IS
-    'changes a topic of the caller. Subscribers stay and get the new state, unless kind, key, parameters, security or durable change. An argument that is NULL keeps the value. To reset: throttle, debounce and refresh => ''0'', significant => ''-'', type => '''' for the default, parameters and key => ''{}''. A query takes the present search_path along; it makes a state topic of an event topic, but cannot be taken away; a key makes a keyed topic of a state topic. durable => false, and other parameters, forget the numbers of a durable topic''s messages: who resumes is told of a gap. shape: decided again with another query, but text that was a value stays one.';
+COMMENT ON FUNCTION rtd_alter_topic(text, text, text[], text[], text, text, interval, interval, interval, regprocedure, boolean, integer, boolean, text, regrole) IS
+    'changes a topic of the caller. Subscribers stay and get the new state, unless kind, key, parameters, security or durable change. An argument that is NULL keeps the value. To reset: throttle, debounce and refresh => ''0'', significant => ''-'', type => '''' for the default, parameters and key => ''{}''. A query takes the present search_path along; it makes a state topic of an event topic, but cannot be taken away; a key makes a keyed topic of a state topic. durable => false, and other parameters, forget the numbers of a durable topic''s messages: who resumes is told of a gap. shape: decided again with another query, but text that was a value stays one. owner: as whom the query runs from then on; the caller owns the topic and can SET ROLE to the new owner, who has CREATE on the database; a superuser may, also if the old owner was dropped';
 
 CREATE FUNCTION rtd_drop_topic(name text, if_exists boolean = false) RETURNS void
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
@@ -305,9 +310,14 @@ CREATE FUNCTION rtd_watch_problem(relation regclass, columns text[], parameters 
 COMMENT ON FUNCTION rtd_watch_problem(regclass, text[], text[]) IS
     'for rtd_watched_tables: which columns of a watch are not there any more; NULL if all are';
 
+CREATE FUNCTION rtd_topic_problem(topic text) RETURNS text
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION rtd_topic_problem(text) IS
+    'for rtd_topics: what is wrong with a topic''s owner or query; NULL if nothing is';
+
 CREATE VIEW rtd_watched_tables AS
 SELECT w.relation, w.topic, w.columns, w.parameters, w.operations, w.condition, w.channel, w.audit,
-       w.key, t.trigger_exists, t.trigger_exists AND t.enabled AS enabled,
+       w.key, t.trigger_exists, t.trigger_exists AND t.enabled AND swapped.other IS NULL AS enabled,
        nullif(concat_ws('; ', CASE WHEN c.oid IS NULL THEN 'the table was dropped'
                                    WHEN NOT t.trigger_exists THEN 'the trigger was dropped'
                                    WHEN NOT t.enabled THEN 'the trigger is disabled'
@@ -318,11 +328,20 @@ SELECT w.relation, w.topic, w.columns, w.parameters, w.operations, w.condition, 
                                         SELECT s.topic FROM rtd_served_table s JOIN rtd_topic o ON o.name = s.topic
                                          WHERE s.relation = w.relation AND o.security = 'definer')
                                    THEN 'the table got row-level security, which the topic bypasses: call rtd_serve_table() again' END,
+                              CASE WHEN swapped.other IS NOT NULL
+                                   THEN format('another table has the name %I.%I now, which is not watched: '
+                                               'rtd_watch_table() of that one watches it', w.schema_name, w.table_name) END,
                               CASE WHEN c.oid IS NOT NULL
                                    THEN rtd_watch_problem(w.relation, w.columns, w.parameters) END),
               '') AS problem
   FROM rtd_watch w
   LEFT JOIN pg_catalog.pg_class c ON c.oid = w.relation
+  LEFT JOIN LATERAL (
+       SELECT o.oid AS other
+         FROM pg_catalog.pg_class o
+         JOIN pg_catalog.pg_namespace n ON n.oid = o.relnamespace
+        WHERE n.nspname = w.schema_name AND o.relname = w.table_name
+          AND o.oid <> w.relation AND o.relkind IN ('r', 'p')) swapped ON true
  CROSS JOIN LATERAL (
        SELECT count(*) >= (w.operations && '{INSERT,UPDATE,DELETE}')::integer
                           + ('TRUNCATE' = ANY (w.operations))::integer AS trigger_exists,
@@ -344,9 +363,11 @@ SELECT t.name, t.kind, t.type, t.parameters, t.parameter_types, t.owner, t.query
        OR EXISTS (SELECT FROM rtd_watched_tables w WHERE w.topic = t.name AND w.enabled)
        OR EXISTS (SELECT FROM rtd_channel c WHERE c.topic = t.name)
        OR EXISTS (SELECT FROM rtd_topic_grant g WHERE g.topic = t.name AND g.privilege = 'publish')
-       AS has_source
+       AS has_source,
+       rtd_topic_problem(t.name) AS problem
   FROM rtd_topic t;
 COMMENT ON VIEW rtd_topics IS 'topics and their options';
+COMMENT ON COLUMN rtd_topics.problem IS 'the owner was dropped, or the query fails because of what it depends on; NULL if all is well';
 COMMENT ON COLUMN rtd_topics.has_source IS
     'something can make the topic send: a watched table with working triggers, a channel, a timer, or a role granted publish. If false, only its owner can, by hand';
 

@@ -6,6 +6,7 @@
 #include "pg/pending_events.h"
 #include "pg/settings.h"
 #include "pg/shared_state.h"
+#include "pg/utility_commands.h"
 
 #include "pg/prelude.h"
 
@@ -20,4 +21,5 @@ RTD_EXPORT void _PG_init(void) {
         return;
     rtd::pg::request_shared_memory();
     rtd::pg::register_hub();
+    rtd::pg::follow_utility_commands();
 }

@@ -10,7 +10,7 @@ namespace rtd {
 namespace {
 
 // The kind and the counts before strings and parameters.
-constexpr size_t kFixedBytes = sizeof(EventKind) + 7 * sizeof(uint32_t);
+constexpr size_t kFixedBytes = sizeof(EventKind) + sizeof(uint64_t) + 7 * sizeof(uint32_t);
 
 } // namespace
 
@@ -23,6 +23,7 @@ template <class IO> void fields(IO &io, Event &event) {
     io(event.type);
     io(event.source);
     io(event.payload);
+    io(event.version);
 }
 
 std::string stored_payload(StoredRow row) {

@@ -19,6 +19,7 @@ enum class EventKind : uint8_t {
     refresh,   // "it changed", without a payload
     lost,      // events of the topic were dropped; payload is an object with the reason
     stored,    // a message of a durable topic; payload says which row of rtd_message it is
+    moved,     // what queries depend on was defined anew: all are asked again; of no topic
     probe,     // proves that the event queue is alive; origin carries the nonce
 };
 
@@ -35,7 +36,9 @@ struct Event {
     std::string origin;  // for the log: the table, channel or path the event came from
     std::string type;    // message type, or empty for the topic's own
     std::string source;  // "event", "poll" or "sync"; empty means "event"
-    std::string payload; // JSON text, UTF-8, or empty (only `refresh` and `probe`)
+    std::string payload; // JSON text, UTF-8, or empty (only `refresh`, `moved` and `probe`)
+    // Of the topic when the key was taken from the row: under another definition it is another one.
+    uint64_t version = 0;
 };
 
 // A row of rtd_message, as the payload of an event says it.

@@ -87,6 +87,7 @@ void EventInstance::handle(const Event &event, Now now) {
     }
     case EventKind::stored:  // of a durable topic
     case EventKind::refresh: // there is no query to refresh
+    case EventKind::moved:   // of no topic
     case EventKind::probe:   // the hub's own
         return;
     }

@@ -6,7 +6,10 @@ namespace rtd {
 // ---- what may have changed ----
 
 void KeyedInstance::changed(const Event *event, Cause cause, Now now) {
-    if (event != nullptr && event->kind == EventKind::change)
+    // A writer that began before the topic was altered, or hears of it before the hub, names rows
+    // by the columns of another definition.
+    if (event != nullptr && event->kind == EventKind::change &&
+        (event->key.empty() || event->version == topic_->version))
         dirty_.add(event->key);
     else
         dirty_.add_all();

@@ -286,6 +286,8 @@ void Router::handle(const Event &event, Now now) {
         host_.log_event("[EVENT_DETECTION] " + event.origin + " event received: " + event.payload);
     if (handle_stored(event))
         return;
+    if (event.kind == EventKind::moved)
+        return query_all_again(now);
     auto topic = topics_.find(event.topic);
     if (topic == topics_.end())
         return; // dropped since the event was made
@@ -301,6 +303,17 @@ void Router::handle(const Event &event, Now now) {
     for (Instance *instance : instances) {
         instance->handle(event, now);
         reschedule(*instance);
+    }
+}
+
+void Router::query_all_again(Now now) {
+    Event event;
+    event.kind = EventKind::refresh;
+    for (auto &[id, entry] : instances_) {
+        if (entry.instance->topic().kind == TopicKind::event)
+            continue;
+        entry.instance->handle(event, now);
+        reschedule(*entry.instance);
     }
 }
 

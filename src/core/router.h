@@ -49,6 +49,8 @@ class Router {
     void forget_gateway(GatewayNumber gateway, Now now);
 
     void handle(const Event &event, Now now);
+    // What queries depend on was defined anew, nobody can tell of which: all are due again.
+    void query_all_again(Now now);
     // Events were lost: states are queried again, durable messages looked for in their table, and
     // subscribers of other event topics get a gap message, the next ones of topics that retain too.
     // `concerns` says which topics, by key. `reason` is a sentence.

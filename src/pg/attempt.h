@@ -48,4 +48,16 @@ template <class Body> std::optional<Error> attempt(Body &&body) {
     return failure;
 }
 
+// The same with a snapshot that shows all that the transaction did so far.
+template <class Body> std::optional<Error> attempt_with_snapshot(Body &&body) {
+    return attempt([&] {
+        call([] {
+            CommandCounterIncrement();
+            PushActiveSnapshot(GetTransactionSnapshot());
+        });
+        body();
+        call([] { PopActiveSnapshot(); });
+    });
+}
+
 } // namespace rtd::pg

@@ -4,6 +4,7 @@
 
 #include "pg/pending_events.h"
 #include "pg/topic.h"
+#include "pg/topic_owner.h"
 
 #include "pg/prelude.h"
 
@@ -58,6 +59,7 @@ RTD_FUNCTION(rtd_grant) {
         Arguments arguments(fcinfo);
         Registry registry(arguments.function());
         Grant grant = checked_grant(registry, arguments);
+        forget_grants_of_dropped_roles(registry);
         grant_on_topic(registry, grant.topic, grant.role, grant.privilege);
         return 0;
     });

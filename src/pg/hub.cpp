@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "pg/boundary.h"
+#include "pg/definition_changes.h"
 #include "pg/hub_loop.h"
 #include "pg/pending_events.h"
 #include "pg/settings.h"
@@ -40,7 +41,10 @@ void on_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int 
         previous_object_access(access, class_id, object_id, sub_id, arg);
     if (shared == nullptr)
         return;
-    enter([&] { note_table_change(access, class_id, object_id, sub_id); });
+    enter([&] {
+        note_table_change(access, class_id, object_id, sub_id);
+        note_definition_change(access, class_id, object_id, sub_id);
+    });
     if (class_id == AuthIdRelationId && (access == OAT_DROP || access == OAT_POST_ALTER) &&
         shared->hub_database == MyDatabaseId)
         enter([] { note_catalog_change(); });
@@ -104,6 +108,7 @@ bool connected = false;
 void register_hub() {
     previous_object_access = object_access_hook;
     object_access_hook = on_object_access;
+    init_definition_changes();
 
     BackgroundWorker worker{};
     worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;

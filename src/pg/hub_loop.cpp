@@ -295,6 +295,9 @@ void HubLoop::drain_queue(Now now) {
                " events were lost in a full event queue",
            "Raise rtd.queue_size. State topics are queried again, subscribers of event topics are "
            "told.");
+    // One that is of no topic says that all queries are due.
+    if (drained.lost.concerns(topic_key("")))
+        router_.query_all_again(now);
     router_.handle_loss([&](uint64_t topic) { return drained.lost.concerns(topic); },
                         "the server's event queue was full", now);
 }

@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "pg/attempt.h"
 #include "pg/parameter.h"
 #include "pg/topic_query.h"
 
@@ -13,7 +14,6 @@
 extern "C" {
 #include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
-#include "utils/resowner.h"
 #include "utils/typcache.h"
 }
 
@@ -277,10 +277,10 @@ std::vector<ParameterType> parameter_types_of_query(const std::string &query,
     return described_types;
 }
 
-void describe_parameters(const Registry &registry, const Topic &topic) {
+bool describe_parameters(const Registry &registry, const Topic &topic) {
     std::vector<ParameterType> present = present_types(registry, topic);
     if (present == topic.parameter_types)
-        return;
+        return false;
     TextList types, collations;
     for (const ParameterType &parameter : present) {
         types.emplace_back(std::to_string(parameter.type));
@@ -291,103 +291,22 @@ void describe_parameters(const Registry &registry, const Topic &topic) {
     registry.run("UPDATE @.rtd_topic SET parameter_types = $2::oid[]::regtype[],"
                  " parameter_collations = $3::oid[]::regcollation[] WHERE name = $1",
                  {text_value(topic.name), texts_value(types), texts_value(collations)});
-}
-
-namespace {
-
-// In a subtransaction: an error is undone and only told to whoever debugs.
-template <class Body> bool succeeds(const std::string &topic, Body &&body) {
-    MemoryContext context = CurrentMemoryContext;
-    ResourceOwner owner = CurrentResourceOwner;
-    auto go_back = [&] {
-        MemoryContextSwitchTo(context);
-        CurrentResourceOwner = owner;
-    };
-    call([] { BeginInternalSubTransaction(nullptr); });
-    MemoryContextSwitchTo(context);
-    try {
-        body();
-        call([] { ReleaseCurrentSubTransaction(); });
-    } catch (const Error &error) {
-        call([] { RollbackAndReleaseCurrentSubTransaction(); });
-        go_back();
-        if (ERRCODE_TO_CATEGORY(error.sqlstate()) == ERRCODE_OPERATOR_INTERVENTION)
-            throw;
-        call([&] {
-            ereport(DEBUG1, (errmsg("the parameters of topic \"%s\" keep their types: %s",
-                                    topic.c_str(), error.message().c_str())));
-        });
-        return false;
-    }
-    go_back();
     return true;
 }
 
-void update(const Registry &registry, const std::string &name) {
-    std::optional<Topic> topic = find_topic(registry, name);
-    if (topic && !topic->parameters.empty())
-        describe_parameters(registry, *topic);
-}
-
-} // namespace
-
-bool update_parameters(const Registry &registry, const std::string &topic) {
-    return succeeds(topic, [&] { update(registry, topic); });
-}
-
-// ---- DDL ----
-
-namespace {
-
-using Changes = std::set<std::pair<Oid, std::string>>; // function of the extension, topic
-Changes *changes = nullptr;
-
-// Whoever has locked a table must not wait long for whoever alters its topic.
-class ShortLockTimeout {
-  public:
-    ShortLockTimeout() : nest_level_(NewGUCNestLevel()) {
-        call([] {
-            (void)set_config_option("lock_timeout", "500ms", PGC_USERSET, PGC_S_SESSION,
-                                    GUC_ACTION_SAVE, true, 0, false);
+bool update_parameters(const Registry &registry, const std::string &name) {
+    bool changed = false;
+    std::optional<Error> failure = attempt([&] {
+        std::optional<Topic> topic = find_topic(registry, name);
+        if (topic && !topic->parameters.empty())
+            changed = describe_parameters(registry, *topic);
+    });
+    if (failure)
+        call([&] {
+            ereport(DEBUG1, (errmsg("the parameters of topic \"%s\" keep their types: %s",
+                                    name.c_str(), failure->message().c_str())));
         });
-    }
-    ~ShortLockTimeout() { AtEOXact_GUC(true, nest_level_); }
-    ShortLockTimeout(const ShortLockTimeout &) = delete;
-    ShortLockTimeout &operator=(const ShortLockTimeout &) = delete;
-
-  private:
-    int nest_level_;
-};
-
-void update_changed() {
-    for (const auto &[function, topic] : std::exchange(*changes, {})) {
-        call([] { PushActiveSnapshot(GetTransactionSnapshot()); });
-        succeeds(topic, [&, function = function, &topic = topic] {
-            ShortLockTimeout timeout;
-            update(Registry(function), topic);
-        });
-        call([] { PopActiveSnapshot(); });
-    }
-}
-
-void on_transaction(XactEvent event, void *) {
-    if (changes->empty())
-        return;
-    if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
-        enter(update_changed);
-    else if (event == XACT_EVENT_ABORT)
-        changes->clear();
-}
-
-} // namespace
-
-void parameters_may_change(Oid function, const std::string &topic) {
-    if (changes == nullptr) {
-        auto first = std::make_unique<Changes>();
-        call([] { RegisterXactCallback(on_transaction, nullptr); });
-        changes = first.release();
-    }
-    changes->emplace(function, topic);
+    return !failure && changed;
 }
 
 } // namespace rtd::pg

@@ -22,14 +22,11 @@ namespace rtd::pg {
 std::vector<ParameterType> parameter_types_of_query(const std::string &query,
                                                     size_t parameter_count);
 
-// Brings rtd_topic up to date. Throws what analyze_topic_query() throws.
-void describe_parameters(const Registry &registry, const Topic &topic);
+// Brings rtd_topic up to date; true if the types are others now. Throws what analyze_topic_query()
+// throws.
+bool describe_parameters(const Registry &registry, const Topic &topic);
 // The same after something else changed, which must not fail because of it: where the query cannot
-// be analyzed now, the types stay as they are. False if they do.
+// be analyzed now, the types stay as they are.
 bool update_parameters(const Registry &registry, const std::string &topic);
-
-// DDL may have given the topic's parameters other types. They are looked at when the transaction is
-// about to commit. `function` is any function of the extension.
-void parameters_may_change(Oid function, const std::string &topic);
 
 } // namespace rtd::pg

@@ -31,8 +31,9 @@ struct Pending {
     bool says_lost = false;    // stands for events that are not kept
     uint64_t interest_key = 0;
     uint64_t topic_key = 0;
-    size_t offset = 0; // of its bytes in Transaction::bytes
-    size_t size = 0;   // 0: the catalog changed
+    size_t offset = 0;          // of its bytes in Transaction::bytes
+    size_t size = 0;            // 0: a generation is to be raised
+    bool is_definition = false; // of definitions; otherwise of the catalog
 };
 
 // How much of one topic the transaction holds back.
@@ -236,7 +237,9 @@ void publish() {
     for (const Pending &event : transaction->events) {
         if (event.size == 0) {
             catalog_changed = true;
-            pg_atomic_fetch_add_u64(&shared->catalog_generation, 1);
+            pg_atomic_fetch_add_u64(event.is_definition ? &shared->definition_generation
+                                                        : &shared->catalog_generation,
+                                    1);
         } else if (!is_superseded(event) && is_wanted(event)) {
             if (!locked)
                 lock_event_queue();
@@ -398,6 +401,12 @@ void publish_now(const Event &event, Delivery delivery) {
     append_event(prepared.bytes, prepared.topic_key, {GetXLogInsertRecPtr(), false});
     unlock_event_queue();
     wake_hub_if_it_sleeps();
+}
+
+void note_definitions_moved() {
+    if (shared != nullptr)
+        current().events.push_back(
+            {.level = GetCurrentTransactionNestLevel(), .is_definition = true});
 }
 
 void note_catalog_change() {

@@ -61,6 +61,9 @@ bool collapse_pending(uint64_t key, uint64_t topic = 0);
 // Appends an event to the queue at once, whatever becomes of the transaction.
 void publish_now(const Event &event, Delivery delivery);
 
+// Makes query workers forget their plans after this transaction commits, before the queries that
+// the events after it cause.
+void note_definitions_moved();
 // Makes the hub reload topics, grants and channels after this transaction commits.
 void note_catalog_change();
 

@@ -49,7 +49,13 @@ extern "C" {
 #define RTD_MUST_OWN(class_id, object_id) object_ownercheck(class_id, object_id, GetUserId())
 #define RTD_MAY_EXECUTE(function, role)                                                            \
     (object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE) == ACLCHECK_OK)
+#define RTD_MAY_CREATE_IN_DATABASE(role)                                                           \
+    (object_aclcheck(DatabaseRelationId, MyDatabaseId, role, ACL_CREATE) == ACLCHECK_OK)
+#define RTD_CHECK_CAN_SET_ROLE(member, role) check_can_set_role(member, role)
 #else
+#define RTD_MAY_CREATE_IN_DATABASE(role)                                                           \
+    (pg_database_aclcheck(MyDatabaseId, role, ACL_CREATE) == ACLCHECK_OK)
+#define RTD_CHECK_CAN_SET_ROLE(member, role) check_is_member_of_role(member, role)
 #define RTD_MUST_OWN(class_id, object_id) pg_class_ownercheck(object_id, GetUserId())
 #define RTD_MAY_EXECUTE(function, role)                                                            \
     (pg_proc_aclcheck(function, role, ACL_EXECUTE) == ACLCHECK_OK)

@@ -14,6 +14,7 @@
 #include "pg/query_result.h"
 #include "pg/retained.h"
 #include "pg/settings.h"
+#include "pg/shared_state.h"
 #include "pg/significant.h"
 #include "pg/topic_query.h"
 #include "pg/worker_settings.h"
@@ -47,6 +48,7 @@ struct Prepared {
     std::vector<Oid> types;
     uint64_t generation = 0;
     uint64_t version = 0;
+    uint64_t definitions = 0; // SharedState::definition_generation before it was made
 };
 
 class QueryWorker {
@@ -83,6 +85,7 @@ class QueryWorker {
     MemoryContext context_; // reset after every job
     std::map<std::string, Prepared> prepared_;
     uint64_t instance_ = 0;    // of the last job
+    uint64_t definitions_ = 0; // SharedState::definition_generation before the job's transaction
     bool is_answered_ = false; // it was answered, and the hub asked for nothing more
 };
 
@@ -189,6 +192,9 @@ std::optional<WorkerReply> QueryWorker::handle(const EndRead &) {
 }
 
 bool QueryWorker::is_outdated(const Prepared &prepared) const {
+    // The server replans what DDL touched; names that mean something else by now it leaves alone.
+    if (prepared.definitions != pg_atomic_read_u64(&shared->definition_generation))
+        return true;
     if (prepared.keyed != nullptr)
         return !prepared.keyed->are_valid();
     return prepared.plan != nullptr && !call([&] { return SPI_plan_is_valid(prepared.plan); });
@@ -211,6 +217,7 @@ QueryDone QueryWorker::run(const RunQuery &job) {
     QueryDone done{job.instance, {}};
     instance_ = job.instance;
     is_answered_ = false;
+    definitions_ = pg_atomic_read_u64(&shared->definition_generation);
     TimestampTz start = GetCurrentTimestamp();
     pgstat_report_activity(STATE_RUNNING, job.query.c_str());
     try {
@@ -254,8 +261,8 @@ const Prepared &QueryWorker::prepare(const RunQuery &job) {
         auto plans =
             std::make_unique<KeyedPlans>(job.topic, job.query, job.parameter_count, job.key);
         std::vector<Oid> types = plans->parameter_types();
-        prepared = {nullptr, std::move(plans), std::move(types), job.topic_generation,
-                    job.topic_version};
+        prepared = {nullptr,           std::move(plans), std::move(types), job.topic_generation,
+                    job.topic_version, definitions_};
         return prepared;
     }
     TopicQuery query = analyze_topic_query(job.query, job.parameter_count);
@@ -268,7 +275,8 @@ const Prepared &QueryWorker::prepare(const RunQuery &job) {
             elog(ERROR, "could not prepare the query: %s", SPI_result_code_string(SPI_result));
         return made;
     });
-    prepared = {plan, nullptr, std::move(types), job.topic_generation, job.topic_version};
+    prepared = {plan,        nullptr, std::move(types), job.topic_generation, job.topic_version,
+                definitions_};
     return prepared;
 }
 

@@ -6,8 +6,14 @@
 #include "pg/prelude.h"
 
 extern "C" {
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_extension.h"
 #include "catalog/pg_proc.h"
 #include "utils/array.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
 #include "utils/syscache.h"
 }
 
@@ -95,6 +101,40 @@ Registry::Registry(Oid function) : owner_(InvalidOid), schema_(InvalidOid) {
     owner_ = home.owner;
     schema_ = home.schema;
     schema_name_ = home.name;
+}
+
+namespace {
+
+// The server has a function for it, which it shows since PostgreSQL 16 only.
+Oid schema_of_extension(Oid extension) {
+    Relation extensions = table_open(ExtensionRelationId, AccessShareLock);
+    ScanKeyData key;
+    ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ,
+                ObjectIdGetDatum(extension));
+    SysScanDesc scan = systable_beginscan(extensions, ExtensionOidIndexId, true, nullptr, 1, &key);
+    HeapTuple tuple = systable_getnext(scan);
+    Oid schema = HeapTupleIsValid(tuple)
+                     ? reinterpret_cast<Form_pg_extension>(GETSTRUCT(tuple))->extnamespace
+                     : InvalidOid;
+    systable_endscan(scan);
+    table_close(extensions, AccessShareLock);
+    return schema;
+}
+
+} // namespace
+
+std::optional<Registry> find_registry() {
+    Oid function = call([] {
+        Oid extension = get_extension_oid("rtd", true);
+        if (!OidIsValid(extension))
+            return InvalidOid;
+        return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum("rtd_trigger"),
+                               PointerGetDatum(buildoidvector(nullptr, 0)),
+                               ObjectIdGetDatum(schema_of_extension(extension)));
+    });
+    if (!OidIsValid(function))
+        return std::nullopt;
+    return Registry(function);
 }
 
 Rows Registry::run(const std::string &statement, const std::vector<Value> &values) const {

@@ -89,4 +89,8 @@ class Registry {
     std::string schema_name_;
 };
 
+// The registry of the database, where no function of the extension is at hand; nullopt if the
+// extension does not exist.
+std::optional<Registry> find_registry();
+
 } // namespace rtd::pg

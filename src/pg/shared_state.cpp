@@ -44,6 +44,7 @@ void create_memory() {
         pg_atomic_init_u32(&shared->hub_sleeps, 0);
         pg_atomic_init_u32(&shared->hub_holds, 0);
         pg_atomic_init_u64(&shared->catalog_generation, 1);
+        pg_atomic_init_u64(&shared->definition_generation, 1);
         pg_atomic_init_u64(&shared->next_probe, 0);
         pg_atomic_init_u64(&shared->finished_probe, 0);
         ConditionVariableInit(&shared->probe_finished);

@@ -31,6 +31,10 @@ struct SharedState {
     // Raised by every committed change of topics, grants or channels; compared by the hub.
     pg_atomic_uint64 catalog_generation;
 
+    // Raised by every committed DDL that a topic's query may depend on; compared by query workers,
+    // whose plans and column types are outdated then.
+    pg_atomic_uint64 definition_generation;
+
     // Readiness probes: backends draw nonces, the hub reports the highest that came back through
     // event queue, LISTEN and gateway.
     pg_atomic_uint64 next_probe;

@@ -3,7 +3,6 @@
 #include "core/event.h"
 #include "pg/boundary.h"
 #include "pg/function.h"
-#include "pg/parameter_types.h"
 #include "pg/pending_events.h"
 #include "pg/shared_state.h"
 
@@ -39,8 +38,7 @@ const char *topic_of(HeapTuple trigger, TupleDesc description) {
 }
 
 // The topics of the triggers whose `attribute` of pg_trigger is `oid`: one trigger, or a table's.
-// `function` gets the function that they call.
-List *topics_of_triggers(Oid index, AttrNumber attribute, Oid oid, Oid *function) {
+List *topics_of_triggers(Oid index, AttrNumber attribute, Oid oid) {
     List *topics = NIL;
     Relation triggers = table_open(TriggerRelationId, AccessShareLock);
     ScanKeyData key;
@@ -48,10 +46,8 @@ List *topics_of_triggers(Oid index, AttrNumber attribute, Oid oid, Oid *function
     SysScanDesc scan = systable_beginscan(triggers, index, true, nullptr, 1, &key);
     HeapTuple trigger;
     while (HeapTupleIsValid(trigger = systable_getnext(scan)))
-        if (const char *topic = topic_of(trigger, RelationGetDescr(triggers))) {
+        if (const char *topic = topic_of(trigger, RelationGetDescr(triggers)))
             topics = lappend(topics, const_cast<char *>(topic));
-            *function = reinterpret_cast<Form_pg_trigger>(GETSTRUCT(trigger))->tgfoid;
-        }
     systable_endscan(scan);
     table_close(triggers, AccessShareLock);
     return topics;
@@ -76,29 +72,41 @@ void refresh_topic(const std::string &topic) {
     add_pending(event, Delivery::if_subscribed);
 }
 
+void refresh_topics_of_trigger(Oid trigger) {
+    List *topics =
+        call([&] { return topics_of_triggers(TriggerOidIndexId, Anum_pg_trigger_oid, trigger); });
+    ListCell *cell;
+    foreach (cell, topics)
+        refresh_topic(to_utf8(static_cast<const char *>(lfirst(cell))));
+}
+
+void refresh_all_topics() {
+    if (!is_served())
+        return;
+    Event event;
+    event.kind = EventKind::moved;
+    event.origin = "DDL";
+    add_pending(event, Delivery::always);
+}
+
 void note_table_change(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id) {
+    if (!is_served())
+        return;
     // A dropped table drops its triggers first, and those are still in the catalog here.
     bool is_trigger =
         class_id == TriggerRelationId && (access == OAT_DROP || access == OAT_POST_ALTER);
     bool is_column = sub_id != 0 && (access == OAT_POST_CREATE || access == OAT_DROP);
     bool is_table = class_id == RelationRelationId && (access == OAT_POST_ALTER || is_column);
-    // What types parameters have is kept in rtd_topic, for a hub that comes later too.
-    if (!is_table && !(is_trigger && is_served()))
+    if (!is_trigger && !is_table)
         return;
-    Oid function = InvalidOid;
+    if (is_trigger)
+        return refresh_topics_of_trigger(object_id);
     List *topics = call([&] {
-        return is_trigger ? topics_of_triggers(TriggerOidIndexId, Anum_pg_trigger_oid, object_id,
-                                               &function)
-                          : topics_of_triggers(TriggerRelidNameIndexId, Anum_pg_trigger_tgrelid,
-                                               object_id, &function);
+        return topics_of_triggers(TriggerRelidNameIndexId, Anum_pg_trigger_tgrelid, object_id);
     });
     ListCell *cell;
-    foreach (cell, topics) {
-        const char *topic = static_cast<const char *>(lfirst(cell));
-        refresh_topic(to_utf8(topic));
-        if (is_table)
-            parameters_may_change(function, topic);
-    }
+    foreach (cell, topics)
+        refresh_topic(to_utf8(static_cast<const char *>(lfirst(cell))));
 }
 
 } // namespace rtd::pg

@@ -17,6 +17,10 @@ namespace rtd::pg {
 
 // Makes the topic's instances query again, once this transaction commits.
 void refresh_topic(const std::string &topic);
+// The same for the topic that a trigger feeds, if it is one of ours.
+void refresh_topics_of_trigger(Oid trigger);
+// The same for every topic with a query.
+void refresh_all_topics();
 
 // Called for every object access; most are none of ours.
 void note_table_change(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id);

@@ -15,13 +15,14 @@
 #include "pg/query_result.h"
 #include "pg/significant.h"
 #include "pg/topic_key.h"
+#include "pg/topic_owner.h"
 #include "pg/topic_query.h"
 #include "pg/watch.h"
+#include "pg/watch_key.h"
 
 #include "pg/prelude.h"
 
 extern "C" {
-#include "commands/dbcommands.h"
 #include "common/int.h"
 #include "utils/fmgrprotos.h"
 #include "utils/portal.h"
@@ -173,22 +174,6 @@ OutputColumns check_query(const std::string &name, const std::string &query, siz
     return analyzed.columns;
 }
 
-void check_may_create() {
-    bool may = call([] {
-        return DatumGetBool(DirectFunctionCall2(has_database_privilege_id,
-                                                ObjectIdGetDatum(MyDatabaseId),
-                                                CStringGetTextDatum("CREATE")));
-    });
-    if (!may) {
-        const char *database = call([] { return get_database_name(MyDatabaseId); });
-        throw Error(ERRCODE_INSUFFICIENT_PRIVILEGE,
-                    std::string("permission denied to create a topic in database \"") + database +
-                        "\"",
-                    "A topic needs the CREATE privilege on its database.",
-                    "Ask the owner of the database to GRANT CREATE ON DATABASE.");
-    }
-}
-
 // What a topic is declared with. An option that is not set has the default in rtd_create_topic()
 // and keeps its value in rtd_alter_topic().
 struct Declaration {
@@ -200,6 +185,7 @@ struct Declaration {
     std::optional<Oid> significant; // InvalidOid: none
     std::optional<bool> retain, durable;
     std::optional<int32> history;
+    std::optional<Oid> owner; // rtd_alter_topic() only
 };
 
 // The arguments after the name are the same, in the same order, in both functions.
@@ -218,7 +204,8 @@ enum Argument {
     kHistory,
     kDurable,
     kShape,
-    kIfNotExists, // rtd_create_topic() only
+    kIfNotExists,          // rtd_create_topic() only
+    kOwner = kIfNotExists, // rtd_alter_topic() only
 };
 
 std::vector<std::string> checked_key(const TextList &columns) {
@@ -411,6 +398,9 @@ void check_parameters_are_free(const Registry &registry, const std::string &topi
 void alter_topic(const Registry &registry, const Declaration &change) {
     Topic topic = needed_topic(registry, change.name);
     check_owner(topic);
+    Oid owner = change.owner.value_or(topic.owner);
+    if (change.owner)
+        check_new_owner(topic, owner);
     if (change.query && change.query->empty())
         throw invalid("a topic cannot lose its query", {},
                       "Drop the topic and create it again as an event topic.");
@@ -423,7 +413,7 @@ void alter_topic(const Registry &registry, const Declaration &change) {
     check_shape_declared(change, has_query, key);
     std::string kind = kind_of(has_query, key);
     bool becomes_other = kind != kind_of(topic.has_query(), topic.key);
-    check_significant_of(change, has_query && key.empty(), topic.owner);
+    check_significant_of(change, has_query && key.empty(), owner);
     check_security(change, has_query);
     bool is_invoker = change.security ? change.security == "invoker" : topic.is_invoker;
 
@@ -435,12 +425,12 @@ void alter_topic(const Registry &registry, const Declaration &change) {
 
     std::optional<std::string> query = change.query ? change.query : topic.query;
     std::string search_path = stored_search_path(
-        change.query ? current_search_path() : topic.search_path, is_invoker, topic.owner);
+        change.query ? current_search_path() : topic.search_path, is_invoker, owner);
     bool reads_other = change.query || renumbers || key != topic.key;
     std::optional<ResultShape> shape = topic.shape;
-    if (query && (reads_other || change.shape)) {
+    if (query && (reads_other || change.shape || change.owner)) {
         OutputColumns columns =
-            check_query(topic.name, *query, parameters.size(), key, topic.owner, search_path);
+            check_query(topic.name, *query, parameters.size(), key, owner, search_path);
         if (change.query || change.shape)
             shape = decide_shape(topic.name, columns, change.shape, topic.shape);
         if (change.query && !change.shape)
@@ -459,7 +449,7 @@ void alter_topic(const Registry &registry, const Declaration &change) {
         " debounce = coalesce($8, debounce), refresh = CASE WHEN $9 THEN $10 ELSE refresh END,"
         " retain = coalesce($11, retain), history = coalesce($12, history), key = $13,"
         " significant = CASE WHEN $14 THEN $15 ELSE significant END,"
-        " security = coalesce($16, security), durable = $17, shape = $18,"
+        " security = coalesce($16, security), durable = $17, shape = $18, owner = $19,"
         " version = version + 1"
         " WHERE name = $1",
         {text_value(topic.name), text_value(kind), text_value(query), text_value(search_path),
@@ -469,9 +459,11 @@ void alter_topic(const Registry &registry, const Declaration &change) {
          Value{BOOLOID, BoolGetDatum(change.retain.value_or(false)), !change.retain},
          Value{INT4OID, Int32GetDatum(change.history.value_or(0)), !change.history}, key_value(key),
          boolean_value(change.significant.has_value()), significant_value(change.significant),
-         text_value(change.security), boolean_value(is_durable), shape_value(shape)});
+         text_value(change.security), boolean_value(is_durable), shape_value(shape),
+         oid_value(owner, REGROLEOID)});
     if (reads_other) {
-        tell_rows_of(registry, needed_topic(registry, topic.name));
+        derive_watch_keys(registry, needed_topic(registry, topic.name), key == topic.key,
+                          Telling::by_notice);
         describe_parameters(registry, needed_topic(registry, topic.name));
     }
     if (renumbers || becomes_other || change.retain == false)
@@ -609,7 +601,7 @@ void check_channel_name(const std::string &channel) {
 }
 
 void create_event_topic(const Registry &registry, const std::string &name) {
-    check_may_create();
+    check_may_create(GetUserId());
     Declaration topic;
     topic.name = name;
     check_name(name);
@@ -617,7 +609,7 @@ void create_event_topic(const Registry &registry, const std::string &name) {
 }
 
 void create_query_topic(const Registry &registry, const QueryTopic &topic) {
-    check_may_create();
+    check_may_create(GetUserId());
     check_name(topic.name);
     if (!insert_topic(registry, declaration_of(topic)))
         throw Error(ERRCODE_DUPLICATE_OBJECT, "topic \"" + topic.name + "\" already exists");
@@ -634,7 +626,7 @@ using namespace rtd::pg;
 RTD_FUNCTION(rtd_create_topic) {
     return enter([&]() -> Datum {
         Arguments arguments(fcinfo);
-        check_may_create();
+        check_may_create(GetUserId());
         Declaration topic = read_declaration(arguments);
         if (insert_topic(Registry(arguments.function()), topic))
             return 0;
@@ -650,7 +642,10 @@ RTD_FUNCTION(rtd_create_topic) {
 RTD_FUNCTION(rtd_alter_topic) {
     return enter([&]() -> Datum {
         Arguments arguments(fcinfo);
-        alter_topic(Registry(arguments.function()), read_declaration(arguments));
+        Declaration change = read_declaration(arguments);
+        if (arguments.has(kOwner))
+            change.owner = arguments.oid(kOwner);
+        alter_topic(Registry(arguments.function()), change);
         return 0;
     });
 }

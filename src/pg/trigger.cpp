@@ -37,12 +37,12 @@
 #include "pg/text_bound.h"
 #include "pg/topic.h"
 #include "pg/watch_columns.h"
+#include "pg/watch_lineage.h"
 
 #include "pg/prelude.h"
 
 extern "C" {
 #include "access/htup_details.h"
-#include "catalog/partition.h"
 #include "catalog/pg_am.h"
 #include "commands/trigger.h"
 #include "pgstat.h"
@@ -75,10 +75,11 @@ struct Watch {
     Oid relation = InvalidOid; // the table that was written
     Oid watched = InvalidOid;  // the same, or the partitioned table it belongs to
     bool valid = true;         // cleared by an invalidation
-    bool registered = true;    // false: no row in rtd_watch, nothing to do
+    bool registered = true;    // false: nothing to do, by rtd_watch
     TimestampTz failed_at = 0; // otherwise why not is not known: it could not be read
 
     std::string topic;
+    uint64_t version = 0; // of the topic, whose key the columns below are
     bool has_query = false;
     bool is_durable = false;
     Delivery delivery = Delivery::if_subscribed;
@@ -143,22 +144,11 @@ void resolve_parameters(std::vector<ParameterColumn> &parameters, Relation relat
     }
 }
 
-// The table and, if it is a partition, those it belongs to, whose watch it may have inherited.
-TextList with_ancestors(Relation relation) {
-    TextList oids{std::to_string(RelationGetRelid(relation))};
-    if (!relation->rd_rel->relispartition)
-        return oids;
-    List *ancestors = call([&] { return get_partition_ancestors(RelationGetRelid(relation)); });
-    ListCell *cell;
-    foreach (cell, ancestors)
-        oids.emplace_back(std::to_string(lfirst_oid(cell)));
-    return oids;
-}
-
 Event change_of(const Watch &watch) {
     Event event;
     event.kind = EventKind::change;
     event.topic = watch.topic;
+    event.version = watch.version;
     event.origin = to_utf8(watch.table);
     event.source = "event";
     return event;
@@ -179,13 +169,16 @@ WatchPointer read_watch(const TriggerData *data) {
     Rows found = registry.run_fresh(
         "SELECT t.kind, t.retain, w.columns, w.parameters, w.channel, w.audit,"
         " c.relname, quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.oid,"
-        " coalesce(w.key, '{}'), t.durable,"
-        " t.parameter_types::oid[]::text[], t.parameter_collations::oid[]::text[]"
-        " FROM @.rtd_watch w JOIN @.rtd_topic t ON t.name = w.topic"
-        " JOIN pg_class c ON c.oid = w.relation JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE w.topic = $1 AND w.relation = ANY ($2::oid[])"
-        " ORDER BY array_position($2::oid[], w.relation::oid) LIMIT 1",
-        {text_value(watch->topic), texts_value(with_ancestors(relation))});
+        " coalesce(w.key, '{}'), t.durable, t.version, " +
+            std::string(kIsSuperseded) +
+            ", t.parameter_types::oid[]::text[], t.parameter_collations::oid[]::text[]"
+            " FROM @.rtd_watch w JOIN @.rtd_topic t ON t.name = w.topic"
+            " JOIN pg_class c ON c.oid = w.relation JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE w.topic = $1 AND w.relation = ANY ($2::oid[])"
+            " ORDER BY w.relation <> " +
+            kTriggerOrigin + ", array_position($2::oid[], w.relation::oid) LIMIT 1",
+        {text_value(watch->topic), texts_value(partition_lineage(relation)),
+         oid_value(trigger->tgoid)});
     if (found.rows.empty()) {
         watch->registered = false;
         warn_once(watch->relation, ERRCODE_UNDEFINED_OBJECT,
@@ -206,13 +199,15 @@ WatchPointer read_watch(const TriggerData *data) {
     watch->audited_table = row[7].text.value_or("");
     watch->watched = row[8].oid();
     watch->is_durable = row[10].boolean();
+    watch->version = std::stoull(row[11].text.value_or("0"));
+    watch->registered = TRIGGER_FIRED_BY_TRUNCATE(data->tg_event) || !row[12].boolean();
     watch->state_key = instance_key(watch->topic, {});
     watch->state_change = prepare(change_of(*watch));
 
     std::string missing;
     watch->payload =
         resolve_columns(watch->memory, relation, row[2].elements, watch->table, missing);
-    std::vector<ParameterType> types = parameter_types_of(row[11], row[12]);
+    std::vector<ParameterType> types = parameter_types_of(row[13], row[14]);
     resolve_parameters(
         watch->parameters, relation, row[3].elements,
         [&](size_t parameter, Oid column) {

@@ -18,8 +18,8 @@
 #include "pg/pending_events.h"
 #include "pg/table_changes.h"
 #include "pg/topic.h"
-#include "pg/topic_key.h"
 #include "pg/watch_columns.h"
+#include "pg/watch_key.h"
 #include "pg/watched_table.h"
 
 #include "pg/prelude.h"
@@ -147,56 +147,6 @@ TextList checked_parameters(const LockedTable &table, const Topic &topic,
     return parameters;
 }
 
-// The table's column that the event carries under this name, if there is one.
-std::optional<std::string> carried_as(const LockedTable &table, const TextList &entries,
-                                      const std::string &name) {
-    for (const std::optional<std::string> &entry : entries) {
-        ColumnEntry column = parse_column_entry(entry.value_or(""), table.description());
-        if (!column.is_table() && column.name == name)
-            return column.column;
-    }
-    return std::nullopt;
-}
-
-// What the caller says of a table that the query reads where it cannot be seen, in a function:
-// columns that the event carries under the names of the topic's key.
-std::optional<std::vector<std::string>> named_as_key(const LockedTable &table, const Topic &topic,
-                                                     const TextList &entries) {
-    std::vector<std::string> columns;
-    for (const std::string &name : topic.key) {
-        std::optional<std::string> column = carried_as(table, entries, name);
-        if (!column)
-            return std::nullopt;
-        columns.push_back(*column);
-    }
-    return columns;
-}
-
-// Which columns of the table tell the topic's row that one of its rows concerns; nullopt: that can
-// be any. `given` are the watch's columns, if the caller named them.
-std::optional<std::vector<std::string>> columns_of_key(const LockedTable &table, const Topic &topic,
-                                                       const std::optional<TextList> &given) {
-    if (!topic.is_keyed())
-        return std::nullopt;
-    ActingAs role(topic.owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
-    SearchPath path(topic.search_path.c_str());
-    KeyedQuery query(*topic.query, topic.parameters.size(), topic.key);
-    std::optional<std::vector<std::string>> columns = query.columns_of(table.oid());
-    if (!columns && query.why_all().empty() && !query.reads(table.oid()) && given)
-        columns = named_as_key(table, topic, *given);
-    if (!columns && query.why_all().empty())
-        notice("every change of table " + quoted(table.name()) + " makes topic " +
-                   quoted(topic.name) + " be read again as a whole",
-               query.reads(table.oid())
-                   ? "Its query does not say by an equality condition which of its rows a row of "
-                     "the table concerns."
-                   : "Its query does not name the table.",
-               query.reads(table.oid())
-                   ? ""
-                   : "If a function reads it, name the key: columns => '{order_id AS id}'.");
-    return columns;
-}
-
 Value key_value(const std::optional<std::vector<std::string>> &key) {
     Value value = texts_value(key ? TextList(key->begin(), key->end()) : TextList{});
     value.null = !key;
@@ -228,13 +178,13 @@ std::vector<const Operation *> checked_operations(const TextList &given) {
 // ---- triggers ----
 
 // Within the 63 bytes of a name; a name that is too long is cut and told apart by its hash.
-std::string trigger_name(const std::string &topic, const char *suffix) {
+std::string trigger_name(const std::string &topic, const std::string &suffix) {
     std::string name = "rtd_" + topic + suffix;
     if (name.size() < NAMEDATALEN)
         return name;
     char hash[10];
     snprintf(hash, sizeof hash, "_%08x", static_cast<unsigned>(topic_key(topic)));
-    size_t kept = NAMEDATALEN - 1 - strlen("rtd_") - strlen(hash) - strlen(suffix);
+    size_t kept = NAMEDATALEN - 1 - strlen("rtd_") - strlen(hash) - suffix.size();
     return "rtd_" + topic.substr(0, kept) + hash + suffix;
 }
 
@@ -278,12 +228,21 @@ void create_trigger(const Registry &registry, const LockedTable &table, const st
     });
 }
 
+// The server clones the row trigger of a partitioned table to its partitions, under its name. It
+// must not meet there the trigger of a watch of the partition itself: ATTACH PARTITION would fail.
+std::string suffix_for(const LockedTable &table) {
+    return table.get()->rd_rel->relkind == RELKIND_PARTITIONED_TABLE
+               ? "_of_" + std::to_string(table.oid())
+               : "";
+}
+
 // What the condition of a watch is refused with, and what to do about it.
 void create_write_trigger(const Registry &registry, const LockedTable &table,
                           const std::string &topic, int16 events, bool per_row,
                           const std::optional<std::string> &condition) {
     try {
-        create_trigger(registry, table, topic, trigger_name(topic, ""), events, per_row, condition);
+        create_trigger(registry, table, topic, trigger_name(topic, suffix_for(table)), events,
+                       per_row, condition);
     } catch (const Error &error) {
         if (error.sqlstate() != ERRCODE_INVALID_OBJECT_DEFINITION || !condition)
             throw;
@@ -336,6 +295,16 @@ void purge_dropped_tables(const Registry &registry) {
                  {});
 }
 
+// A table that gave its name to the one that is watched now is a table like others: see
+// rtd_watched_tables.problem.
+void forget_former_name(const Registry &registry, const std::string &topic) {
+    registry.run("UPDATE @.rtd_watch w SET schema_name = n.nspname, table_name = c.relname"
+                 " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+                 " WHERE c.oid = w.relation AND w.topic = $1"
+                 " AND (w.schema_name, w.table_name) IS DISTINCT FROM (n.nspname, c.relname)",
+                 {text_value(topic)});
+}
+
 } // namespace
 
 void watch_table(const Registry &registry, const WatchOptions &options) {
@@ -358,7 +327,7 @@ void watch_table(const Registry &registry, const WatchOptions &options) {
     check_owner(topic);
 
     TextList columns = checked_columns(table, topic, options.columns);
-    std::optional<std::vector<std::string>> key = columns_of_key(table, topic, options.columns);
+    WatchKey key = derive_watch_key(topic, table.oid(), table.description(), options.columns);
     TextList parameters = checked_parameters(table, topic, options.parameters);
     std::vector<const Operation *> operations = checked_operations(options.operations);
     const std::optional<std::string> &condition = options.condition;
@@ -381,7 +350,7 @@ void watch_table(const Registry &registry, const WatchOptions &options) {
                     "TRUNCATE has no rows to which it could apply.");
 
     // "It changed" can be said without looking at a row, and a trigger on rows costs each of them.
-    bool says_row = !topic.has_query() || key;
+    bool says_row = !topic.has_query() || key.columns;
     bool per_row = says_row || !parameters.empty() || condition || channel || options.audit ||
                    has_relatives(table);
 
@@ -394,14 +363,20 @@ void watch_table(const Registry &registry, const WatchOptions &options) {
                        TRIGGER_TYPE_TRUNCATE, false, std::nullopt);
     registry.run("INSERT INTO @.rtd_watch AS w"
                  " (relation, topic, columns, parameters, operations, condition, channel, audit,"
-                 " key) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+                 " key, key_is_named, schema_name, table_name)"
+                 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
                  " ON CONFLICT (relation, topic) DO UPDATE SET columns = excluded.columns,"
                  " parameters = excluded.parameters, operations = excluded.operations,"
                  " condition = excluded.condition, channel = excluded.channel,"
-                 " audit = excluded.audit, key = excluded.key",
+                 " audit = excluded.audit, key = excluded.key,"
+                 " key_is_named = excluded.key_is_named, schema_name = excluded.schema_name,"
+                 " table_name = excluded.table_name",
                  {oid_value(oid, REGCLASSOID), text_value(topic.name), texts_value(columns),
                   texts_value(parameters), texts_value(operation_names), text_value(condition),
-                  text_value(channel), boolean_value(options.audit), key_value(key)});
+                  text_value(channel), boolean_value(options.audit), key_value(key.columns),
+                  boolean_value(key.is_named), text_value(table.schema_name()),
+                  text_value(table.name())});
+    forget_former_name(registry, topic.name);
     update_parameters(registry, topic.name);
     forget_watches_of(registry, topic.name); // and how others tell parameters
     note_catalog_change();
@@ -458,16 +433,6 @@ Rows watched_into(const Registry &registry, const std::string &topic) {
 void drop_watches_of(const Registry &registry, const std::string &topic) {
     for (const Row &row : watched_into(registry, topic).rows)
         remove_watch(registry, row[0].oid(), topic);
-}
-
-void tell_rows_of(const Registry &registry, const Topic &topic) {
-    for (const Row &row : watched_into(registry, topic.name).rows) {
-        LockedTable table(row[0].oid(), AccessShareLock); // writers go on
-        // What the caller named then is not told from the default; it is not believed again.
-        registry.run("UPDATE @.rtd_watch SET key = $3 WHERE relation = $1 AND topic = $2",
-                     {oid_value(table.oid(), REGCLASSOID), text_value(topic.name),
-                      key_value(columns_of_key(table, topic, std::nullopt))});
-    }
 }
 
 void forget_watches_of(const Registry &registry, const std::string &topic) {

@@ -27,9 +27,6 @@ void watch_table(const Registry &registry, const WatchOptions &options);
 
 // Removes triggers and rows of every watch into the topic.
 void drop_watches_of(const Registry &registry, const std::string &topic);
-// Finds out anew for every watch into the topic which of its rows a row of the table concerns: the
-// topic has another query or key.
-void tell_rows_of(const Registry &registry, const Topic &topic);
 // Makes every backend read the topic's watches again, after this transaction commits.
 void forget_watches_of(const Registry &registry, const std::string &topic);
 

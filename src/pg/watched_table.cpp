@@ -43,6 +43,20 @@ bool shows_rows_of_others(char relkind) {
            relkind == RELKIND_FOREIGN_TABLE;
 }
 
+// What can be done instead.
+std::string hint_for(const LockedTable &table, const Purpose &purpose) {
+    char relkind = table.get()->rd_rel->relkind;
+    if (relkind != RELKIND_MATVIEW)
+        return shows_rows_of_others(relkind) ? purpose.instead_of_view : "";
+    std::string schema = table.schema_name(), name = table.name();
+    const char *relation =
+        call([&] { return quote_qualified_identifier(schema.c_str(), name.c_str()); });
+    std::replace(name.begin(), name.end(), '_', '-');
+    return std::string("It changes when it is refreshed. In one transaction: REFRESH MATERIALIZED "
+                       "VIEW ") +
+           relation + "; SELECT rtd_refresh('" + name + "'), for each topic that shows it.";
+}
+
 bool belongs_to_rtd(Oid relation) {
     return call([&] {
         Oid extension = getExtensionOfObject(RelationRelationId, relation);
@@ -81,7 +95,7 @@ void check_can_be_watched(const LockedTable &table, const Purpose &purpose) {
     Form_pg_class form = table.get()->rd_rel;
     if (form->relkind != RELKIND_RELATION && form->relkind != RELKIND_PARTITIONED_TABLE)
         throw Error(ERRCODE_WRONG_OBJECT_TYPE, cannot + "is " + what_it_is(form->relkind), {},
-                    shows_rows_of_others(form->relkind) ? purpose.instead_of_view : "");
+                    hint_for(table, purpose));
     if (IsCatalogRelation(table.get()))
         throw Error(ERRCODE_WRONG_OBJECT_TYPE, cannot + "is a system catalog");
     if (form->relpersistence == RELPERSISTENCE_TEMP)

@@ -26,6 +26,9 @@ class LockedTable {
     Relation get() const { return relation_; }
     Oid oid() const { return RelationGetRelid(relation_); }
     std::string name() const { return RelationGetRelationName(relation_); }
+    std::string schema_name() const {
+        return call([&] { return get_namespace_name(RelationGetNamespace(relation_)); });
+    }
     TupleDesc description() const { return RelationGetDescr(relation_); }
 
   private:

@@ -23,6 +23,7 @@ SELECT set_eq(
              ('rtd_refresh', 'v', false, 'u'),
              ('rtd_revoke', 'v', false, 'u'),
              ('rtd_serve_table', 'v', false, 'u'),
+             ('rtd_topic_problem', 'v', true, 'u'),
              ('rtd_trigger', 'v', false, 'u'),
              ('rtd_unlisten', 'v', false, 'u'),
              ('rtd_unwatch_table', 'v', false, 'u'),
@@ -95,7 +96,7 @@ SELECT set_eq(
     ARRAY[0, 1, 2, 3, 4, 5, 6, 7],
     'the ring of messages has a partition for every slot');
 SELECT columns_are('rtd_watch', ARRAY['relation', 'topic', 'columns', 'parameters', 'operations',
-    'condition', 'channel', 'audit', 'key']);
+    'condition', 'channel', 'audit', 'key', 'key_is_named', 'schema_name', 'table_name']);
 
 -- Triggers of watches depend on the extension, so that it can be dropped without CASCADE.
 SET LOCAL client_min_messages = error;

@@ -13,7 +13,8 @@ Event sample() {
             "phase_queue",
             "queue_update",
             "event",
-            "{\"x\":1}"};
+            "{\"x\":1}",
+            3};
 }
 
 TEST(Event, survives_its_encoding) {
@@ -23,6 +24,7 @@ TEST(Event, survives_its_encoding) {
     EXPECT_EQ(event->topic, "queue");
     EXPECT_EQ(event->params, sample().params);
     EXPECT_EQ(event->key, sample().key);
+    EXPECT_EQ(event->version, 3u);
     EXPECT_EQ(event->origin, "phase_queue");
     EXPECT_EQ(event->type, "queue_update");
     EXPECT_EQ(event->source, "event");

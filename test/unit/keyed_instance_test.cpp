@@ -55,8 +55,9 @@ class KeyedTopic : public testing::Test {
         router.subscribe({subscription, subscription, "t", {}, {}}, {}, now);
         router.finish_turn(now);
     }
-    void change(Key key, EventKind kind = EventKind::change) {
+    void change(Key key, EventKind kind = EventKind::change, uint64_t version = 0) {
         Event event;
+        event.version = version;
         event.kind = kind;
         event.topic = "t";
         event.key = std::move(key);
@@ -108,6 +109,32 @@ class KeyedTopic : public testing::Test {
     Router router{host, 100};
     std::map<int, int> table{{1, 10}, {2, 20}};
 };
+
+// A writer whose transaction began before its topic was defined anew named the row by a column that
+// is not the key any more.
+TEST_F(KeyedTopic, a_key_under_another_version_of_the_topic_is_not_believed) {
+    start();
+    change({"2"}, EventKind::change, 7);
+    std::optional<QueryJob> whole = job();
+    ASSERT_TRUE(whole);
+    EXPECT_TRUE(whole->selection.all);
+    finish(*whole, read(whole->selection, table));
+    change({"2"}, EventKind::change, 0);
+    std::optional<QueryJob> row = job();
+    ASSERT_TRUE(row);
+    EXPECT_EQ(row->selection.keys, (std::vector<Key>{{"2"}}));
+}
+
+TEST_F(KeyedTopic, is_read_as_a_whole_when_any_definition_moved) {
+    start();
+    Event moved;
+    moved.kind = EventKind::moved;
+    router.handle(moved, now);
+    router.finish_turn(now);
+    std::optional<QueryJob> whole = job();
+    ASSERT_TRUE(whole);
+    EXPECT_TRUE(whole->selection.all);
+}
 
 TEST_F(KeyedTopic, first_all_rows_then_deltas) {
     subscribe(1);
