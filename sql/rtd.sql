@@ -203,6 +203,25 @@ CREATE TRIGGER rtd_catalog AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON rtd_t
 CREATE TRIGGER rtd_catalog AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON rtd_channel
     FOR EACH STATEMENT EXECUTE FUNCTION rtd_catalog_trigger();
 
+-- pg_restore --data-only over what exists already.
+CREATE FUNCTION rtd_restore_trigger() RETURNS trigger
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION rtd_restore_trigger() IS 'leaves out rows of the registry that COPY brings and that exist already; rows of the audit log get new ids';
+REVOKE ALL ON FUNCTION rtd_restore_trigger() FROM PUBLIC;
+
+CREATE TRIGGER rtd_restore BEFORE INSERT ON rtd_topic
+    FOR EACH ROW EXECUTE FUNCTION rtd_restore_trigger();
+CREATE TRIGGER rtd_restore BEFORE INSERT ON rtd_topic_grant
+    FOR EACH ROW EXECUTE FUNCTION rtd_restore_trigger();
+CREATE TRIGGER rtd_restore BEFORE INSERT ON rtd_channel
+    FOR EACH ROW EXECUTE FUNCTION rtd_restore_trigger();
+CREATE TRIGGER rtd_restore BEFORE INSERT ON rtd_watch
+    FOR EACH ROW EXECUTE FUNCTION rtd_restore_trigger();
+CREATE TRIGGER rtd_restore BEFORE INSERT ON rtd_retained
+    FOR EACH ROW EXECUTE FUNCTION rtd_restore_trigger();
+CREATE TRIGGER rtd_restore BEFORE INSERT ON rtd_audit_log
+    FOR EACH ROW EXECUTE FUNCTION rtd_restore_trigger();
+
 CREATE FUNCTION rtd_catalog_changed() RETURNS void
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION rtd_catalog_changed() IS 'makes the hub read topics, grants and channels again';

@@ -35,9 +35,9 @@ namespace {
 constexpr int64_t kStoreIntervalMs = 1000; // retained messages are written at most this often
 constexpr int64_t kRetryMs = 1000;
 constexpr int64_t kStoreRetryMs = 5000; // of notifications; a lock holds the hub up for two seconds
-constexpr size_t kMostUnstoredNotifications = 5000; // of 8 kB at most
-constexpr int kMaxWaitEvents = 2 + kMaxGateways;    // the postmaster's death, the latch, the links
-constexpr int64_t kNapMs = 1;                       // the shortest that WaitEventSetWait() knows
+constexpr size_t kMostUnstoredBytes = 64 << 20;
+constexpr int kMaxWaitEvents = 2 + kMaxGateways; // the postmaster's death, the latch, the links
+constexpr int64_t kNapMs = 1;                    // the shortest that WaitEventSetWait() knows
 
 Now read_clock() {
     timespec steady{};
@@ -259,6 +259,7 @@ void HubLoop::stop_serving() {
     publishing_ = {};
     storing_.reset();
     unstored_notifications_.clear();
+    unstored_bytes_ = 0;
     order_ = {};
     more_events_ = false;
     listener_.listen({});
@@ -359,8 +360,12 @@ void HubLoop::lose_notifications(Now now) {
 
 // Until they are stored: the server has handed them over, and has them no longer.
 void HubLoop::keep_notification(Event event) {
-    if (unstored_notifications_.size() < kMostUnstoredNotifications)
-        return unstored_notifications_.push_back(std::move(event));
+    size_t bytes = event.payload.size() + kNotificationBytes;
+    if (unstored_bytes_ + bytes <= kMostUnstoredBytes) {
+        unstored_bytes_ += bytes;
+        unstored_notifications_.push_back(std::move(event));
+        return;
+    }
     auto is_told = [&](const Event &kept) {
         return kept.kind == EventKind::lost && kept.topic == event.topic;
     };
@@ -387,6 +392,7 @@ void HubLoop::store_notifications(Now now) {
             error.hint());
     }
     unstored_notifications_.clear();
+    unstored_bytes_ = 0;
     for (const Event &event : stored)
         router_.handle(event, now);
 }

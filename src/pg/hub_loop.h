@@ -107,6 +107,7 @@ class HubLoop final : private RouterHost {
     uint64_t seen_generation_ = 0;
     int64_t next_reload_ms_ = 0;                // after a failed reload
     std::vector<Event> unstored_notifications_; // for durable topics
+    size_t unstored_bytes_ = 0;
     int64_t next_notification_store_ms_ = 0;
     bool waiting_logged_ = false;
 

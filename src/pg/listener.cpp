@@ -27,8 +27,9 @@ constexpr int64_t kCheckIntervalMs = 10'000; // between looks at the notificatio
 
 // Where the server's messages go while collect() lends it a "client". What is more than the hub
 // should hold at a time is dropped, and said to be.
-constexpr int kMostReceivedBytes = 64 << 20;
+constexpr size_t kMostReceivedBytes = 64 << 20;
 StringInfoData received;
+size_t received_bytes = 0; // as the hub needs them
 bool dropped = false;
 
 void comm_reset() {}
@@ -41,13 +42,16 @@ bool comm_is_send_pending() {
 
 // Keeps NotificationResponse ('A') messages, each behind its length, and nothing else.
 int comm_putmessage(char type, const char *body, size_t size) {
-    if (type == 'A' && received.len + static_cast<int>(size) > kMostReceivedBytes) {
+    if (type != 'A')
+        return 0;
+    received_bytes += size + kNotificationBytes;
+    if (received_bytes > kMostReceivedBytes) {
         dropped = true;
-    } else if (type == 'A') {
-        uint32 length = static_cast<uint32>(size);
-        appendBinaryStringInfo(&received, reinterpret_cast<const char *>(&length), sizeof length);
-        appendBinaryStringInfo(&received, body, static_cast<int>(size));
+        return 0;
     }
+    uint32 length = static_cast<uint32>(size);
+    appendBinaryStringInfo(&received, reinterpret_cast<const char *>(&length), sizeof length);
+    appendBinaryStringInfo(&received, body, static_cast<int>(size));
     return 0;
 }
 
@@ -109,6 +113,7 @@ std::vector<Notification> Listener::collect() {
     CommandDest destination = whereToSendOutput;
     initStringInfo(&received);
     dropped = false;
+    received_bytes = 0;
     auto give_back = [&] {
         PqCommMethods = methods;
         whereToSendOutput = destination;

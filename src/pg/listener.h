@@ -26,6 +26,9 @@ struct Channel {
     std::vector<std::string> parameters; // members of the JSON payload, one per topic parameter
 };
 
+// What one costs the hub besides its text.
+inline constexpr size_t kNotificationBytes = 256;
+
 class Listener {
   public:
     // LISTENs to exactly these channels.

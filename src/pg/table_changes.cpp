@@ -37,17 +37,26 @@ const char *topic_of(HeapTuple trigger, TupleDesc description) {
     return pnstrdup(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
 }
 
+bool is_of_registry(HeapTuple trigger) {
+    const char *function =
+        get_func_name(reinterpret_cast<Form_pg_trigger>(GETSTRUCT(trigger))->tgfoid);
+    return function != nullptr && strcmp(function, "rtd_catalog_trigger") == 0;
+}
+
 // The topics of the triggers whose `attribute` of pg_trigger is `oid`: one trigger, or a table's.
-List *topics_of_triggers(Oid index, AttrNumber attribute, Oid oid) {
+// Sets `is_registry` if one of them is the registry's.
+List *topics_of_triggers(Oid index, AttrNumber attribute, Oid oid, bool *is_registry) {
     List *topics = NIL;
     Relation triggers = table_open(TriggerRelationId, AccessShareLock);
     ScanKeyData key;
     ScanKeyInit(&key, attribute, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(oid));
     SysScanDesc scan = systable_beginscan(triggers, index, true, nullptr, 1, &key);
     HeapTuple trigger;
-    while (HeapTupleIsValid(trigger = systable_getnext(scan)))
+    while (HeapTupleIsValid(trigger = systable_getnext(scan))) {
+        *is_registry = *is_registry || is_of_registry(trigger);
         if (const char *topic = topic_of(trigger, RelationGetDescr(triggers)))
             topics = lappend(topics, const_cast<char *>(topic));
+    }
     systable_endscan(scan);
     table_close(triggers, AccessShareLock);
     return topics;
@@ -72,12 +81,22 @@ void refresh_topic(const std::string &topic) {
     add_pending(event, Delivery::if_subscribed);
 }
 
-void refresh_topics_of_trigger(Oid trigger) {
-    List *topics =
-        call([&] { return topics_of_triggers(TriggerOidIndexId, Anum_pg_trigger_oid, trigger); });
+namespace {
+
+// Of the triggers as topics_of_triggers() finds them. True if one of them is the registry's.
+bool refresh_topics_of(Oid index, AttrNumber attribute, Oid oid) {
+    bool is_registry = false;
+    List *topics = call([&] { return topics_of_triggers(index, attribute, oid, &is_registry); });
     ListCell *cell;
     foreach (cell, topics)
         refresh_topic(to_utf8(static_cast<const char *>(lfirst(cell))));
+    return is_registry;
+}
+
+} // namespace
+
+void refresh_topics_of_trigger(Oid trigger) {
+    refresh_topics_of(TriggerOidIndexId, Anum_pg_trigger_oid, trigger);
 }
 
 void refresh_all_topics() {
@@ -99,14 +118,12 @@ void note_table_change(ObjectAccessType access, Oid class_id, Oid object_id, int
     bool is_table = class_id == RelationRelationId && (access == OAT_POST_ALTER || is_column);
     if (!is_trigger && !is_table)
         return;
-    if (is_trigger)
-        return refresh_topics_of_trigger(object_id);
-    List *topics = call([&] {
-        return topics_of_triggers(TriggerRelidNameIndexId, Anum_pg_trigger_tgrelid, object_id);
-    });
-    ListCell *cell;
-    foreach (cell, topics)
-        refresh_topic(to_utf8(static_cast<const char *>(lfirst(cell))));
+    bool is_registry =
+        is_trigger ? refresh_topics_of(TriggerOidIndexId, Anum_pg_trigger_oid, object_id)
+                   : refresh_topics_of(TriggerRelidNameIndexId, Anum_pg_trigger_tgrelid, object_id);
+    // pg_restore --disable-triggers takes away what tells the hub of rows, and gives it back.
+    if (is_registry && access == OAT_POST_ALTER)
+        note_catalog_change();
 }
 
 } // namespace rtd::pg

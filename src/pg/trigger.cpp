@@ -27,6 +27,7 @@
 #include "core/json_text.h"
 #include "core/request_path.h"
 #include "pg/attempt.h"
+#include "pg/audit.h"
 #include "pg/durable_event.h"
 #include "pg/notify.h"
 #include "pg/parameter.h"
@@ -508,24 +509,14 @@ void deliver_to_channel(const Watch &watch, const Change &change, Made &made) {
     notify(*watch.channel, payload.json, watch.table);
 }
 
-void append_to_audit_log(const Registry &registry, const Watch &watch, const Change &change) {
-    Value key{JSONBOID, 0, true};
-    if (change.row != nullptr && watch.payload.has_key()) {
-        key.datum = audited_key(watch.payload, change);
-        key.null = key.datum == 0;
-    }
-    registry.run("INSERT INTO @.rtd_audit_log (relation, action, key, changed_at)"
-                 " VALUES ($1, $2, $3, pg_catalog.clock_timestamp())",
-                 {text_value(watch.audited_table), text_value(std::string(change.operation)), key});
-}
-
 void deliver(const TriggerData *data, const Watch &watch, const Change &change) {
     Made made;
     deliver_to_rtd(data, watch, change, made);
     if (watch.channel)
         deliver_to_channel(watch, change, made);
     if (watch.audit)
-        append_to_audit_log(Registry(data->tg_trigger->tgfoid), watch, change);
+        append_to_audit_log(Registry(data->tg_trigger->tgfoid), watch.audited_table, watch.payload,
+                            change);
 }
 
 void on_update(const TriggerData *data, const Watch &watch, TupleDesc description) {

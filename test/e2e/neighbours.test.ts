@@ -2,8 +2,10 @@
 // that somebody wrote by hand, other extensions' event triggers. rtd goes on whatever they are.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import * as path from 'node:path';
 import { afterEach, describe, test } from 'node:test';
-import { Cluster } from '../lib/cluster';
+import { bindir, Cluster } from '../lib/cluster';
 import { createTopic, messagesUntilNow, subscribe, useCluster } from '../lib/harness';
 import { closeMultiplexed, Multiplexed } from '../lib/multiplexed';
 import { Subscriber } from '../lib/subscriber';
@@ -316,9 +318,34 @@ describe('rows written by hand', () => {
             SELECT slot, topic, '{}', 'event', '8', 'infinity' FROM rtd_message WHERE topic = 'odd-messages' LIMIT 1`);
         await restartHub(use.cluster);
         const last = await Subscriber.open(`${use.cluster.url('odd-messages')}?since=${again.messages.at(-1)!.id}`);
-        assert.equal((await last.next()).kind, 'gap');
         await use.cluster.sql(`SELECT rtd_broadcast('odd-messages', '9')`);
+        assert.equal((await last.next()).kind, 'gap');
         assert.equal((await last.next()).data, 9);
+    });
+});
+
+describe('pg_restore --data-only', () => {
+    test('--disable-triggers: the hub notices the topics that come', async () => {
+        await use.cluster.sql('CREATE DATABASE dumped');
+        const dumped = await use.cluster.connect({ database: 'dumped' });
+        await dumped.query(`SET client_min_messages = error; CREATE EXTENSION rtd; SELECT rtd_create_topic('came-by-restore'), rtd_grant('came-by-restore', 'web_anon')`);
+        await use.cluster.release(dumped);
+        await use.cluster.sql('DELETE FROM rtd_topic');
+        const missing = await Subscriber.open(use.cluster.url('came-by-restore'));
+        assert.equal((await missing.closed).code, 4404);
+        await withTheSameHub(async () => {
+            const server = ['-h', use.cluster.dir, '-p', '5432', '-U', 'postgres'];
+            const dump = execFileSync(path.join(bindir, 'pg_dump'), [...server, '--data-only', '--disable-triggers', '-t', 'rtd_topic', '-t', 'rtd_topic_grant', '--extension=rtd', 'dumped'], { encoding: 'utf8' });
+            assert.match(dump, /DISABLE TRIGGER ALL/);
+            execFileSync(path.join(bindir, 'psql'), [...server, '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', 'app'], { input: dump });
+            const client = await waitFor('the topic to be served', async () => {
+                const one = await Subscriber.open(use.cluster.url('came-by-restore'));
+                const refused = await Promise.race([one.closed, new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined), 200))]);
+                return refused ? undefined : one;
+            });
+            await use.cluster.sql(`SELECT rtd_broadcast('came-by-restore', '1')`);
+            assert.equal((await client.next()).data, 1);
+        });
     });
 });
 

@@ -21,6 +21,7 @@ SELECT set_eq(
              ('rtd_grant', 'v', false, 'u'),
              ('rtd_listen', 'v', false, 'u'),
              ('rtd_refresh', 'v', false, 'u'),
+             ('rtd_restore_trigger', 'v', false, 'u'),
              ('rtd_revoke', 'v', false, 'u'),
              ('rtd_serve_table', 'v', false, 'u'),
              ('rtd_topic_problem', 'v', true, 'u'),
@@ -55,8 +56,8 @@ SELECT set_eq(
        WHERE classid = 'pg_proc'::regclass
          AND NOT EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
                           WHERE a.grantee = 0 AND a.privilege_type = 'EXECUTE')$$,
-    ARRAY['rtd_catalog_changed', 'rtd_catalog_trigger'],
-    'only the functions that wake the hub are closed to PUBLIC');
+    ARRAY['rtd_catalog_changed', 'rtd_catalog_trigger', 'rtd_restore_trigger'],
+    'only what wakes the hub or guards the registry is closed to PUBLIC');
 
 SELECT is_empty(
     $$SELECT object, a.privilege_type FROM member JOIN pg_class c ON c.oid = objid,
