@@ -87,13 +87,9 @@ std::string to_json(const Envelope &envelope) {
     out += json_quote(envelope.source);
     out += ",\"topic\":";
     out += quoted_or_null(envelope.topic);
-    out += ",\"params\":[";
-    for (size_t i = 0; envelope.params && i < envelope.params->size(); i++) {
-        if (i > 0)
-            out += ',';
-        out += json_quote((*envelope.params)[i]);
-    }
-    out += "],\"id\":";
+    out += ",\"params\":";
+    out += envelope.params ? json_array(*envelope.params) : "[]";
+    out += ",\"id\":";
     out += quoted_or_null(envelope.id);
     out += ",\"kind\":";
     out += json_quote(envelope.kind);
@@ -143,6 +139,17 @@ std::string with_id(std::string message, std::string_view old_id, std::string_vi
     if (place != std::string::npos)
         message.replace(place + kName.size(), old_id.size(), id);
     return message;
+}
+
+std::string with_params(std::string message, const std::vector<std::string> &params) {
+    // The last one: data comes before it, and in a string there is no bare quotation mark.
+    constexpr std::string_view kName = ",\"params\":";
+    size_t start = message.rfind(kName);
+    size_t end = start == std::string::npos ? start : message.find("],\"id\":", start);
+    if (end == std::string::npos)
+        return message;
+    start += kName.size();
+    return message.replace(start, end + 1 - start, json_array(params));
 }
 
 std::string json_member(std::string_view object, const char *name) {

@@ -44,6 +44,8 @@ bool is_message_of(std::string_view body, std::string_view topic);
 
 // The message with another id. `message` is what to_json() made.
 std::string with_id(std::string message, std::string_view old_id, std::string_view id);
+// The message with other parameters.
+std::string with_params(std::string message, const std::vector<std::string> &params);
 
 // 2026-11-21T05:14:40.123456+00:00
 std::string iso_timestamp(int64_t wall_us);

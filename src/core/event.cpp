@@ -10,7 +10,7 @@ namespace rtd {
 namespace {
 
 // The kind and the counts before strings and parameters.
-constexpr size_t kFixedBytes = sizeof(EventKind) + sizeof(uint64_t) + 7 * sizeof(uint32_t);
+constexpr size_t kFixedBytes = sizeof(EventKind) + sizeof(uint64_t) + 8 * sizeof(uint32_t);
 
 } // namespace
 
@@ -18,6 +18,7 @@ template <class IO> void fields(IO &io, Event &event) {
     io.choice(event.kind, EventKind::probe);
     io(event.topic);
     io(event.params);
+    io(event.shown);
     io(event.key);
     io(event.origin);
     io(event.type);

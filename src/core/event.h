@@ -30,6 +30,9 @@ struct Event {
     // parameter is unknown reaches all instances that agree in the others. Empty for a topic with
     // parameters means all its instances.
     std::vector<std::optional<std::string>> params;
+    // Of a topic without a query: the texts of those parameters that are matched by something else.
+    // Where one is empty or missing, the parameter is the text.
+    std::vector<std::string> shown;
     // For a keyed topic: the values of its key columns as text, which say the row that may have
     // changed. Empty: anything may have.
     std::vector<std::string> key;

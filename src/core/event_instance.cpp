@@ -34,6 +34,8 @@ void EventInstance::load_retained(Now now) {
         stored_at = json_member(*stored, "timestamp");
         retained_.id = message_id(epoch_, ++sequence_);
         retained_.body = with_id(*stored, json_member(*stored, "id"), retained_.id);
+        if (name() != params()) // the message is another subscriber's, or an event's
+            retained_.body = with_params(std::move(retained_.body), params());
         retained_sequence_ = sequence_;
         history_.add(sequence_, retained_, {history_length(), settings_.history_bytes});
     }

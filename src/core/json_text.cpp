@@ -21,4 +21,14 @@ std::string json_quote(std::string_view text) {
     return quoted + '"';
 }
 
+std::string json_array(const std::vector<std::string> &texts) {
+    std::string array = "[";
+    for (const std::string &text : texts) {
+        if (array.size() > 1)
+            array += ',';
+        array += json_quote(text);
+    }
+    return array + ']';
+}
+
 } // namespace rtd

@@ -5,6 +5,7 @@
 #include "core/json_text.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace rtd {
 
@@ -28,16 +29,19 @@ bool matches(const std::vector<std::optional<std::string>> &pattern,
 
 // The one instance that the event makes a message of, also if nobody subscribes: the message is
 // retained. nullopt: it is only for instances that are there.
-std::optional<std::vector<std::string>> instance_to_retain(const Topic &topic, const Event &event) {
+std::optional<InstanceParams> instance_to_retain(const Topic &topic, const Event &event) {
     if (topic.kind != TopicKind::event || !topic.retain ||
         (event.kind != EventKind::change && event.kind != EventKind::broadcast) ||
         event.params.size() != topic.parameters.size())
         return std::nullopt;
-    std::vector<std::string> params;
+    InstanceParams params;
     for (const std::optional<std::string> &param : event.params) {
         if (!param)
             return std::nullopt;
-        params.push_back(*param);
+        size_t i = params.match.size();
+        bool is_text = i >= event.shown.size() || event.shown[i].empty();
+        params.texts.push_back(is_text ? *param : event.shown[i]);
+        params.match.push_back(*param);
     }
     return params;
 }
@@ -296,7 +300,7 @@ void Router::handle(const Event &event, Now now) {
     std::vector<Instance *> instances = matching(event);
     if (instances.empty())
         if (auto params = instance_to_retain(*topic->second, event))
-            instances.push_back(&make_instance(topic->second, {std::move(*params)}, {}, now));
+            instances.push_back(&make_instance(topic->second, std::move(*params), {}, now));
     if (instances.empty() && host_.logs_events())
         host_.log_event("[EVENT_BROADCAST] Skipping " + topic->second->type +
                         " broadcast - no active connections");

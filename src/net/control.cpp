@@ -19,13 +19,6 @@ std::string control_message(std::string_view type, const TopicPath *topic, std::
          .kind = "control"});
 }
 
-std::string json_array(const std::vector<std::string> &texts) {
-    std::string array;
-    for (const std::string &text : texts)
-        array += (array.empty() ? "[" : ",") + json_quote(text);
-    return array.empty() ? "[]" : array + "]";
-}
-
 JsonFields &JsonFields::add(std::string_view name, std::string_view json) {
     if (json.empty())
         return *this;

@@ -7,12 +7,8 @@
 
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace rtd::net {
-
-// A JSON array of strings.
-std::string json_array(const std::vector<std::string> &texts);
 
 // `data` is a JSON object, as JsonFields makes it. `topic` is nullptr for what is of no topic.
 std::string control_message(std::string_view type, const TopicPath *topic, std::string_view data);

@@ -1,5 +1,7 @@
 #include "net/multiplexed.h"
 
+#include "core/json_text.h"
+
 #include <algorithm>
 #include <uv.h>
 

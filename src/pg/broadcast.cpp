@@ -86,7 +86,8 @@ std::string jsonb_text(Datum jsonb) {
 
 int64 broadcast(Oid function, const Broadcast &message) {
     std::shared_ptr<const Topic> topic = topic_to_publish_to(function, message.topic);
-    std::vector<std::string> instance = checked_instance(*topic, message.params).name();
+    InstanceParams params = checked_instance(*topic, message.params);
+    const std::vector<std::string> &instance = params.name();
     if (!message.type.empty())
         check_message_type(message.type);
     check_source(message.source);
@@ -99,6 +100,8 @@ int64 broadcast(Oid function, const Broadcast &message) {
     event.topic = message.topic;
     event.origin = "rtd_broadcast";
     event.params.assign(instance.begin(), instance.end());
+    if (!params.match.empty() && !topic->has_query())
+        event.shown = params.texts;
     event.type = message.type;
     event.source = message.source;
     event.payload = message.data;

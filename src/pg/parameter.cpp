@@ -223,6 +223,10 @@ Kind kind_of_equality(Oid type, Oid collation) {
     return OidIsValid(hash_function(type)) ? Kind::hashed : Kind::plain;
 }
 
+Oid type_of(const ParameterType &parameter) {
+    return parameter.type == 0 ? TEXTOID : parameter.type;
+}
+
 // The value's own text, whatever it equals.
 Kind kind_of_text(Oid type) {
     switch (type) {
@@ -240,22 +244,29 @@ Kind kind_of_text(Oid type) {
     }
 }
 
-Kind kind_of(Oid type, const ParameterType &parameter, bool has_query) {
+Kind kind_of(Oid type, const ParameterType &parameter, Purpose purpose) {
     if (!is_known(type))
         return Kind::opaque;
     if (!parameter.is_matched)
         return kind_of_text(type);
     Kind kind = kind_of_equality(type, parameter.collation);
-    // Messages of event topics are kept by the text of their parameters.
-    return kind == Kind::hashed && !has_query ? kind_of_text(type) : kind;
+    return kind == Kind::hashed && purpose == Purpose::durable_events ? kind_of_text(type) : kind;
 }
 
-ValueForm make_form(Oid type, const ParameterType &parameter, bool has_query,
+// A type or collation that was dropped since it was looked up has no values, and must not fail a
+// write.
+bool is_there(const ParameterType &parameter) {
+    return SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(type_of(parameter))) &&
+           (!OidIsValid(parameter.collation) ||
+            SearchSysCacheExists1(COLLOID, ObjectIdGetDatum(parameter.collation)));
+}
+
+ValueForm make_form(Oid type, const ParameterType &parameter, Purpose purpose,
                     MemoryContext memory) {
     ValueForm form;
     form.type = getBaseType(type);
     form.collation = parameter.collation;
-    form.kind = kind_of(form.type, parameter, has_query);
+    form.kind = kind_of(form.type, parameter, purpose);
     form.dependence = dependence_of_text(form.type);
     if (form.kind == Kind::date_or_time)
         form.dependence = kNothing; // see formed()
@@ -268,10 +279,6 @@ ValueForm make_form(Oid type, const ParameterType &parameter, bool has_query,
     if (form.kind == Kind::hashed)
         fmgr_info_cxt(hash_function(form.type), &form.hash, memory);
     return form;
-}
-
-Oid type_of(const ParameterType &parameter) {
-    return parameter.type == 0 ? TEXTOID : parameter.type;
 }
 
 // The column's values as they compare with texts.
@@ -374,36 +381,43 @@ FormedValue formed_text(const ValueForm &form, const std::string &text) {
 
 } // namespace
 
-ValueForm form_of(const ParameterType &parameter, bool has_query, MemoryContext memory) {
-    return call([&] { return make_form(type_of(parameter), parameter, has_query, memory); });
+ValueForm form_of(const ParameterType &parameter, Purpose purpose, MemoryContext memory) {
+    return call([&] {
+        return is_there(parameter) ? make_form(type_of(parameter), parameter, purpose, memory)
+                                   : make_form(TEXTOID, {}, purpose, memory);
+    });
 }
 
 bool is_opaque(Oid type) {
     return call([&] { return !is_known(getBaseType(type)); });
 }
 
-std::optional<ValueForm> form_of_column(const ParameterType &parameter, bool has_query, Oid column,
+std::optional<ValueForm> form_of_column(const ParameterType &parameter, Purpose purpose, Oid column,
                                         MemoryContext memory) {
     struct Choice {
         bool matches_all;
         ValueForm form;
     };
     Choice choice = call([&]() -> Choice {
+        if (!is_there(parameter) && purpose == Purpose::query)
+            return {true, {}};
+        if (!is_there(parameter))
+            return {false, make_form(column, {}, purpose, memory)};
         Oid wanted = getBaseType(type_of(parameter)), type = getBaseType(column);
         ParameterType own; // in the form of the column's own type
         bool is_same = type == wanted || (is_text(type) && is_text(wanted));
         if (is_same)
             own = parameter;
-        if (!has_query || (is_same && parameter.is_matched && is_known(type)))
-            return {false, make_form(type, own, has_query, memory)};
+        if (purpose != Purpose::query || (is_same && parameter.is_matched && is_known(type)))
+            return {false, make_form(type, own, purpose, memory)};
         if (is_same || !parameter.is_matched)
             return {true, {}};
         if (is_whole_or_decimal(type) && is_whole_or_decimal(wanted))
-            return {false, make_form(type, own, has_query, memory)};
+            return {false, make_form(type, own, purpose, memory)};
         if (is_text(wanted) && !is_nondeterministic(parameter.collation) &&
             has_text_of_its_cast(type)) {
             own.is_matched = type != NUMERICOID; // its cast keeps trailing zeros
-            return {false, make_form(type, own, has_query, memory)};
+            return {false, make_form(type, own, purpose, memory)};
         }
         return {true, {}};
     });
@@ -427,12 +441,12 @@ bool is_fault_of_value(const Error &error) {
 }
 
 InstanceParams formed_params(const std::string &topic, const std::vector<ParameterType> &types,
-                             bool has_query, const std::vector<std::string> &texts) {
+                             Purpose purpose, const std::vector<std::string> &texts) {
     InstanceParams params;
     for (size_t i = 0; i < texts.size(); i++) {
         std::string match;
         try {
-            ValueForm form = form_of(i < types.size() ? types[i] : ParameterType{}, has_query,
+            ValueForm form = form_of(i < types.size() ? types[i] : ParameterType{}, purpose,
                                      CurrentMemoryContext);
             FormedValue value = formed_text(form, texts[i]);
             params.texts.emplace_back(value.text);

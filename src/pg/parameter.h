@@ -49,17 +49,24 @@ struct ValueForm {
     FmgrInfo input = {}, output = {}, hash = {};
 };
 
+// What a topic does with the values: it asks a query, or keeps messages by them. Those of a durable
+// topic are kept by the text.
+enum class Purpose : uint8_t { query, events, durable_events };
+
+inline Purpose purpose_of(bool has_query, bool is_durable) {
+    return has_query ? Purpose::query : is_durable ? Purpose::durable_events : Purpose::events;
+}
+
 struct FormedValue {
     const char *text;
     const char *match; // instead of the text, to find the instance by; or null
 };
 
-// Of a parameter. `has_query`: of a topic with a query; without one, instances are told apart by
-// text. The functions' memory is of `memory`.
-ValueForm form_of(const ParameterType &parameter, bool has_query, MemoryContext memory);
+// Of a parameter. The functions' memory is of `memory`.
+ValueForm form_of(const ParameterType &parameter, Purpose purpose, MemoryContext memory);
 // Of a watched table's column that holds a parameter's value. nullopt: its rows concern instances
-// with any value.
-std::optional<ValueForm> form_of_column(const ParameterType &parameter, bool has_query, Oid column,
+// with any value, which only a query can mean.
+std::optional<ValueForm> form_of_column(const ParameterType &parameter, Purpose purpose, Oid column,
                                         MemoryContext memory);
 // Under fixed settings, in the current memory context and the server's encoding.
 FormedValue formed(const ValueForm &form, Datum value);
@@ -70,7 +77,7 @@ bool is_opaque(Oid type);
 // Throws with the server's sentence if one of the texts is no value of its type. `topic` is named
 // in it. Inside a transaction.
 InstanceParams formed_params(const std::string &topic, const std::vector<ParameterType> &types,
-                             bool has_query, const std::vector<std::string> &texts);
+                             Purpose purpose, const std::vector<std::string> &texts);
 // Whether that error is the value's fault.
 bool is_fault_of_value(const Error &error);
 

@@ -27,7 +27,7 @@ namespace rtd::pg {
 
 namespace {
 
-constexpr Purpose kServe{
+constexpr WatchPurpose kServe{
     "serve", "Make a topic with a query of it, by rtd_create_topic(), and watch the tables whose "
              "rows it shows."};
 

@@ -571,7 +571,8 @@ InstanceParams checked_instance(const Topic &topic, const TextList &params) {
         instance.push_back(*param);
     }
     InstanceParams formed =
-        formed_params(topic.name, topic.parameter_types, topic.has_query(), instance);
+        formed_params(topic.name, topic.parameter_types,
+                      purpose_of(topic.has_query(), topic.is_durable), instance);
     for (std::vector<std::string> *texts : {&formed.texts, &formed.match})
         for (std::string &text : *texts)
             text = to_utf8(text);

@@ -213,13 +213,15 @@ WatchPointer read_watch(const TriggerData *data) {
         watch->parameters, relation, row[3].elements,
         [&](size_t parameter, Oid column) {
             return form_of_column(parameter < types.size() ? types[parameter] : ParameterType{},
-                                  watch->has_query, column, watch->memory);
+                                  purpose_of(watch->has_query, watch->is_durable), column,
+                                  watch->memory);
         },
         missing);
     std::string missing_key;
     resolve_parameters(
         watch->key, relation, row[9].elements,
-        [&](size_t, Oid column) { return form_of({column}, true, watch->memory); }, missing_key);
+        [&](size_t, Oid column) { return form_of({column}, Purpose::query, watch->memory); },
+        missing_key);
     if (!missing_key.empty())
         watch->key.clear();
     if (!missing.empty())
@@ -340,11 +342,10 @@ size_t bytes_of(const ParameterColumn &column, Datum value, TupleDesc descriptio
 
 // False if no instance has the value of a parameter: it is NULL, or longer than any client may
 // name.
-bool read_parameters(const Watch &watch, HeapTuple row, TupleDesc description,
-                     std::vector<std::optional<std::string>> &params) {
+bool read_parameters(const Watch &watch, HeapTuple row, TupleDesc description, Event &event) {
     for (const ParameterColumn &parameter : watch.parameters) {
         if (row == nullptr || parameter.attribute == 0) {
-            params.emplace_back(std::nullopt);
+            event.params.emplace_back(std::nullopt);
             continue;
         }
         bool null = false;
@@ -354,10 +355,16 @@ bool read_parameters(const Watch &watch, HeapTuple row, TupleDesc description,
                         kMaxParamBytes)
             return false;
         std::optional<FormedValue> form = form_if_any(parameter, value);
-        if (form)
-            params.emplace_back(to_utf8(form->match != nullptr ? form->match : form->text));
-        else
-            params.emplace_back(std::nullopt);
+        if (!form) {
+            event.params.emplace_back(std::nullopt);
+            continue;
+        }
+        bool is_text = form->match == nullptr;
+        event.params.emplace_back(to_utf8(is_text ? form->text : form->match));
+        if (is_text || watch.has_query)
+            continue;
+        event.shown.resize(event.params.size());
+        event.shown.back() = to_utf8(form->text);
     }
     return true;
 }
@@ -460,7 +467,7 @@ void deliver_to_rtd(const TriggerData *data, const Watch &watch, const Change &c
         return;
     }
     Event event = change_of(watch);
-    if (!read_parameters(watch, change.row, change.description, event.params))
+    if (!read_parameters(watch, change.row, change.description, event))
         return;
     if (!read_key(watch, change.row, change.description, event.key))
         return;

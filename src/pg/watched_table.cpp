@@ -44,7 +44,7 @@ bool shows_rows_of_others(char relkind) {
 }
 
 // What can be done instead.
-std::string hint_for(const LockedTable &table, const Purpose &purpose) {
+std::string hint_for(const LockedTable &table, const WatchPurpose &purpose) {
     char relkind = table.get()->rd_rel->relkind;
     if (relkind != RELKIND_MATVIEW)
         return shows_rows_of_others(relkind) ? purpose.instead_of_view : "";
@@ -73,7 +73,7 @@ LockedTable::~LockedTable() {
     relation_close(relation_, NoLock);
 }
 
-void check_may_watch(Oid relation, const Purpose &purpose) {
+void check_may_watch(Oid relation, const WatchPurpose &purpose) {
     const char *name = call([&] { return get_rel_name(relation); });
     if (name == nullptr)
         throw Error(ERRCODE_UNDEFINED_TABLE,
@@ -89,7 +89,7 @@ void check_may_watch(Oid relation, const Purpose &purpose) {
             "Watching needs what CREATE TRIGGER needs: the TRIGGER privilege on the table.");
 }
 
-void check_can_be_watched(const LockedTable &table, const Purpose &purpose) {
+void check_can_be_watched(const LockedTable &table, const WatchPurpose &purpose) {
     std::string cannot =
         std::string("cannot ") + purpose.verb + " " + quoted(table.name()) + ": it ";
     Form_pg_class form = table.get()->rd_rel;

@@ -36,16 +36,16 @@ class LockedTable {
 };
 
 // What a caller wants of a table, for messages.
-struct Purpose {
+struct WatchPurpose {
     const char *verb;            // "watch"
     const char *instead_of_view; // a hint
 };
-inline constexpr Purpose kWatch{"watch", "Watch the tables whose rows it shows."};
+inline constexpr WatchPurpose kWatch{"watch", "Watch the tables whose rows it shows."};
 
 // Before the table is locked: it exists, and the caller has the TRIGGER privilege.
-void check_may_watch(Oid relation, const Purpose &purpose = kWatch);
+void check_may_watch(Oid relation, const WatchPurpose &purpose = kWatch);
 // An ordinary or partitioned table of users.
-void check_can_be_watched(const LockedTable &table, const Purpose &purpose = kWatch);
+void check_can_be_watched(const LockedTable &table, const WatchPurpose &purpose = kWatch);
 
 // The topic of a table, unless it is named: the table's name with - for _. Throws if that is no
 // topic name.

@@ -276,7 +276,53 @@ describe('what is sent in another spelling arrives', () => {
     });
 });
 
+describe('a topic without a query', () => {
+    test('takes values for equal that the column’s collation does', async () => {
+        await sql(`CREATE TABLE room (id int, name text COLLATE ignore_case)`);
+        for (const [topic, options] of [['room', ''], ['room-now', ', retain => false']]) {
+            await createTopic(use.cluster, topic, `parameters => '{name}'${options}`);
+            await sql(`SELECT rtd_watch_table('room', '${topic}', columns => '{id}')`);
+        }
+        const now = await subscribe(use.cluster, 'room-now', 'LOBBY');
+        await sql(`INSERT INTO room VALUES (1, 'Lobby')`);
+        assert.deepEqual((await now.next()).params, ['LOBBY'], 'whoever came first');
+        const client = await Multiplexed.open(use.cluster);
+        const answer = await client.subscribe('room', 'lobby');
+        const retained = await client.next((message) => message.kind === 'event');
+        assert.deepEqual([retained.data.id, retained.params], [1, answer.params]);
+        await sql(`SELECT rtd_broadcast('room', '"all"', '{lOBBY}')`);
+        assert.equal((await client.next((message) => message.kind === 'event')).data, 'all');
+        await use.cluster.restart();
+        await use.cluster.ready();
+        const again = await Multiplexed.open(use.cluster);
+        assert.deepEqual((await again.subscribe('room', 'loBBy')).params, ['loBBy']);
+        const stored = await again.next((message) => message.kind === 'event');
+        assert.deepEqual([stored.data, stored.params], ['all', ['loBBy']]);
+    });
+});
+
 describe('the type of a parameter', () => {
+    test('that is dropped fails no write', async () => {
+        await sql(`CREATE TYPE colour AS ENUM ('red', 'blue')`);
+        const table = await stateTopic('dropped-type', 'text', 'p = ($1::colour)::text');
+        const client = await subscribe(use.cluster, 'dropped-type', 'red');
+        await client.next(count(0));
+        await sql(`INSERT INTO ${table} (p) VALUES ('red')`);
+        await client.next(count(1));
+        await sql(`DROP TYPE colour`);
+        const writer = await use.cluster.connect();
+        await writer.query(`INSERT INTO ${table} (p) VALUES ('red')`);
+        assert.equal(await use.cluster.value(`SELECT count(*)::int FROM ${table}`), 2);
+        await createTopic(use.cluster, 'dropped-collation', `parameters => '{p}'`);
+        await sql(`CREATE COLLATION going (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+                   CREATE TABLE dropped_collation (id int, p text COLLATE going); SELECT rtd_watch_table('dropped_collation', 'dropped-collation', columns => '{id}')`);
+        const event = await subscribe(use.cluster, 'dropped-collation', 'x');
+        await sql(`ALTER TABLE dropped_collation ALTER p TYPE text COLLATE "C"; DROP COLLATION going`);
+        await (await use.cluster.connect()).query(`INSERT INTO dropped_collation VALUES (1, 'x')`);
+        const came = await Promise.race([event.next(), event.closed]);
+        assert.ok('code' in came ? came.code === 4502 : came.data.id === 1);
+    });
+
     test('of a topic without a query is that of its watches, one that has the values of all', async () => {
         const typeOf = async () => (await sql(`SELECT parameter_types::text AS t FROM rtd_topics WHERE name = 'watched-types'`))[0].t;
         await createTopic(use.cluster, 'watched-types', `parameters => '{p}'`);

@@ -135,6 +135,41 @@ TEST(Multiplexed, a_subscription_is_asked_of_the_hub_and_answered) {
     EXPECT_EQ(client.client.read_text(), "and on");
 }
 
+TEST(Multiplexed, a_subscription_has_the_parameters_that_the_hub_says) {
+    GatewayProcess gateway(local_settings());
+    Multiplexed client(gateway);
+    auto say = [&](const char *action, const char *param) {
+        client.say(std::string(R"({"action":")") + action + R"(","topic":"order","params":[")" +
+                   param + R"("],"ref":1})");
+    };
+    auto admit = [&] {
+        auto subscribe = gateway.expect<Subscribe>();
+        gateway.send(
+            Subscribed{subscribe.subscription, 5, TopicKind::event, false, false, false, {"42"}});
+    };
+    say("subscribe", "042");
+    admit();
+    Answer subscribed = client.answer();
+    EXPECT_NE(subscribed.text.find(R"("params":["42"])"), std::string::npos);
+    EXPECT_EQ(subscribed.data, R"({"recovered":false,"asked":["042"],"ref":1})");
+
+    // Neither spelling is asked of the hub again; a third is, and given back.
+    for (const char *param : {"042", "42"}) {
+        say("subscribe", param);
+        EXPECT_EQ(client.answer().type, "rtd_error");
+    }
+    say("subscribe", "+42");
+    admit();
+    EXPECT_EQ(client.answer().type, "rtd_error");
+    gateway.expect<Unsubscribe>();
+
+    say("unsubscribe", "042");
+    Answer gone = client.answer();
+    EXPECT_EQ(gone.type, "rtd_unsubscribed");
+    EXPECT_NE(gone.text.find(R"("params":["42"])"), std::string::npos);
+    gateway.expect<Unsubscribe>();
+}
+
 TEST(Multiplexed, many_instances_share_a_connection_and_each_gets_its_own) {
     GatewayProcess gateway(local_settings());
     Multiplexed client(gateway);

@@ -214,9 +214,8 @@ class Property {
     }
 }
 
-/** Events of topics without a query are matched by text where a type's equality is not that of its canonical texts. */
-const hasEvents = (type: SpelledType) =>
-    type.where === undefined && !['nocase', 'nocasechar', 'nocases', 'numerics', 'decimals', 'jsonb', 'pair'].includes(type.name);
+/** What a value equals is not known of types that rtd does not look into. */
+const hasEvents = (type: SpelledType) => type.where === undefined;
 
 const cast = (type: SpelledType, parameter = 1) => `$${parameter}::text::public_type`.replace('public_type', qualified(type.type));
 const qualified = (type: string) => {

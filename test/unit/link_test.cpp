@@ -27,7 +27,7 @@ std::vector<HubFrame> hub_frames() {
     settings.connection_rate = 20;
     settings.compression = true;
     return {settings,
-            Subscribed{1, 2, TopicKind::keyed, true, true, true},
+            Subscribed{1, 2, TopicKind::keyed, true, true, true, {"42", ""}},
             Ended{3, CloseCode::unknown_topic, "there is no topic \"x\""},
             Message{2, Audience::waiting, "{\"type\":\"queue_update\"}", "1-2"},
             Replayed{1, "{\"type\":\"queue_update\"}", "1-3"},

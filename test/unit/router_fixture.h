@@ -30,6 +30,19 @@ class RecordingHost : public RouterHost {
             return link::Ended{0, CloseCode::forbidden, "no"};
         return std::nullopt;
     }
+    // As the topic's types have it: what a test says of a text, else the text.
+    Result<InstanceParams> canonical(const Topic &,
+                                     const std::vector<std::string> &params) override {
+        InstanceParams found;
+        for (const std::string &param : params) {
+            if (bad.contains(param))
+                return Problem{"no such value: " + param};
+            found.texts.push_back(texts.contains(param) ? texts.at(param) : param);
+            const std::string &text = found.texts.back();
+            found.match.push_back(matches.contains(text) ? matches.at(text) : text);
+        }
+        return found;
+    }
     bool add_interest(Interest kind, uint64_t instance, uint64_t topic) override {
         if (full)
             return false;
@@ -69,6 +82,8 @@ class RecordingHost : public RouterHost {
     std::vector<link::HubFrame> frames;
     std::set<GatewayNumber> reached; // by the last frame for subscribers of an instance
     std::set<std::string> forbidden;
+    std::map<std::string, std::string> texts, matches; // of parameters
+    std::set<std::string> bad;
     std::set<uint32_t> dropped_roles;
     std::map<uint64_t, int> interest, lingering;
     std::map<std::string, std::string> stored;
