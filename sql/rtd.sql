@@ -372,6 +372,7 @@ SELECT w.relation, w.topic, w.columns, w.parameters, w.operations, w.condition, 
           AND p.proname = 'rtd_trigger' AND p.pronamespace = '@extschema@'::regnamespace
           AND g.tgargs = convert_to(w.topic, 'SQL_ASCII') || '\x00'::bytea) t;
 COMMENT ON VIEW rtd_watched_tables IS 'watched tables, and why one of them makes no events, or incomplete ones';
+COMMENT ON COLUMN rtd_watched_tables.enabled IS 'the triggers are there and enabled, and no other table has taken the name of theirs';
 COMMENT ON COLUMN rtd_watched_tables.key IS 'into a keyed topic: the columns that tell which of its rows a change concerns; NULL: every change reads it again as a whole';
 COMMENT ON COLUMN rtd_watched_tables.problem IS 'NULL if all is well; rtd_watch_table() called again repairs it';
 

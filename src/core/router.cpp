@@ -15,6 +15,7 @@ namespace {
 
 // A client that walks through parameters leaves an instance behind at every step.
 constexpr size_t kMaxLingering = 10'000;
+constexpr int64_t kQueryAllIntervalMs = 500;
 constexpr size_t kMaxKeptBytes = 64 << 20;
 
 bool matches(const std::vector<std::optional<std::string>> &pattern,
@@ -311,6 +312,10 @@ void Router::handle(const Event &event, Now now) {
 }
 
 void Router::query_all_again(Now now) {
+    query_all_waits_ = now.steady_ms < query_all_from_ms_;
+    if (query_all_waits_)
+        return;
+    query_all_from_ms_ = now.steady_ms + kQueryAllIntervalMs;
     Event event;
     event.kind = EventKind::refresh;
     for (auto &[id, entry] : instances_) {
@@ -501,6 +506,8 @@ void Router::reschedule(Instance &instance) {
 }
 
 void Router::finish_turn(Now now) {
+    if (query_all_waits_)
+        query_all_again(now);
     while (!deadlines_.empty() && deadlines_.begin()->first <= now.steady_ms) {
         Instance &instance = *instances_.at(deadlines_.begin()->second).instance;
         if (instance.tick(now))
@@ -526,6 +533,8 @@ std::optional<int64_t> Router::next_deadline_ms() const {
     auto consider = [&](int64_t at) { next = next ? std::min(*next, at) : at; };
     if (!deadlines_.empty())
         consider(deadlines_.begin()->first);
+    if (query_all_waits_)
+        consider(query_all_from_ms_);
     if (!lingering_.empty())
         consider(lingering_.begin()->first + settings_.linger_ms);
     return next;

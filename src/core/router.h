@@ -49,7 +49,9 @@ class Router {
     void forget_gateway(GatewayNumber gateway, Now now);
 
     void handle(const Event &event, Now now);
-    // What queries depend on was defined anew, nobody can tell of which: all are due again.
+    // What queries depend on was defined anew, nobody can tell of which: all are due again, at once
+    // after a quiet time, and else twice a second, so that DDL in a loop does not keep them
+    // running.
     void query_all_again(Now now);
     // Events were lost: states are queried again, durable messages looked for in their table, and
     // subscribers of other event topics get a gap message, the next ones of topics that retain too.
@@ -142,6 +144,8 @@ class Router {
     std::set<std::pair<int64_t, uint64_t>> deadlines_; // (when, instance)
     std::set<std::pair<int64_t, uint64_t>> lingering_; // (since when, instance)
     size_t kept_bytes_ = 0;                            // of those that linger
+    int64_t query_all_from_ms_ = 0;                    // not all queries are due again before
+    bool query_all_waits_ = false;                     // for that
     std::deque<uint64_t> ready_;                       // instances whose query is due
     std::unordered_map<uint64_t, Running> running_;    // by instance
     std::unordered_map<std::string, size_t> running_of_topic_;

@@ -192,12 +192,14 @@ std::optional<WorkerReply> QueryWorker::handle(const EndRead &) {
 }
 
 bool QueryWorker::is_outdated(const Prepared &prepared) const {
+    if (prepared.plan == nullptr && prepared.keyed == nullptr)
+        return false;
     // The server replans what DDL touched; names that mean something else by now it leaves alone.
     if (prepared.definitions != pg_atomic_read_u64(&shared->definition_generation))
         return true;
     if (prepared.keyed != nullptr)
         return !prepared.keyed->are_valid();
-    return prepared.plan != nullptr && !call([&] { return SPI_plan_is_valid(prepared.plan); });
+    return !call([&] { return SPI_plan_is_valid(prepared.plan); });
 }
 
 // DDL may commit while the query waits for its lock: the plan, and the types of its parameters,

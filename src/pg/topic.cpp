@@ -461,7 +461,7 @@ void alter_topic(const Registry &registry, const Declaration &change) {
          boolean_value(change.significant.has_value()), significant_value(change.significant),
          text_value(change.security), boolean_value(is_durable), shape_value(shape),
          oid_value(owner, REGROLEOID)});
-    if (reads_other) {
+    if (reads_other || change.owner) { // "$user" in the search_path is the owner
         derive_watch_keys(registry, needed_topic(registry, topic.name), key == topic.key,
                           Telling::by_notice);
         describe_parameters(registry, needed_topic(registry, topic.name));

@@ -43,6 +43,12 @@ class ShortLockTimeout {
     int nest_level_;
 };
 
+// Other sessions are in the way, not the query.
+bool is_conflict(int sqlstate) {
+    return sqlstate == ERRCODE_LOCK_NOT_AVAILABLE || sqlstate == ERRCODE_T_R_DEADLOCK_DETECTED ||
+           sqlstate == ERRCODE_T_R_SERIALIZATION_FAILURE;
+}
+
 TextList texts_of(const std::set<std::string> &set) {
     return {set.begin(), set.end()};
 }
@@ -172,21 +178,22 @@ std::optional<std::string> problem_of(const Topic &topic) {
 } // namespace
 
 void rederive_topic(const Registry &registry, const Topic &topic) {
-    {
-        ShortLockTimeout limit;
-        if (update_parameters(registry, topic.name))
-            raise_version(registry, topic);
-    }
-    if (!topic.is_keyed())
-        return;
-    std::optional<Error> failed = attempt_with_snapshot([&] {
-        ShortLockTimeout limit;
-        if (derive_watch_keys(registry, topic, true, Telling::silent))
-            raise_version(registry, topic);
-    });
-    if (failed && failed->sqlstate() == ERRCODE_LOCK_NOT_AVAILABLE &&
-        forget_watch_keys(registry, topic))
-        raise_version(registry, topic);
+    auto try_to = [&](auto &&change) {
+        return attempt_with_snapshot([&] {
+            ShortLockTimeout limit;
+            if (change())
+                raise_version(registry, topic);
+        });
+    };
+    std::optional<Error> failed = try_to([&] { return update_parameters(registry, topic.name); });
+    if (!failed && topic.is_keyed())
+        failed = try_to([&] { return derive_watch_keys(registry, topic, true, Telling::silent); });
+    if (failed && topic.is_keyed() && is_conflict(failed->sqlstate()))
+        failed = try_to([&] { return forget_watch_keys(registry, topic); });
+    if (failed && is_conflict(failed->sqlstate()))
+        warn(failed->sqlstate(),
+             "topic " + quoted(topic.name) + " could not follow the DDL: " + failed->message(), {},
+             "Call rtd_watch_table() again for the tables that are watched into it.");
 }
 
 void follow_definitions(const Registry &registry, const Definitions &moved) {

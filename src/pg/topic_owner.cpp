@@ -2,6 +2,7 @@
 #include "pg/topic_owner.h"
 
 #include "pg/pending_events.h"
+#include "pg/topic_definition.h"
 #include "pg/watch.h"
 
 #include "pg/prelude.h"
@@ -56,8 +57,11 @@ void reassign_topics(const Registry &registry, const std::vector<Oid> &roles, Oi
                               {oids_value(roles), oid_value(new_owner, REGROLEOID)});
     if (moved.rows.empty())
         return;
-    for (const Row &row : moved.rows)
-        forget_watches_of(registry, row[0].text.value_or(""));
+    for (const Row &row : moved.rows) {
+        Topic topic = needed_topic(registry, row[0].text.value_or(""));
+        rederive_topic(registry, topic); // "$user" in the search_path is the owner
+        forget_watches_of(registry, topic.name);
+    }
     note_catalog_change();
 }
 
