@@ -76,6 +76,12 @@ rule "close codes are equal in code and docs/PROTOCOL.md" \
         sed 's/ yes$/ true/; s/ no$/ false/')
     [ "$code" = "$docs" ] || printf 'code:\n%s\ndocs:\n%s\n' "$code" "$docs")"
 
+rule "reasons of refusals are equal in code and docs/PROTOCOL.md" \
+    "$(code=$(codes 's/^RTD_REFUSAL_REASON\(([a-z_]+), "(.*)"\)$/\1 \2/p' src/core/refusal_reasons.def)
+    docs=$(sed -n '/^| reason | what is refused/,/^$/p' docs/PROTOCOL.md |
+        sed -nE 's/^\| `([a-z_]+)` \| (.*) \|$/\1 \2/p' | sort)
+    [ "$code" = "$docs" ] || printf 'code:\n%s\ndocs:\n%s\n' "$code" "$docs")"
+
 rule "every regress input has an output, and the other way round" \
     "$(for input in sql/*.sql; do
         name=$(basename "$input" .sql)

@@ -157,6 +157,10 @@ Result<ClientMessage> interpret(const Members &members) {
 
 } // namespace
 
+bool is_client_ref(std::string_view value) {
+    return (is_json_string(value) || is_json_integer(value)) && value.size() <= kMaxRefBytes;
+}
+
 ParsedClientMessage parse_client_message(std::string_view text) {
     Result<Members> members = split_json_object(text);
     if (!members)

@@ -27,6 +27,9 @@ struct ParsedClientMessage {
     Result<ClientMessage> message;
 };
 
+// Whether a value, as JSON text, may be a `ref`: a string or an integer, of bounded length.
+bool is_client_ref(std::string_view value);
+
 // `text` is valid UTF-8.
 ParsedClientMessage parse_client_message(std::string_view text);
 

@@ -29,4 +29,22 @@ inline const char *meaning(CloseCode close_code) {
     return "unknown";
 }
 
+// Whether a subscription that ends with it was at fault from the beginning, or has become so.
+inline bool is_refusal(CloseCode close_code) {
+    return close_code == CloseCode::bad_request || close_code == CloseCode::unauthorized ||
+           close_code == CloseCode::forbidden || close_code == CloseCode::unknown_topic;
+}
+
+// "unknown_topic", as the log has it.
+inline const char *word_of(CloseCode close_code) {
+    switch (close_code) {
+#define RTD_CLOSE_CODE(code, name, reconnect, meaning)                                             \
+    case CloseCode::name:                                                                          \
+        return #name;
+#include "core/close_codes.def"
+#undef RTD_CLOSE_CODE
+    }
+    return "unknown";
+}
+
 } // namespace rtd

@@ -36,6 +36,9 @@ struct MessageId {
 };
 std::string message_id(uint64_t epoch, uint64_t sequence);
 std::optional<MessageId> parse_message_id(std::string_view text);
+// An id that no message ever has: resuming from it is a fresh start that begins with a gap, where
+// messages may have been missed. ("0-0" is that of a gap before the first message.)
+inline constexpr std::string_view kForeignId = "0-1";
 inline constexpr std::string_view kBadSince =
     "since must be the id of a message, <epoch>-<sequence>";
 

@@ -24,8 +24,13 @@ std::string *field_of(HttpRequest &request, std::string_view name) {
         {"sec-websocket-key", &request.websocket_key},
         {"sec-websocket-version", &request.websocket_version},
         {"sec-websocket-extensions", &request.websocket_extensions},
+        {"sec-websocket-protocol", &request.websocket_protocols},
         {"last-event-id", &request.last_event_id},
         {"if-none-match", &request.if_none_match},
+        {"access-control-request-method", &request.asked_method},
+        {"access-control-request-headers", &request.asked_headers},
+        {"access-control-request-private-network", &request.asks_private_network},
+        {"access-control-request-local-network", &request.asks_local_network},
         {"content-length", &request.content_length},
         {"transfer-encoding", &request.transfer_encoding},
     };

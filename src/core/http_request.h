@@ -23,8 +23,13 @@ struct HttpRequest {
     std::string websocket_key;
     std::string websocket_version;
     std::string websocket_extensions;
+    std::string websocket_protocols;
     std::string last_event_id;
     std::string if_none_match;
+    std::string asked_method;         // Access-Control-Request-Method
+    std::string asked_headers;        // Access-Control-Request-Headers
+    std::string asks_private_network; // Access-Control-Request-Private-Network
+    std::string asks_local_network;   // Access-Control-Request-Local-Network
     std::string content_length;
     std::string transfer_encoding;
     bool is_http_1_1 = false;

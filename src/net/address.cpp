@@ -1,5 +1,7 @@
 #include "net/address.h"
 
+#include "core/setting_list.h"
+
 #include <algorithm>
 #include <arpa/inet.h>
 #include <cerrno>
@@ -17,26 +19,6 @@ const sockaddr_in &ipv4(const Address &address) {
 }
 const sockaddr_in6 &ipv6(const Address &address) {
     return reinterpret_cast<const sockaddr_in6 &>(address.storage);
-}
-
-std::string trimmed(std::string_view text) {
-    size_t begin = text.find_first_not_of(" \t");
-    if (begin == std::string_view::npos)
-        return "";
-    return std::string(text.substr(begin, text.find_last_not_of(" \t") - begin + 1));
-}
-
-std::vector<std::string> split_list(std::string_view list) {
-    std::vector<std::string> elements;
-    while (true) {
-        size_t comma = list.find(',');
-        std::string element = trimmed(list.substr(0, comma));
-        if (!element.empty())
-            elements.push_back(element);
-        if (comma == std::string_view::npos)
-            return elements;
-        list.remove_prefix(comma + 1);
-    }
 }
 
 } // namespace

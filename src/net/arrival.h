@@ -3,6 +3,7 @@
 #pragma once
 #include "core/fence.h"
 #include "core/http_request.h"
+#include "core/refusal_reason.h"
 #include "net/address.h"
 #include "net/connection.h"
 
@@ -16,8 +17,13 @@ class Arrival;
 // Who looks after arrivals.
 class ArrivalOwner {
   public:
-    virtual void on_request(Arrival &arrival, const Result<HttpRequest> &request,
+    virtual void on_request(Arrival &arrival, const HttpRequest &request,
                             std::string_view what_follows) = 0;
+    // There is no request that could be understood. `sentence` says why.
+    virtual void on_bad_request(Arrival &arrival, RefusalReason reason,
+                                const std::string &sentence) = 0;
+    // The request did not come within its time.
+    virtual void on_slow_request(Arrival &arrival) = 0;
     // It ends without a request; mostly in the handshake.
     virtual void on_tls_failure(Arrival &arrival, const std::string &reason) = 0;
 
@@ -39,6 +45,7 @@ class Arrival final : public Connection {
   protected:
     void on_data(std::string_view bytes) override;
     void on_plain_http() override;
+    void on_late() override;
     void on_tls_failure(const std::string &reason) override;
 
   private:

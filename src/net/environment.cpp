@@ -19,7 +19,7 @@ void time_is_over(Connection &connection) {
 } // namespace
 
 Environment::Environment(uv_loop_t *uv_loop, Hub &the_hub)
-    : loop(uv_loop), hub(the_hub), poller(loop), connections(loop),
+    : loop(uv_loop), hub(the_hub), poller(loop), connections(loop), refusals(loop, hub),
       heads(loop, kHeadMs, time_is_over), upgrades(loop, kUpgradeMs, time_is_over),
       answers(loop, kAnswerMs, time_is_over), snapshots(loop, kSnapshotMs, time_is_over),
       signs(loop, 0, time_is_over), goodbyes(loop, kGoodbyeMs, time_is_over) {}

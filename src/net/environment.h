@@ -6,6 +6,7 @@
 #include "net/connections.h"
 #include "net/hub.h"
 #include "net/poller.h"
+#include "net/refusal_log.h"
 #include "net/wait_list.h"
 
 namespace rtd::net {
@@ -20,6 +21,7 @@ struct Environment {
     Connections connections; // whose sockets the poller must outlive
     Deflater deflater;
     Inflater inflater;
+    RefusalLog refusals;
 
     WaitList heads;     // for a whole request
     WaitList upgrades;  // for the hub's answer, which goes out with that to the upgrade

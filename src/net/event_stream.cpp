@@ -64,14 +64,15 @@ void EventStream::close(CloseCode code, std::string_view reason) {
 void EventStream::finish_with(CloseCode code, std::string_view reason, const TopicPath *topic) {
     if (is_closing())
         return;
-    auto number = static_cast<uint16_t>(code);
     if (!has_begun_)
-        return answer(refusal_answer(code, reason, headers()), number, reason);
+        return refuse(code, reason);
     cut_waiting();
     say(event_stream_event(
         control_message("rtd_error", topic, JsonFields().add_reason(code, reason).text()), "",
         "rtd_error"));
-    finish(number, reason);
+    if (is_refusal(code))
+        count_refusal(Refusals::Thing::subscription, code, reason);
+    finish(static_cast<uint16_t>(code), reason);
 }
 
 bool EventStream::ping() {

@@ -22,6 +22,11 @@ class HttpSession : public Session {
   protected:
     void on_data(std::string_view) override {} // what follows the request is not looked at
     void say(std::string text) { Connection::say(std::move(text), WireMessage::Kind::http); }
+    // The whole answer, which refuses what was asked for, and the end.
+    void refuse(CloseCode code, std::string_view sentence) {
+        count_refusal(Refusals::Thing::subscription, code, sentence);
+        answer(refusal_answer(code, sentence, headers_), static_cast<uint16_t>(code), sentence);
+    }
     // The whole answer, and the end.
     void answer(const Answer &answer, uint16_t code, std::string_view reason) {
         say(render(answer, with_body_));

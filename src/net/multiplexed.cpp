@@ -21,7 +21,7 @@ uint64_t now_ms() {
 
 void MultiplexedWebSocket::on_message(bool is_text, std::string_view text) {
     if (!is_text)
-        return end(CloseCode::not_text, "a message must be text");
+        return give_up(CloseCode::not_text, "a message must be text");
     ParsedClientMessage parsed = parse_client_message(text);
     uint32_t rate = settings().client_message_rate;
     TokenBucket::Answer answer = bucket_.take(rate, now_ms());
@@ -29,12 +29,21 @@ void MultiplexedWebSocket::on_message(bool is_text, std::string_view text) {
         std::string sentence =
             "at most " + std::to_string(rate) + " messages a second are taken from a client";
         if (answer == TokenBucket::Answer::abused)
-            return end(CloseCode::too_many, sentence);
+            return give_up(CloseCode::too_many, sentence);
         return refuse(CloseCode::too_many, sentence, nullptr, parsed.ref);
     }
-    if (!parsed.message)
+    if (!parsed.message) { // what has an `action` is held to what it says
+        std::optional<Heartbeat> heartbeat = parse_heartbeat(text);
+        if (heartbeat && !heartbeat->is_action)
+            return answer_heartbeat(*heartbeat);
         return refuse(CloseCode::bad_request, parsed.message.error(), nullptr, parsed.ref);
+    }
     carry_out(std::move(*parsed.message), parsed.ref);
+}
+
+void MultiplexedWebSocket::give_up(CloseCode code, std::string_view sentence) {
+    count_refusal(Refusals::Thing::message, code, sentence);
+    end(code, sentence);
 }
 
 void MultiplexedWebSocket::carry_out(ClientMessage message, const std::string &ref) {
@@ -124,8 +133,10 @@ Session::Delivery MultiplexedWebSocket::on_subscribed(Subscription &subscription
 // rtd_error refuses a request and changes nothing; rtd_unsubscribed ends what was.
 void MultiplexedWebSocket::on_ended(Subscription &subscription, CloseCode code,
                                     const std::string &reason) {
+    if (!subscription.is_accepted || is_refusal(code))
+        count_refusal(Refusals::Thing::subscription, code, reason);
     if (!subscription.is_accepted)
-        return refuse(code, reason, &subscription.topic, subscription.ref);
+        return answer_error(code, reason, &subscription.topic, subscription.ref);
     answer("rtd_unsubscribed", &subscription.topic, JsonFields().add_reason(code, reason));
 }
 
@@ -156,6 +167,12 @@ void MultiplexedWebSocket::answer(std::string_view type, const TopicPath *topic,
 
 void MultiplexedWebSocket::refuse(CloseCode code, std::string_view sentence, const TopicPath *topic,
                                   const std::string &ref) {
+    count_refusal(Refusals::Thing::message, code, sentence);
+    answer_error(code, sentence, topic, ref);
+}
+
+void MultiplexedWebSocket::answer_error(CloseCode code, std::string_view sentence,
+                                        const TopicPath *topic, const std::string &ref) {
     answer("rtd_error", topic, JsonFields().add_reason(code, sentence).add("ref", ref));
 }
 

@@ -18,8 +18,8 @@ namespace rtd::net {
 class MultiplexedWebSocket final : public WebSocket {
   public:
     MultiplexedWebSocket(Environment &environment, Socket socket, Client client,
-                         std::string_view key, std::string_view extensions)
-        : WebSocket(environment, std::move(socket), std::move(client), key, extensions) {
+                         const Upgrade &upgrade)
+        : WebSocket(environment, std::move(socket), std::move(client), upgrade) {
         open(); // it has to ask first
     }
 
@@ -39,6 +39,8 @@ class MultiplexedWebSocket final : public WebSocket {
         std::string ref;
     };
 
+    // Closes a client whose messages are not taken any more.
+    void give_up(CloseCode code, std::string_view sentence);
     void carry_out(ClientMessage message, const std::string &ref);
     void subscribe(ClientMessage message, const std::string &ref);
     void unsubscribe(const ClientMessage &message, const std::string &ref);
@@ -46,8 +48,11 @@ class MultiplexedWebSocket final : public WebSocket {
     Subscription *find(const TopicPath &topic);
     bool is_second(const Subscription &subscription) const;
     void answer(std::string_view type, const TopicPath *topic, const JsonFields &data);
+    // Answers a message that cannot be done.
     void refuse(CloseCode code, std::string_view sentence, const TopicPath *topic,
                 const std::string &ref);
+    void answer_error(CloseCode code, std::string_view sentence, const TopicPath *topic,
+                      const std::string &ref);
 
     TokenBucket bucket_;
     uint64_t last_request_ = 0;

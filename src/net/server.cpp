@@ -27,8 +27,6 @@ Server::Server(uv_loop_t *loop, Hub &hub)
     environment_.connections.when_all_are_written([this] { on_all_written(); });
     uv_timer_init(loop, shutdown_deadline_.get());
     shutdown_deadline_->data = this;
-    uv_timer_init(loop, refusals_due_.get());
-    refusals_due_->data = this;
 }
 
 // ---- settings ----
@@ -71,6 +69,7 @@ void Server::reload(link::Settings settings) {
 void Server::apply_limits(const link::Settings &settings) {
     environment_.settings = settings;
     admission_.set_limits(settings);
+    allowed_origins_ = AllowedOrigins(settings.allowed_origins);
     environment_.signs.set_wait(settings.ping_interval_ms);
 }
 
@@ -101,7 +100,7 @@ void Server::on_accept(Fd fd, const Address &address) {
 // Closes at once. The answer is there if the client looks; what it has sent already is read first,
 // because a close with unread bytes is a reset, which may overtake the answer.
 void Server::turn_away(Socket socket, const Address &address, Refusal refusal) {
-    count_refusal(name_of(refusal), address);
+    environment_.refusals.count(name_of(refusal), address);
     if (tls_)
         return; // an answer would cost the handshake that is to be spared
     std::array<char, kMaxHeadBytes> unread;
@@ -111,44 +110,42 @@ void Server::turn_away(Socket socket, const Address &address, Refusal refusal) {
     (void)socket.write(&piece, 1);
 }
 
-void Server::count_refusal(const std::string &reason, const Address &address) {
-    if (!refusals_.count(reason, address))
-        return;
-    uv_timer_start(
-        refusals_due_.get(),
-        [](uv_timer_t *timer) { static_cast<Server *>(timer->data)->report_refusals(); },
-        Refusals::kPeriodMs, 0);
-}
-
-void Server::report_refusals() {
-    for (std::string &line : refusals_.report())
-        hub_.send(link::Note{std::move(line)});
-}
-
 // ---- requests ----
 
-void Server::on_request(Arrival &arrival, const Result<HttpRequest> &request,
+void Server::on_request(Arrival &arrival, const HttpRequest &request,
                         std::string_view what_follows) {
     std::optional<Refusal> refusal = arrival.ticket().refusal();
     if (!refusal && sessions_.size() >= environment_.settings.max_clients)
         refusal = Refusal::max_clients;
-    Route to = route(request, {environment_.settings.allowed_origins, refusal,
-                               environment_.settings.compression});
-    bool with_body = !request || request->method != "HEAD";
+    Route to = route(request, {allowed_origins_, refusal, environment_.settings.compression});
+    bool with_body = request.method != "HEAD";
     if (auto *join = std::get_if<Join>(&to))
         return open_session(arrival, *join, with_body, what_follows);
     if (std::holds_alternative<AskReadiness>(to))
         return readiness_.ask(environment_, arrival.take_socket(), with_body);
-    const Answer &answer = std::get<Answer>(to);
+    answer(arrival, std::get<Answer>(to), with_body);
+}
+
+void Server::on_bad_request(Arrival &arrival, RefusalReason reason, const std::string &sentence) {
+    answer(arrival, error_answer(400, reason, sentence), true);
+}
+
+void Server::answer(Arrival &arrival, const Answer &answer, bool with_body) {
     if (answer.refusal)
-        count_refusal(name_of(*answer.refusal), arrival.address());
+        environment_.refusals.count(name_of(*answer.refusal), arrival.address());
+    else if (answer.reason)
+        environment_.refusals.count(*answer.reason, answer.sentence, arrival.address());
     auto reply = std::make_unique<Reply>(environment_, arrival.take_socket(), with_body);
     reply->answer(answer);
     environment_.connections.add(std::move(reply));
 }
 
+void Server::on_slow_request(Arrival &arrival) {
+    environment_.refusals.count(RefusalReason::slow_request, "", arrival.address());
+}
+
 void Server::on_tls_failure(Arrival &arrival, const std::string &reason) {
-    count_refusal("a TLS error (" + reason + ")", arrival.address());
+    environment_.refusals.count("a TLS error (" + reason + ")", arrival.address());
 }
 
 // ---- sessions ----
@@ -158,11 +155,10 @@ std::unique_ptr<Session> Server::make_session(Socket socket, Client client, Join
     switch (join.as) {
     case Join::As::websocket:
         return std::make_unique<WebSocket>(environment_, std::move(socket), std::move(client),
-                                           join.websocket_key, join.websocket_extensions);
+                                           join.upgrade);
     case Join::As::multiplexed:
         return std::make_unique<MultiplexedWebSocket>(environment_, std::move(socket),
-                                                      std::move(client), join.websocket_key,
-                                                      join.websocket_extensions);
+                                                      std::move(client), join.upgrade);
     case Join::As::event_stream:
         return std::make_unique<EventStream>(environment_, std::move(socket), std::move(client),
                                              std::move(join.headers));
@@ -177,7 +173,8 @@ std::unique_ptr<Session> Server::make_session(Socket socket, Client client, Join
 void Server::open_session(Arrival &arrival, Join &join, bool with_body,
                           std::string_view what_follows) {
     arrival.ticket().become_client();
-    Client client{++last_client_, to_string(arrival.address()), *this, subscriptions_};
+    Client client{++last_client_, to_string(arrival.address()), Subnet(arrival.address()), *this,
+                  subscriptions_};
     auto made = make_session(arrival.take_socket(), std::move(client), join, with_body);
     Session &session = *made;
     environment_.connections.add(std::move(made));
@@ -227,12 +224,12 @@ void Server::shut_down(CloseCode code, const std::string &reason, std::function<
     if (done_)
         return;
     done_ = std::move(done);
-    report_refusals();
     listener_.stop();
     while (!environment_.heads.empty())
         environment_.heads.first().vanish("");
     for (auto &[client, session] : sessions_)
         subscriptions_.end(*session, code, reason);
+    environment_.refusals.report();
     uv_timer_start(
         shutdown_deadline_.get(),
         [](uv_timer_t *timer) { static_cast<Server *>(timer->data)->done_(); }, kShutdownDeadlineMs,

@@ -11,7 +11,6 @@
 #include "net/hub.h"
 #include "net/listener.h"
 #include "net/readiness.h"
-#include "net/refusals.h"
 #include "net/session.h"
 #include "net/subscriptions.h"
 
@@ -52,10 +51,12 @@ class Server final : ArrivalOwner, SessionOwner {
     void apply_limits(const link::Settings &settings);
     void on_accept(Fd fd, const Address &address);
     void turn_away(Socket socket, const Address &address, Refusal refusal);
-    void count_refusal(const std::string &reason, const Address &address);
-    void report_refusals();
-    void on_request(Arrival &arrival, const Result<HttpRequest> &request,
+    void on_request(Arrival &arrival, const HttpRequest &request,
                     std::string_view what_follows) override;
+    void on_bad_request(Arrival &arrival, RefusalReason reason,
+                        const std::string &sentence) override;
+    void on_slow_request(Arrival &arrival) override;
+    void answer(Arrival &arrival, const Answer &answer, bool with_body);
     void on_tls_failure(Arrival &arrival, const std::string &reason) override;
     void open_session(Arrival &arrival, Join &join, bool with_body, std::string_view what_follows);
     std::unique_ptr<Session> make_session(Socket socket, Client client, Join &join, bool with_body);
@@ -65,8 +66,7 @@ class Server final : ArrivalOwner, SessionOwner {
 
     Hub &hub_;
     Admission admission_;
-    Refusals refusals_;
-    UvHandle<uv_timer_t> refusals_due_; // runs while there are some to tell
+    AllowedOrigins allowed_origins_;
     Environment environment_;
     std::optional<TlsContext> tls_; // unset: plain text
     Subscriptions subscriptions_;

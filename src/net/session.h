@@ -7,6 +7,8 @@
 #include "core/link.h"
 #include "net/connection.h"
 #include "net/outgoing.h"
+#include "net/refusals.h"
+#include "net/subnet.h"
 #include "net/subscription.h"
 
 #include <cstdint>
@@ -33,6 +35,7 @@ class SessionOwner {
 struct Client {
     uint64_t id;
     std::string address;
+    Subnet subnet; // of the address
     SessionOwner &owner;
     Subscriptions &registry;
 };
@@ -93,6 +96,14 @@ class Session : public Connection {
     void on_caught_up() override;
     void on_late() override;
     void on_failure() override;
+
+    // For the log: something that the client wanted is refused.
+    void count_refusal(Refusals::Thing thing, CloseCode code, std::string_view sentence) {
+        environment().refusals.count(thing, code, sentence, client_.subnet);
+    }
+    void count_refusal(Refusals::Thing thing, RefusalReason reason, std::string_view sentence) {
+        environment().refusals.count(thing, reason, sentence, client_.subnet);
+    }
 
     Subscriptions &registry() const { return client_.registry; }
     const link::Settings &settings() const { return environment().settings; }

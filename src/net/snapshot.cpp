@@ -54,12 +54,13 @@ void Snapshot::on_ended(Subscription &, CloseCode code, const std::string &reaso
 
 void Snapshot::close(CloseCode code, std::string_view reason) {
     if (!is_closing())
-        answer(refusal_answer(code, reason, headers()), static_cast<uint16_t>(code), reason);
+        refuse(code, reason);
 }
 
 void Snapshot::on_late() {
     constexpr std::string_view kLate = "the topic's first message did not come in time";
-    answer(error_answer(504, kLate, headers() + "Retry-After: 1\r\n"),
+    count_refusal(Refusals::Thing::subscription, RefusalReason::slow_answer, kLate);
+    answer(error_answer(504, RefusalReason::slow_answer, kLate, headers() + "Retry-After: 1\r\n"),
            static_cast<uint16_t>(CloseCode::unavailable), kLate);
 }
 

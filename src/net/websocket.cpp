@@ -1,10 +1,13 @@
 #include "net/websocket.h"
 
+#include "core/log_text.h"
 #include "core/utf8.h"
+#include "net/control.h"
 #include "net/http.h"
 #include "net/subscriptions.h"
 
 #include <algorithm>
+#include <uv.h>
 #include <variant>
 
 namespace rtd::net {
@@ -13,21 +16,20 @@ namespace {
 
 constexpr size_t kMaxWaitingPongs = 16;
 
-// What a client says goes to the server's log, where it must not make lines of its own.
-std::string printable(std::string_view text) {
-    std::string line(text);
-    std::replace_if(
-        line.begin(), line.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
-    return line;
+// Beyond it a client that asks whether the connection lives has something else to read.
+constexpr uint64_t kMaxWaitingBeforePong = 4096;
+
+uint64_t now_ms() {
+    return uv_hrtime() / 1'000'000;
 }
 
 } // namespace
 
-WebSocket::WebSocket(Environment &environment, Socket socket, Client client, std::string_view key,
-                     std::string_view extensions)
-    : Session(environment, std::move(socket), std::move(client)), deflates_(!extensions.empty()) {
+WebSocket::WebSocket(Environment &environment, Socket socket, Client client, const Upgrade &upgrade)
+    : Session(environment, std::move(socket), std::move(client)),
+      deflates_(!upgrade.extensions.empty()) {
     hold();
-    say(upgrade_head(key, extensions), WireMessage::Kind::http);
+    say(upgrade_head(upgrade), WireMessage::Kind::http);
     environment.upgrades.begin(wait());
 }
 
@@ -55,7 +57,9 @@ void WebSocket::on_late() {
         Session::on_late();
 }
 
-void WebSocket::on_ended(Subscription &, CloseCode code, const std::string &reason) {
+void WebSocket::on_ended(Subscription &subscription, CloseCode code, const std::string &reason) {
+    if (!subscription.is_accepted || is_refusal(code))
+        count_refusal(Refusals::Thing::subscription, code, reason);
     close(code, reason);
 }
 
@@ -111,26 +115,59 @@ void WebSocket::on_incoming(WsIncoming &incoming) {
     }
 }
 
-// False: the message is not to be looked at. What a client of one topic says is ignored anyway, and
-// inflating it could take a thousand times the work that sending it does.
+// Of a client of one topic a message counts only if it is short. To inflate a longer one could take
+// a thousand times the work that sending it does.
+size_t WebSocket::max_text_bytes() const {
+    size_t most = settings().max_client_message_bytes;
+    return is_multiplexed() ? most : std::min(most, kMaxHeartbeatBytes);
+}
+
+// False: the message is not to be looked at.
 bool WebSocket::inflate(WsIncoming &incoming) {
-    if (is_closing() || !is_multiplexed())
+    size_t max_bytes = max_text_bytes();
+    if (is_closing() || (!is_multiplexed() && incoming.payload.size() > max_bytes))
         return false;
-    size_t max_bytes = settings().max_client_message_bytes;
     std::string text;
     switch (environment().inflater.inflate(incoming.payload, max_bytes, text)) {
     case Inflater::Outcome::whole:
         incoming.payload = std::move(text);
         return true;
     case Inflater::Outcome::too_big:
+        if (!is_multiplexed())
+            return false;
         fail(CloseCode::too_big, "a message may have at most " + std::to_string(max_bytes) +
                                      " bytes, once it is decompressed");
         return false;
     case Inflater::Outcome::broken:
+        if (!is_multiplexed())
+            return false;
         fail(CloseCode::protocol_error, "a compressed message cannot be decompressed");
         return false;
     }
     return false;
+}
+
+// A flood is not answered beyond rtd.client_message_rate, and nothing else happens to it: all other
+// messages are ignored anyway.
+void WebSocket::on_message(bool is_text, std::string_view text) {
+    std::optional<Heartbeat> heartbeat = is_text ? parse_heartbeat(text) : std::nullopt;
+    if (!heartbeat)
+        return;
+    if (!heartbeats_)
+        heartbeats_ = std::make_unique<TokenBucket>();
+    if (heartbeats_->take(settings().client_message_rate, now_ms()) == TokenBucket::Answer::granted)
+        answer_heartbeat(*heartbeat);
+}
+
+void WebSocket::answer_heartbeat(const Heartbeat &heartbeat) {
+    if (queue_.waiting_bytes() > kMaxWaitingBeforePong)
+        return; // that it comes is answer enough
+    std::string text = heartbeat.answer;
+    if (text.empty())
+        text = control_message("rtd_pong", nullptr, JsonFields().add("ref", heartbeat.ref).text());
+    constexpr uint64_t kOfNoSubscription = 0;
+    send(std::make_shared<const WireMessage>(ws_message(text)), kOfNoSubscription,
+         QueuePolicy::keep);
 }
 
 // Who does not read gets no further pongs: the answer to the newest ping is enough, RFC 6455.
@@ -154,7 +191,7 @@ void WebSocket::answer_close(std::string_view payload) {
         return fail(CloseCode::protocol_error, "a close frame must have a code that may be sent");
     if (!is_valid_utf8(reason))
         return fail(CloseCode::bad_utf8, "a close frame's reason must be UTF-8");
-    set_close(code, printable(reason));
+    set_close(code, printable(reason, kMaxCloseReasonBytes));
     cut_waiting();
     say(ws_control_frame(WsOpcode::close, payload), WireMessage::Kind::ws_frames);
     leave(true);
@@ -167,6 +204,7 @@ void WebSocket::fail(CloseCode code, std::string_view reason) {
     has_failed_ = true;
     if (is_closing())
         return vanish("");
+    count_refusal(Refusals::Thing::message, code, reason);
     end(code, reason);
 }
 

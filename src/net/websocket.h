@@ -1,7 +1,11 @@
-// WebSocket: a client of /ws/<topic>. It gets data and nothing else, and need not say anything.
+// WebSocket: a client of /ws/<topic>. It gets data, and answers to its heartbeats, and need
+// not say anything.
 #pragma once
 #include "core/fence.h"
+#include "core/heartbeat.h"
+#include "core/token_bucket.h"
 #include "core/ws_reader.h"
+#include "net/http.h"
 #include "net/session.h"
 
 #include <cstdint>
@@ -13,11 +17,9 @@ namespace rtd::net {
 
 class WebSocket : public Session {
   public:
-    // Answers the upgrade that was asked for with that Sec-WebSocket-Key. It waits up to 10 ms for
-    // the hub, whose first message then goes out in the same write: that is half of what a
-    // connection costs. `extensions` are those that are accepted: permessage-deflate, or empty.
-    WebSocket(Environment &environment, Socket socket, Client client, std::string_view key,
-              std::string_view extensions);
+    // Answers the upgrade that was asked for. The answer waits up to 10 ms for the hub, whose first
+    // message then goes out in the same write: that is half of what a connection costs.
+    WebSocket(Environment &environment, Socket socket, Client client, const Upgrade &upgrade);
 
     Delivery deliver(const Subscription &subscription, Outgoing &messages,
                      QueuePolicy policy) override;
@@ -31,19 +33,23 @@ class WebSocket : public Session {
     bool ping() override;
     void on_late() override;
     void on_data(std::string_view bytes) override;
-    // A whole message of the client; text is valid UTF-8.
-    virtual void on_message(bool /*is_text*/, std::string_view) {}
+    // A whole message of the client; text is valid UTF-8. Of a client of one topic only heartbeats
+    // are answered (core/heartbeat.h).
+    virtual void on_message(bool is_text, std::string_view text);
+    void answer_heartbeat(const Heartbeat &heartbeat);
 
   private:
     void on_incoming(WsIncoming &incoming);
     bool inflate(WsIncoming &incoming);
     void answer_ping(std::string_view payload);
     void answer_close(std::string_view payload);
+    size_t max_text_bytes() const;
     void fail(CloseCode code, std::string_view reason);
 
-    std::unique_ptr<WsReader> reader_; // while something comes in
-    bool has_failed_ = false;          // what comes in makes no sense any more
-    bool deflates_;                    // messages may be compressed, both ways
+    std::unique_ptr<WsReader> reader_;        // while something comes in
+    bool has_failed_ = false;                 // what comes in makes no sense any more
+    bool deflates_;                           // messages may be compressed, both ways
+    std::unique_ptr<TokenBucket> heartbeats_; // once there was one
 };
 
 } // namespace rtd::net

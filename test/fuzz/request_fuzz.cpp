@@ -1,5 +1,6 @@
 // What a stranger sends first: the head of an HTTP request, and all that is made of it.
 #include "core/http_request.h"
+#include "core/log_text.h"
 #include "core/origin.h"
 #include "core/request_path.h"
 #include "core/utf8.h"
@@ -44,6 +45,14 @@ RTD_FUZZ(request) {
         fuzz_check(value->find_first_of("\r\n") == std::string::npos);
     request->wants_websocket();
     matches_etag(request->if_none_match, "\"1-1\"");
-    is_origin_allowed(request->origin, request->host, {"https://example.org"});
+    // Only what is well-formed is let in by name, and every origin is shown in the log.
+    AllowedOrigins allowed({"https://example.org", "https://*.example.org", "http://localhost:*"});
+    OriginStanding standing = allowed.standing(request->origin, request->host);
+    fuzz_check(standing != OriginStanding::anybody);
+    fuzz_check((standing == OriginStanding::none) == request->origin.empty());
+    fuzz_check(standing != OriginStanding::listed ||
+               request->origin.find("example.org") != std::string::npos ||
+               request->origin.size() > 10);
+    fuzz_check(is_valid_utf8(printable(request->origin, 120)));
     check_path(request->target);
 }

@@ -142,8 +142,12 @@ class GatewayProcess {
             reader_.append({chunk, static_cast<size_t>(size)});
         }
     }
+    // The next frame; lines for the log that are due meanwhile are passed over.
     template <class Frame> Frame expect() {
         auto frame = next();
+        while (!std::is_same_v<Frame, link::Note> && frame &&
+               std::holds_alternative<link::Note>(*frame))
+            frame = next();
         if (frame && std::holds_alternative<Frame>(*frame))
             return std::get<Frame>(std::move(*frame));
         ADD_FAILURE() << "got " << (frame ? "another frame than expected, number " : "no frame")

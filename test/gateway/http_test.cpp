@@ -80,8 +80,8 @@ TEST(Http, what_is_not_there_is_404_and_a_wrong_method_405) {
     EXPECT_TRUE(contains(answer("GET", "/nothing"), " 404 "));
     EXPECT_TRUE(contains(answer("GET", "/healthz/x"), " 404 "));
     EXPECT_TRUE(contains(answer("POST", "/healthz"), " 405 "));
-    EXPECT_TRUE(contains(answer("POST", "/healthz"), "Allow: GET, HEAD\r\n"));
-    EXPECT_TRUE(contains(answer("DELETE", "/ws/queue"), "Allow: GET\r\n"));
+    EXPECT_TRUE(contains(answer("POST", "/healthz"), "Allow: GET, HEAD, OPTIONS\r\n"));
+    EXPECT_TRUE(contains(answer("DELETE", "/ws/queue"), "Allow: GET, OPTIONS\r\n"));
     EXPECT_TRUE(contains(answer("BREW", "/"), " 405 "));
 }
 

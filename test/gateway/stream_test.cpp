@@ -344,7 +344,7 @@ TEST(Cors, pages_that_may_connect_may_read_what_they_get) {
             ASSERT_EQ(request.client.read_head(), 200);
             const std::string &head = request.client.head;
             EXPECT_TRUE(contains(head, "Access-Control-Allow-Origin: " + origin + "\r\n"));
-            EXPECT_TRUE(contains(head, "Access-Control-Expose-Headers: ETag\r\n"));
+            EXPECT_TRUE(contains(head, "Access-Control-Expose-Headers: ETag, Retry-After\r\n"));
             EXPECT_TRUE(contains(head, "Vary: Origin\r\n"));
             request.client.vanish();
             request.gone();
@@ -381,8 +381,8 @@ TEST(Cors, a_preflight_is_answered_with_what_is_allowed) {
         EXPECT_TRUE(answer.starts_with("HTTP/1.1 204 No Content\r\n")) << answer;
         EXPECT_TRUE(contains(answer, "Access-Control-Allow-Origin: https://app.example\r\n"));
         EXPECT_TRUE(contains(answer, "Access-Control-Allow-Methods: GET"));
-        EXPECT_TRUE(contains(answer, "Access-Control-Allow-Headers: Authorization, If-None-Match, "
-                                     "Last-Event-ID\r\n"));
+        EXPECT_TRUE(contains(answer, "Access-Control-Allow-Headers: Authorization, Cache-Control, "
+                                     "Content-Type, If-None-Match, Last-Event-ID\r\n"));
         EXPECT_FALSE(contains(answer, "Content-Length")) << "204 has none";
     }
 }
@@ -405,8 +405,6 @@ TEST(TopicRequests, that_are_malformed_are_refused_with_a_sentence) {
         EXPECT_TRUE(contains(wrong, "Allow: GET"));
     }
     EXPECT_TRUE(contains(answer("HEAD", "/sse/queue"), " 405 "));
-    EXPECT_TRUE(
-        contains(answer("GET", "/sse/queue", "Last-Event-ID: x\r\n"), "Last-Event-ID must be"));
     EXPECT_TRUE(contains(answer("GET", "/api/v1"), " 404 "));
     EXPECT_TRUE(contains(answer("GET", "/api/v2/topics/queue"), " 404 "));
 }

@@ -44,13 +44,11 @@ TEST(WebSocket, the_accept_header_is_the_one_of_the_key) {
     EXPECT_EQ(subscriber.client.head.find("Sec-WebSocket-Extensions"), std::string::npos);
 }
 
-TEST(WebSocket, offered_subprotocols_and_unknown_extensions_are_left_alone) {
+TEST(WebSocket, unknown_extensions_are_left_alone) {
     GatewayProcess gateway(local_settings());
     Client client(gateway.port);
-    EXPECT_EQ(client.upgrade("/ws/queue", "Sec-WebSocket-Protocol: graphql-ws, chat\r\n"
-                                          "Sec-WebSocket-Extensions: x-webkit-deflate-frame\r\n"),
+    EXPECT_EQ(client.upgrade("/ws/queue", "Sec-WebSocket-Extensions: x-webkit-deflate-frame\r\n"),
               101);
-    EXPECT_EQ(client.head.find("Sec-WebSocket-Protocol"), std::string::npos);
     EXPECT_EQ(client.head.find("Sec-WebSocket-Extensions"), std::string::npos);
 }
 

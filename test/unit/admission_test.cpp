@@ -243,5 +243,26 @@ TEST(Refusals, of_ever_more_kinds_share_a_line) {
         EXPECT_EQ(std::ranges::count(lines, line), 1) << line;
 }
 
+TEST(Refusals, of_the_closed_list_always_have_a_line_and_say_the_first_sentence) {
+    Refusals refusals;
+    for (int i = 0; i < 1000; i++)
+        refusals.count("TLS error " + std::to_string(i), kOne);
+    using Thing = Refusals::Thing;
+    Subnet one{kOne};
+    EXPECT_FALSE(refusals.count(Thing::connection, "origin", "pages of x\ny may not", one));
+    refusals.count(Thing::connection, "origin", "another", one);
+    refusals.count(Thing::subscription, "unknown_topic", std::string(5000, 'x'), one);
+    refusals.count(Thing::message, "bad_request", "", one);
+    std::vector<std::string> lines = refusals.report();
+    EXPECT_EQ(lines.size(), 17u + 3);
+    for (const std::string &line :
+         {std::string("refused 2 connections within 10 s because of origin: 2 from 192.0.2.1; the "
+                      "first: pages of x?y may not"),
+          "refused 1 subscription within 10 s because of unknown_topic: 1 from 192.0.2.1: " +
+              std::string(Refusals::kMaxSentenceBytes, 'x'),
+          std::string("refused 1 message within 10 s because of bad_request: 1 from 192.0.2.1")})
+        EXPECT_EQ(std::ranges::count(lines, line), 1) << line;
+}
+
 } // namespace
 } // namespace rtd::net
