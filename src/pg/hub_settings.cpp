@@ -1,8 +1,6 @@
 #include "pg/hub_settings.h"
 
-#include <sstream>
-#include <string>
-#include <vector>
+#include "core/setting_list.h"
 
 #include "pg/settings.h"
 #include "pg/tls_files.h"
@@ -12,18 +10,6 @@
 namespace rtd::pg {
 
 namespace {
-
-std::vector<std::string> split_list(const char *list) {
-    std::vector<std::string> elements;
-    std::istringstream in(list);
-    for (std::string element; std::getline(in, element, ',');) {
-        size_t first = element.find_first_not_of(" \t");
-        size_t last = element.find_last_not_of(" \t");
-        if (first != std::string::npos)
-            elements.push_back(element.substr(first, last - first + 1));
-    }
-    return elements;
-}
 
 // A gateway's part of a total, rounded up. 0, which turns a limit off, stays 0.
 uint32_t share_of(int total) {

@@ -1,10 +1,14 @@
 #include "pg/settings.h"
 
+#include <climits>
+#include <exception>
+#include <string>
+
 #include "core/link.h"
+#include "core/origin.h"
+#include "core/setting_list.h"
 
 #include "pg/prelude.h"
-
-#include <climits>
 
 namespace rtd::pg {
 
@@ -57,9 +61,65 @@ void define_int(const char *name, const char *what, const char *more, int *value
 }
 
 void define_string(const char *name, const char *what, const char *more, char **value,
-                   const char *initial, GucContext context, int flags = 0) {
-    DefineCustomStringVariable(name, what, more, value, initial, context, flags, nullptr, nullptr,
+                   const char *initial, GucContext context, int flags = 0,
+                   GucStringCheckHook check = nullptr) {
+    DefineCustomStringVariable(name, what, more, value, initial, context, flags, check, nullptr,
                                nullptr);
+}
+
+// What is wrong with a setting, as plain bytes: GUC_check_errdetail() may leave by longjmp.
+struct SettingProblem {
+    bool is_out_of_memory = false;
+    char detail[1024] = "";
+
+    void set(const std::string &sentence) { strlcpy(detail, sentence.c_str(), sizeof detail); }
+};
+
+// The first problem that `problem_of` finds among the elements of a list. No exception may leave a
+// check hook, which the server calls in any process.
+template <class ProblemOf>
+void check_list(const char *list, SettingProblem &problem, ProblemOf problem_of) noexcept {
+    try {
+        for (const std::string &element : split_list(list)) {
+            std::string sentence = problem_of(element);
+            if (!sentence.empty())
+                return problem.set(sentence + ".");
+        }
+    } catch (const std::exception &) {
+        problem.is_out_of_memory = true;
+    }
+}
+
+bool report(const SettingProblem &problem, const char *hint) {
+    if (problem.is_out_of_memory) {
+        GUC_check_errcode(ERRCODE_OUT_OF_MEMORY);
+        return false;
+    }
+    if (problem.detail[0] == '\0')
+        return true;
+    GUC_check_errdetail("%s", problem.detail);
+    GUC_check_errhint("%s", hint);
+    return false;
+}
+
+// An origin that no browser sends would let nobody in, without a word.
+bool check_allowed_origins(char **value, void **, GucSource) {
+    SettingProblem problem;
+    check_list(*value, problem, [](const std::string &element) {
+        Result<OriginPattern> pattern = parse_origin_pattern(element);
+        return pattern ? std::string() : pattern.error();
+    });
+    return report(problem, "Write each origin as browsers do, such as https://app.example.com or "
+                           "http://localhost:3000, with commas between them. "
+                           "https://*.example.com stands for all hosts under example.com, "
+                           "http://localhost:* for all ports, and * alone for every page.");
+}
+
+bool check_listen_addresses(char **value, void **, GucSource) {
+    SettingProblem problem;
+    check_list(*value, problem, listen_address_problem);
+    return report(problem, "Write names or addresses with commas between them, such as "
+                           "\"localhost, 192.0.2.1, ::1\", or * for all.");
 }
 
 } // namespace
@@ -79,7 +139,7 @@ void define_settings() {
                at_start, GUC_UNIT_KB);
     define_string("rtd.listen_addresses", "Host names or addresses the gateway listens on.",
                   "A comma-separated list, or * for all.", &listen_addresses, "localhost",
-                  PGC_SIGHUP, GUC_LIST_INPUT);
+                  PGC_SIGHUP, GUC_LIST_INPUT, check_listen_addresses);
     define_int("rtd.port", "TCP port the gateway listens on.", nullptr, &port, 8787, 1, 65535,
                PGC_SIGHUP);
     define_int("rtd.gateways", "Gateway processes that share the port.",
@@ -138,9 +198,10 @@ void define_settings() {
                "it off.",
                &ping_interval_s, 30, 0, 3600, PGC_SIGHUP, GUC_UNIT_S);
     define_string("rtd.allowed_origins", "Web origins whose pages may connect.",
-                  "A comma-separated list, or * for any. Pages of the gateway itself may, under "
-                  "localhost or an IP address.",
-                  &allowed_origins, "", PGC_SIGHUP);
+                  "A comma-separated list; https://*.example.com stands for all hosts under "
+                  "example.com, * for any. Pages of the gateway itself may, under localhost or an "
+                  "IP address.",
+                  &allowed_origins, "", PGC_SIGHUP, 0, check_allowed_origins);
     define_string("rtd.ssl_cert_file", "File with the gateway's TLS certificate and its chain.",
                   "PEM; a relative path starts in the data directory. Empty, as is "
                   "rtd.ssl_key_file: clients speak plain HTTP.",
