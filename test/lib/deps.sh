@@ -157,6 +157,7 @@ test ca-certificates file:/etc/ssl/certs/ca-certificates.crt npm fetches over ht
 test nodejs node end-to-end tests
 test npm cmd:npm npm installs the test's packages from the lock file
 test curl cmd:curl the quick start of the README
+test nginx-light file:/usr/sbin/nginx a reverse proxy in front of the gateway
 test chromium cmd:${CHROMIUM:-${DEPS_ROOT:-}/usr/bin/chromium} the demo page in a real browser
 peers python3-fastapi python:fastapi bench/fanout compares with it
 peers uvicorn python:uvicorn FastAPI's server
@@ -316,7 +317,7 @@ install_packages() { # missing packages
     names=$(echo "$1" | names_of)
     status=0
     # shellcheck disable=SC2086 # one word per package
-    without_new_cluster as_root env DEBIAN_FRONTEND=noninteractive \
+    without_new_services as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=120 $names || status=$?
     if [ $status != 0 ]; then
         echo "apt-get failed, for the reason above. Once it is mended, this can be run again; by hand it is:" >&2
@@ -325,16 +326,28 @@ install_packages() { # missing packages
     return $status
 }
 
-# Debian starts a cluster when a server is installed. Nobody asked for that one here. A subshell, so
-# that its trap takes the file away whatever happens.
-without_new_cluster() ( # command...
-    folder=${DEPS_ROOT:-}/etc/postgresql-common/createcluster.d
-    if ! [ -e "$folder/rtd.conf" ]; then
-        trap 'as_root rm -f "$folder/rtd.conf"' EXIT
-        trap 'exit 130' INT
-        trap 'exit 143' TERM
-        as_root mkdir -p "$folder"
-        echo 'create_main_cluster = false' | as_root tee "$folder/rtd.conf" >/dev/null
+# Debian starts a cluster when a server is installed, and a web server on port 80 with nginx. Nobody
+# asked for those here. A subshell, so that its trap takes the files away whatever happens.
+without_new_services() ( # command...
+    cluster=${DEPS_ROOT:-}/etc/postgresql-common/createcluster.d/rtd.conf
+    policy=${DEPS_ROOT:-}/usr/sbin/policy-rc.d
+    nginx=${DEPS_ROOT:-}/usr/sbin/nginx
+    made=
+    trap '[ -z "$made" ] || as_root rm -f $made' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    if ! [ -e "$cluster" ]; then
+        as_root mkdir -p "${cluster%/*}"
+        made=$cluster
+        echo 'create_main_cluster = false' | as_root tee "$cluster" >/dev/null
+    fi
+    if ! [ -e "$policy" ] && ! [ -e "$nginx" ]; then
+        made="$made $policy"
+        printf '#!/bin/sh\n[ "$1" != nginx ] || exit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+        "$@" || exit
+        [ ! -d /run/systemd/system ] || ! [ -e "$nginx" ] || as_root systemctl disable -q nginx || true
+        exit 0
     fi
     "$@"
 )
