@@ -18,6 +18,18 @@ inline bool is_sendable_close_code(uint16_t code) {
            (code >= 3000 && code <= 4999);
 }
 
+// Whether a client that is closed with it should come back.
+inline bool is_worth_reconnecting(CloseCode close_code) {
+    switch (close_code) {
+#define RTD_CLOSE_CODE(code, name, reconnect, meaning)                                             \
+    case CloseCode::name:                                                                          \
+        return reconnect;
+#include "core/close_codes.def"
+#undef RTD_CLOSE_CODE
+    }
+    return false;
+}
+
 inline const char *meaning(CloseCode close_code) {
     switch (close_code) {
 #define RTD_CLOSE_CODE(code, name, reconnect, meaning)                                             \

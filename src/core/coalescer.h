@@ -3,8 +3,11 @@
 // A change makes the instance dirty. The run starts after `debounce` of quiet, but no later than
 // ten times `debounce` after the first change, and at least `throttle` after the previous start: so
 // the first change of a burst runs at once (leading edge) and the rest in one run at the end of the
-// interval (trailing edge). Changes during a run make one next run. A failed run is repeated with a
-// backoff from 1 s to 1 min.
+// interval (trailing edge). Changes during a run make one next run.
+//
+// A failed run is repeated with a backoff from 1 s to 1 min. A change may have mended the query, so
+// it ends the backoff, and so does a new subscriber; but not sooner than 1 s after the failure, so
+// that neither a busy table nor a crowd of clients runs a failing query in a loop.
 #pragma once
 #include "core/fence.h"
 
@@ -30,7 +33,13 @@ class Coalescer {
         }
         last_change_ms_ = now_ms;
         cause_ = std::max(cause_, cause);
+        if (cause != Cause::poll) { // time alone mends nothing
+            may_be_mended_ = true;
+            hasten();
+        }
     }
+    // The next run does not wait longer than 1 s after the last failure.
+    void hasten() { not_before_ms_ = std::min(not_before_ms_, failed_at_ms_ + kFirstRetryMs); }
 
     // The next run has another reason than the changes so far.
     void relabel(Cause cause) { cause_ = cause; }
@@ -47,6 +56,7 @@ class Coalescer {
 
     Cause start(int64_t now_ms) {
         dirty_ = false;
+        may_be_mended_ = false;
         running_ = true;
         started_once_ = true;
         last_start_ms_ = now_ms;
@@ -62,9 +72,12 @@ class Coalescer {
     // The run is owed again, for its `cause`. Returns in how many milliseconds it is due.
     int64_t failed(int64_t now_ms, Cause cause) {
         running_ = false;
+        failed_at_ms_ = now_ms;
         not_before_ms_ =
             now_ms + std::min<int64_t>(kFirstRetryMs << std::min(failures_, 6), kLastRetryMs);
         failures_++;
+        if (may_be_mended_) // by a change that the run may not have seen
+            hasten();
         // No change of its own: those it ran for have had their quiet time.
         cause_ = dirty_ ? std::max(cause_, cause) : cause;
         dirty_ = true;
@@ -76,7 +89,7 @@ class Coalescer {
         throttle_ms_ = throttle_ms;
         debounce_ms_ = debounce_ms;
     }
-    // There is reason to hope: the next run does not wait for the backoff of the last failure.
+    // The query or what it reads was altered: the next run does not wait for the backoff.
     void skip_backoff() { not_before_ms_ = 0; }
 
     bool running() const { return running_; }
@@ -93,9 +106,11 @@ class Coalescer {
     int64_t last_change_ms_ = 0;
     int64_t last_start_ms_ = 0;
     int64_t not_before_ms_ = 0;
+    int64_t failed_at_ms_ = 0;
     int failures_ = 0;
     Cause cause_ = Cause::sync;
     bool dirty_ = false;
+    bool may_be_mended_ = false; // there was a change since the last start
     bool running_ = false;
     bool started_once_ = false;
 };

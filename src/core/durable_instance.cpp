@@ -14,19 +14,54 @@ namespace {
 // worker.
 constexpr int64_t kMostLoaded = 100;
 
+// Those who wait for what cannot be read are refused after so long; a newcomer makes the hub try
+// again, but not more often than that.
+constexpr int64_t kPatienceMs = 1500;
+constexpr int64_t kReadAgainMs = 1000;
+
 } // namespace
 
 // ---- subscribers ----
 
 void DurableInstance::subscribe(const link::Subscribe &request, Now now) {
     join(request.subscription);
-    if (!is_loaded_)
+    bool may_read = !read_failed_ms_ || now.steady_ms >= *read_failed_ms_ + kReadAgainMs;
+    if (!is_loaded_ && may_read) {
         if (std::optional<ReadOutcome> newest = host_.read_messages(next_read()))
             load(*newest, now);
+        else
+            read_failed_ms_ = now.steady_ms;
+    }
     if (is_loaded_)
-        answer(request, now);
-    else
-        unanswered_.push_back(request);
+        return answer(request, now);
+    unanswered_.push_back(request);
+    fail_read(now);
+}
+
+void DurableInstance::fail_read(Now now) {
+    if (!awaits_read())
+        answer_by_ms_.reset();
+    else if (!answer_by_ms_)
+        answer_by_ms_ = now.steady_ms + kPatienceMs;
+}
+
+std::optional<link::Ended> DurableInstance::give_up_waiting(Now now) {
+    if (!awaits_read() || !answer_by_ms_ || now.steady_ms < *answer_by_ms_)
+        return std::nullopt;
+    answer_by_ms_.reset();
+    return link::Ended{0, CloseCode::unavailable,
+                       "the topic's messages cannot be read now; try again"};
+}
+
+std::vector<uint64_t> DurableInstance::waiting_subscriptions() const {
+    std::vector<uint64_t> waiting = Instance::waiting_subscriptions();
+    for (const link::Subscribe &request : unanswered_)
+        waiting.push_back(request.subscription);
+    return waiting;
+}
+
+std::optional<int64_t> DurableInstance::next_deadline_ms() const {
+    return awaits_read() ? answer_by_ms_ : std::nullopt;
 }
 
 void DurableInstance::unsubscribe(uint64_t subscription) {
@@ -34,6 +69,8 @@ void DurableInstance::unsubscribe(uint64_t subscription) {
     std::erase_if(unanswered_,
                   [=](const auto &request) { return request.subscription == subscription; });
     behind_.erase(subscription);
+    if (!awaits_read())
+        answer_by_ms_.reset();
 }
 
 void DurableInstance::answer(const link::Subscribe &request, Now now) {
@@ -115,6 +152,8 @@ ReadJob DurableInstance::next_read() const {
 }
 
 void DurableInstance::finish_read(const ReadOutcome &outcome, Now now) {
+    read_failed_ms_.reset();
+    answer_by_ms_.reset();
     if (!is_loaded_)
         return load(outcome, now);
     if (!outcome.after)

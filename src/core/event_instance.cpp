@@ -5,10 +5,18 @@
 
 namespace rtd {
 
+namespace {
+
+// A crowd of newcomers does not make the hub read more often.
+constexpr int64_t kLoadAgainMs = 1000;
+
+} // namespace
+
 // ---- subscribers ----
 
 void EventInstance::subscribe(const link::Subscribe &request, Now now) {
-    load_retained(now);
+    if (!load_retained(now))
+        return admit(request.subscription, true);
     if (resume(request))
         return;
     bool has_gap = !gap_.body.empty();
@@ -23,17 +31,34 @@ void EventInstance::subscribe(const link::Subscribe &request, Now now) {
     replay(request.subscription, gap_);
 }
 
+std::optional<link::Ended> EventInstance::give_up_waiting(Now) {
+    if (!has_waiting() || !load_failed_ms_)
+        return std::nullopt;
+    return link::Ended{0, CloseCode::unavailable,
+                       "the topic's retained message cannot be read now; try again"};
+}
+
 // The stored message becomes the first one of this instance, with an id of its epoch: whoever has
-// the old id may have missed messages that were not stored.
-void EventInstance::load_retained(Now now) {
-    if (loaded_ || !topic_->retain || sequence_ > 0)
-        return;
+// the old id may have missed messages that were not stored. False: it could not be read.
+bool EventInstance::load_retained(Now now) {
+    if (loaded_ || !topic_->retain || sequence_ > 0) {
+        load_failed_ms_.reset(); // a newer one has come
+        return true;
+    }
+    if (load_failed_ms_ && now.steady_ms < *load_failed_ms_ + kLoadAgainMs)
+        return false;
+    Result<std::optional<std::string>> stored = host_.load_retained(topic_->name, name());
+    if (!stored) {
+        load_failed_ms_ = now.steady_ms;
+        return false;
+    }
+    load_failed_ms_.reset();
     loaded_ = true;
     std::string stored_at;
-    if (std::optional<std::string> stored = host_.load_retained(topic_->name, name())) {
-        stored_at = json_member(*stored, "timestamp");
+    if (const std::optional<std::string> &message = *stored) {
+        stored_at = json_member(*message, "timestamp");
         retained_.id = message_id(epoch_, ++sequence_);
-        retained_.body = with_id(*stored, json_member(*stored, "id"), retained_.id);
+        retained_.body = with_id(*message, json_member(*message, "id"), retained_.id);
         if (name() != params()) // the message is another subscriber's, or an event's
             retained_.body = with_params(std::move(retained_.body), params());
         retained_sequence_ = sequence_;
@@ -41,6 +66,7 @@ void EventInstance::load_retained(Now now) {
     }
     if (last_loss_ && stored_at <= iso_timestamp(last_loss_->wall_us))
         tell_gap(last_loss_->payload, now);
+    return true;
 }
 
 Sent EventInstance::resume_gap(const std::string &since, Now now) const {

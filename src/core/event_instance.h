@@ -4,7 +4,8 @@
 // What a new subscriber gets, if the topic retains: the newest event's message, which the hub has
 // stored, and then the gap, if events were lost after it. One that resumes from a message that the
 // history no longer reaches gets a gap message of its own first; its id is the one before what
-// comes next, so that the client can resume from there.
+// comes next, so that the client can resume from there. While the stored message cannot be read,
+// newcomers are refused: to them it would seem that there is none.
 #pragma once
 #include "core/fence.h"
 #include "core/instance.h"
@@ -17,6 +18,7 @@ class EventInstance final : public Instance {
         : Instance(setup), last_loss_(std::move(setup.last_loss)) {}
 
     void subscribe(const link::Subscribe &request, Now now) override;
+    std::optional<link::Ended> give_up_waiting(Now now) override;
     void handle(const Event &event, Now now) override;
     void handle_loss(const Loss &loss, Now now) override;
     bool is_worth_keeping() const override { return topic_->history > 0; }
@@ -30,7 +32,7 @@ class EventInstance final : public Instance {
     const Sent *first_message() override { return retained_.body.empty() ? nullptr : &retained_; }
 
   private:
-    void load_retained(Now now);
+    bool load_retained(Now now);
     void tell_gap(const std::string &payload, Now now);
     Sent resume_gap(const std::string &since, Now now) const;
 
@@ -42,6 +44,7 @@ class EventInstance final : public Instance {
     std::optional<Loss> last_loss_; // before the instance was made
     bool loaded_ = false;           // the stored message was asked for, or a newer one came
     bool unstored_ = false;
+    std::optional<int64_t> load_failed_ms_; // when it was asked for last, in vain
 };
 
 } // namespace rtd

@@ -4,7 +4,6 @@
 #include "core/durable_instance.h"
 #include "core/envelope.h"
 #include "core/event_instance.h"
-#include "core/json_text.h"
 #include "core/keyed_instance.h"
 #include "core/state_instance.h"
 
@@ -125,12 +124,10 @@ void Instance::deliver(const Sent &message, std::string_view type, std::string_v
                         ", id=" + json_second_member(payload) + ")");
 }
 
-void Instance::tell_error(CloseCode code, std::string_view message, Now now) {
-    if (subscriptions_.empty())
+void Instance::tell_control(std::string_view type, std::string_view data, Now now) {
+    if (!has_live())
         return;
-    std::string data = "{\"code\":" + std::to_string(static_cast<uint16_t>(code)) +
-                       ",\"message\":" + json_quote(message) + "}";
-    host_.send(link::Control{id_, to_json({.type = "rtd_error",
+    host_.send(link::Control{id_, to_json({.type = type,
                                            .data = data,
                                            .timestamp_us = now.wall_us,
                                            .source = "event",

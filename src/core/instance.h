@@ -4,7 +4,8 @@
 // kind to say: event_instance.h, state_instance.h, keyed_instance.h.
 //
 // A subscriber waits until it gets its first message, and is live from then on (see link.h). One
-// that resumes is live at once, if the history still has everything after the message it names.
+// that resumes is live at once, if the history still has everything after the message it names. If
+// the first message cannot be had, the subscriptions of those who wait end with a reason.
 //
 // The router owns the instances and asks each, after every call, when it wants to be called again.
 #pragma once
@@ -77,6 +78,12 @@ class Instance {
     virtual void unsubscribe(uint64_t subscription);
     // Sends the first message to those who wait for it, if there is one by now.
     void greet();
+    // Why those who wait cannot have a first message, which ends their subscriptions; nullopt: they
+    // go on waiting. Asked after every call that may have found out.
+    virtual std::optional<link::Ended> give_up_waiting(Now) { return std::nullopt; }
+    virtual std::vector<uint64_t> waiting_subscriptions() const {
+        return {waiting_.begin(), waiting_.end()};
+    }
     bool can_greet() { return !waiting_.empty() && !is_outdated() && first_message() != nullptr; }
 
     virtual void handle(const Event &event, Now now) = 0;
@@ -114,6 +121,8 @@ class Instance {
     virtual bool is_behind() const { return false; }
     virtual ReadJob next_read() const; // only if it is behind
     virtual void finish_read(const ReadOutcome &, Now) {}
+    // What it has to read cannot be read now; it will be tried again.
+    virtual void fail_read(Now) {}
     // Messages may have been numbered of which it was not told.
     virtual void doubt() {}
 
@@ -148,9 +157,8 @@ class Instance {
     // The same, with a line in the log. `payload` is of the event that caused it.
     void deliver(const Sent &message, std::string_view type, std::string_view payload);
     bool has_waiting() const { return !waiting_.empty(); }
-    // Tells those subscribers who take control messages that something failed, and changes nothing
-    // for them. `message` is for strangers: a sentence without data.
-    void tell_error(CloseCode code, std::string_view message, Now now);
+    // To the live subscribers who take control messages. `data` is a JSON object.
+    void tell_control(std::string_view type, std::string_view data, Now now);
     bool has_live() const { return subscriptions_.size() > waiting_.size(); }
 
     RouterHost &host_;

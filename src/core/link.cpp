@@ -55,6 +55,11 @@ template <class IO> void fields(IO &io, Control &f) {
     io(f.instance);
     io(f.body);
 }
+template <class IO> void fields(IO &io, EndUntold &f) {
+    io(f.instance);
+    code(io, f.code);
+    io(f.reason);
+}
 template <class IO> void fields(IO &io, Probed &f) {
     io(f.probe);
     io(f.ready);

@@ -90,9 +90,18 @@ struct Replayed { // a message that one subscription missed
     std::string id;
 };
 
-struct Control { // a control message for those subscribers of an instance who take such messages
+// A control message for the live subscribers of an instance who take such messages.
+struct Control {
     uint64_t instance = 0;
     std::string body; // the whole envelope, without an id
+};
+
+// Ends the live subscriptions of an instance whose sessions take no control messages: they cannot
+// be told otherwise that what they have is not current.
+struct EndUntold {
+    uint64_t instance = 0;
+    CloseCode code = CloseCode::internal_error;
+    std::string reason; // a sentence
 };
 
 struct Published { // answers Publish
@@ -183,7 +192,7 @@ struct Note { // a line for the server's log that has no frame of its own
 };
 
 using HubFrame = std::variant<Settings, Subscribed, Ended, Message, Replayed, Probed, Ping,
-                              Shutdown, Control, Published>;
+                              Shutdown, Control, Published, EndUntold>;
 using GatewayFrame = std::variant<Listening, ListenFailed, ClientConnected, ClientDisconnected,
                                   Subscribe, Unsubscribe, Probe, Pong, Note, Publish, TlsFailed>;
 

@@ -33,6 +33,8 @@ struct QueryOutcome {
     bool is_significant = true; // false: the topic's function says so, about job and result
     std::string warning = {};   // why that function failed, as a sentence
     std::string sqlstate = {};  // of a failed query; empty if it is not the query that failed
+    std::string altered =
+        {}; // what of the result had to be spelled out, as a clause; empty: nothing
 
     // Of a keyed topic.
     std::vector<KeyedRow> rows = {};

@@ -17,6 +17,9 @@ namespace {
 constexpr size_t kMaxLingering = 10'000;
 constexpr int64_t kQueryAllIntervalMs = 500;
 constexpr size_t kMaxKeptBytes = 64 << 20;
+// An instance whose newcomers were all refused is kept at least so long, so that those who come
+// next find what is known of the failure instead of causing it once more.
+constexpr int64_t kFailureKeptMs = 1000;
 
 bool matches(const std::vector<std::optional<std::string>> &pattern,
              const std::vector<std::string> &params) {
@@ -168,7 +171,9 @@ void Router::subscribe(const link::Subscribe &request, const Identity &identity,
         stop_lingering(*instance);
     subscriptions_[request.subscription] = {instance, identity};
     instance->subscribe(request, now);
-    reschedule(*instance);
+    if (log_fails_ && instance->is_behind())
+        instance->fail_read(now);
+    settle(*instance, now);
 }
 
 void Router::unsubscribe(uint64_t subscription, Now now) {
@@ -180,7 +185,8 @@ void Router::unsubscribe(uint64_t subscription, Now now) {
     instance.unsubscribe(subscription);
     bool is_last = instance.subscriptions().empty();
     if (is_last && settings_.linger_ms > 0 && instance.is_worth_keeping())
-        start_lingering(instance, now); // before the interest of the subscriber goes: no gap
+        start_lingering(instance, settings_.linger_ms,
+                        now); // before the interest of the subscriber goes: no gap
     host_.remove_interest(Interest::subscriber, instance.key(), topic_key(instance.topic().name));
     reschedule(instance);
     drop_if_unused(instance);
@@ -210,6 +216,30 @@ void Router::end_all(Instance &instance, CloseCode code, const std::string &reas
         end(subscription, code, reason);
 }
 
+void Router::refuse_waiting(Instance &instance, Now now) {
+    std::optional<link::Ended> refusal = instance.give_up_waiting(now);
+    if (!refusal)
+        return;
+    std::vector<uint64_t> waiting = instance.waiting_subscriptions();
+    if (waiting.size() == instance.subscriptions().size())
+        remember_failure(instance, now);
+    for (uint64_t subscription : waiting)
+        end(subscription, refusal->code, refusal->reason);
+}
+
+// Before its last subscriptions end.
+void Router::remember_failure(Instance &instance, Now now) {
+    bool has_more = settings_.linger_ms > kFailureKeptMs && instance.is_worth_keeping() &&
+                    instance.kept_bytes() > 0;
+    start_lingering(instance, has_more ? settings_.linger_ms : kFailureKeptMs, now);
+}
+
+void Router::settle(Instance &instance, Now now) {
+    refuse_waiting(instance, now);
+    reschedule(instance);
+    drop_if_unused(instance);
+}
+
 // ---- instances ----
 
 Instance *Router::find(const Name &name) {
@@ -236,10 +266,12 @@ Instance &Router::make_instance(std::shared_ptr<const Topic> topic, InstancePara
     return instance;
 }
 
-void Router::start_lingering(Instance &instance, Now now) {
+// For other than the usual time it is entered as if it had been left earlier or later.
+void Router::start_lingering(Instance &instance, int64_t linger_ms, Now now) {
+    int64_t left_ms = now.steady_ms + linger_ms - settings_.linger_ms;
     host_.add_interest(Interest::lingering, instance.key(), topic_key(instance.topic().name));
-    instances_.at(instance.id()).left_ms = now.steady_ms;
-    lingering_.insert({now.steady_ms, instance.id()});
+    instances_.at(instance.id()).left_ms = left_ms;
+    lingering_.insert({left_ms, instance.id()});
 }
 
 void Router::stop_lingering(Instance &instance) {
@@ -417,13 +449,16 @@ std::optional<QueryJob> Router::finish_job(uint64_t id, const QueryOutcome &outc
     }
     bool is_bad_parameter = outcome.status == QueryOutcome::Status::bad_parameter;
     if (is_bad_parameter || outcome.status == QueryOutcome::Status::forbidden) {
+        instance.finish_query(outcome, now);
+        if (!instance.subscriptions().empty())
+            remember_failure(instance, now);
         end_all(instance, is_bad_parameter ? CloseCode::bad_request : CloseCode::forbidden,
                 outcome.text);
-        drop(instance);
+        settle(instance, now);
         return std::nullopt;
     }
     instance.finish_query(outcome, now);
-    reschedule(instance);
+    settle(instance, now);
     return std::nullopt;
 }
 
@@ -450,6 +485,7 @@ void Router::finish_log_job(const LogOutcome &outcome, Now now) {
     if (const auto *failure = std::get_if<LogFailure>(&outcome))
         return retry_log_job(failure->error, now);
     log_.finish(outcome, now.steady_ms);
+    log_fails_ = false;
     if (const auto *numbered = std::get_if<NumberOutcome>(&outcome))
         for (const NumberedMessage &message : numbered->messages)
             if (Instance *instance = find({message.topic, message.params, {}})) {
@@ -473,6 +509,12 @@ void Router::abandon_log_job(Now now) {
 
 void Router::retry_log_job(const std::string &error, Now now) {
     int64_t retry_ms = log_.fail(now.steady_ms);
+    log_fails_ = true;
+    for (auto &[id, entry] : instances_)
+        if (entry.instance->is_behind()) {
+            entry.instance->fail_read(now);
+            reschedule(*entry.instance);
+        }
     host_.log_warning("rtd hub could not number or read durable messages: " + error +
                       " (next attempt in " + std::to_string(retry_ms) + " ms)");
 }
@@ -512,7 +554,7 @@ void Router::finish_turn(Now now) {
         Instance &instance = *instances_.at(deadlines_.begin()->second).instance;
         if (instance.tick(now))
             ready_.push_back(instance.id());
-        reschedule(instance);
+        settle(instance, now);
     }
     while (!lingering_.empty() &&
            (lingering_.begin()->first + settings_.linger_ms <= now.steady_ms ||

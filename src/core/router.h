@@ -116,13 +116,18 @@ class Router {
                             Identity identity, Now now);
     // Must follow every call that may change what the instance waits for.
     void reschedule(Instance &instance);
-    void start_lingering(Instance &instance, Now now);
+    void start_lingering(Instance &instance, int64_t linger_ms, Now now);
     void stop_lingering(Instance &instance);
     void drop_oldest_lingering();
     void drop_if_unused(Instance &instance);
     void drop(Instance &instance);
     void end(uint64_t subscription, CloseCode code, const std::string &reason);
     void end_all(Instance &instance, CloseCode code, const std::string &reason);
+    void refuse_waiting(Instance &instance, Now now);
+    void remember_failure(Instance &instance, Now now);
+    // After a call to the instance that may have found out that a first message cannot be had. The
+    // instance may be gone then.
+    void settle(Instance &instance, Now now);
     std::optional<link::Ended> why_refused(const link::Subscribe &request,
                                            const Identity &identity);
     bool add_subscriber_interest(uint64_t instance_key, uint64_t topic_key);
@@ -151,6 +156,7 @@ class Router {
     std::unordered_map<std::string, size_t> running_of_topic_;
     std::set<uint64_t> unstored_;     // instances with a retained message that is not stored yet
     MessageLog log_;                  // of durable topics
+    bool log_fails_ = false;          // the last job about them failed
     std::vector<uint64_t> greetings_; // instances with a first message to send, this turn
     std::map<std::string, Loss, std::less<>> losses_; // the newest one of each topic that retains
 };

@@ -13,8 +13,10 @@ void StateInstance::publish(const Event &event, Now now) {
 
 void StateInstance::subscribe(const link::Subscribe &request, Now now) {
     QueryInstance::subscribe(request, now);
-    if (std::optional<HeldBack> state = std::exchange(held_back_, std::nullopt))
-        send_state(state->data, state->hash, state->source, now);
+    if (held_back_ && !is_failing()) {
+        HeldBack state = *std::exchange(held_back_, std::nullopt);
+        send_state(state.data, state.hash, state.source, now);
+    }
     owes_newest_ = owes_newest_ || !is_current();
 }
 

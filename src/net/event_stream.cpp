@@ -54,6 +54,8 @@ Session::Delivery EventStream::on_subscribed(Subscription &subscription,
 }
 
 void EventStream::on_ended(Subscription &subscription, CloseCode code, const std::string &reason) {
+    if (subscription.is_accepted && is_worth_reconnecting(code) && !is_closing())
+        begin();
     finish_with(code, reason, &subscription.topic);
 }
 

@@ -329,7 +329,10 @@ Answer refusal_answer(CloseCode code, std::string_view sentence, std::string hea
     int status = status_of(code);
     if (status == 503)
         headers += kComeBack;
-    return error_answer(status, std::nullopt, sentence, std::move(headers));
+    Answer answer = error_answer(status, std::nullopt, sentence, std::move(headers));
+    answer.body = "{\"error\":" + json_quote(sentence) +
+                  ",\"code\":" + std::to_string(static_cast<uint16_t>(code)) + "}\n";
+    return answer;
 }
 
 Answer limit_answer(Refusal refusal, std::string headers) {

@@ -24,6 +24,7 @@ class MultiplexedWebSocket final : public WebSocket {
     }
 
     bool is_multiplexed() const override { return true; }
+    bool takes_control_messages() const override { return true; }
 
     Delivery notify(const Subscription &subscription, Outgoing &messages) override;
     Delivery on_subscribed(Subscription &subscription, const link::Subscribed &subscribed) override;

@@ -56,7 +56,8 @@ class Session : public Connection {
     };
     virtual Delivery deliver(const Subscription &subscription, Outgoing &messages,
                              QueuePolicy policy) = 0;
-    // A control message about the subscription's instance.
+    // A control message about the subscription's instance; only for those who take such.
+    virtual bool takes_control_messages() const { return false; }
     virtual Delivery notify(const Subscription &, Outgoing &) { return Delivery::taken; }
     // It may have more than one subscription.
     virtual bool is_multiplexed() const { return false; }

@@ -33,12 +33,6 @@ Session::Delivery Snapshot::deliver(const Subscription &, Outgoing &messages, Qu
     return Delivery::enough;
 }
 
-// The only control message of the hub says that the query failed.
-Session::Delivery Snapshot::notify(const Subscription &, Outgoing &) {
-    close(CloseCode::unavailable, "the topic's query failed");
-    return Delivery::enough;
-}
-
 Session::Delivery Snapshot::on_subscribed(Subscription &subscription,
                                           const link::Subscribed &subscribed) {
     if (subscribed.awaits_first || subscribed.first_follows)

@@ -16,7 +16,6 @@ class Snapshot final : public HttpSession {
 
     Delivery deliver(const Subscription &subscription, Outgoing &messages,
                      QueuePolicy policy) override;
-    Delivery notify(const Subscription &subscription, Outgoing &messages) override;
     Delivery on_subscribed(Subscription &subscription, const link::Subscribed &subscribed) override;
     void on_ended(Subscription &subscription, CloseCode code, const std::string &reason) override;
     void close(CloseCode code, std::string_view reason) override;

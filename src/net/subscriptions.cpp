@@ -210,12 +210,25 @@ void Subscriptions::handle(link::Control &control) {
         return;
     Outgoing outgoing(std::move(control.body), "");
     Consequences consequences;
-    for (Roster *roster : {&found->second.waiting, &found->second.live})
-        roster->for_each([&](Subscription &subscription) {
-            note(subscription.id, subscription.session.notify(subscription, outgoing),
-                 consequences);
-        });
+    found->second.live.for_each([&](Subscription &subscription) {
+        note(subscription.id, subscription.session.notify(subscription, outgoing), consequences);
+    });
     draw(consequences);
+}
+
+void Subscriptions::handle(link::EndUntold &ended) {
+    send_batches();
+    auto found = instances_.find(ended.instance);
+    if (found == instances_.end())
+        return;
+    std::vector<uint64_t> untold;
+    found->second.live.for_each([&](Subscription &subscription) {
+        if (!subscription.session.takes_control_messages())
+            untold.push_back(subscription.id);
+    });
+    for (uint64_t subscription : untold)
+        if (auto one = subscriptions_.find(subscription); one != subscriptions_.end())
+            end(one->second->session, ended.code, ended.reason);
 }
 
 void Subscriptions::deliver(Subscription &subscription, Outgoing &messages, QueuePolicy policy,

@@ -42,6 +42,7 @@ class Subscriptions {
     void handle(link::Message &message);
     void handle(link::Replayed &replayed);
     void handle(link::Control &control);
+    void handle(link::EndUntold &end);
     // What has been collected goes out.
     void send_batches();
     // What was collected since the last call, sent or not: for one who gets all of it.

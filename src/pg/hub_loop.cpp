@@ -618,13 +618,14 @@ void HubLoop::clear_changed(uint64_t instance_key, uint64_t topic_key) {
     pg::clear_changed(topic_key);
 }
 
-std::optional<std::string> HubLoop::load_retained(const std::string &topic,
-                                                  const std::vector<std::string> &params) {
+Result<std::optional<std::string>> HubLoop::load_retained(const std::string &topic,
+                                                          const std::vector<std::string> &params) {
     std::optional<std::string> message;
     try {
         in_transaction([&] { message = pg::load_retained(catalog_.schema, topic, params); });
     } catch (const Error &error) {
         report(WARNING, "rtd hub could not read a retained message: " + error.message());
+        return Problem{error.message()};
     }
     return message;
 }

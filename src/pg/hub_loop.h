@@ -80,8 +80,9 @@ class HubLoop final : private RouterHost {
     bool add_interest(Interest interest, uint64_t instance_key, uint64_t topic_key) override;
     void remove_interest(Interest interest, uint64_t instance_key, uint64_t topic_key) override;
     void clear_changed(uint64_t instance_key, uint64_t topic_key) override;
-    std::optional<std::string> load_retained(const std::string &topic,
-                                             const std::vector<std::string> &params) override;
+    Result<std::optional<std::string>>
+    load_retained(const std::string &topic, const std::vector<std::string> &params) override;
+    bool has_query_workers() const override { return pool_.has_workers(); }
     std::optional<ReadOutcome> read_messages(const ReadJob &job) override;
     bool logs_events() const override;
     void log_event(const std::string &line) override;

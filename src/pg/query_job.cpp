@@ -119,6 +119,7 @@ template <class IO> void fields(IO &io, QueryDone &done) {
     io(done.outcome.is_significant);
     io(done.outcome.warning);
     io(done.outcome.sqlstate);
+    io(done.outcome.altered);
     io(done.outcome.elapsed_us);
     io.list(done.outcome.rows);
     io(done.outcome.has_all);

@@ -170,6 +170,11 @@ bool QueryPool::has_idle() const {
     return std::ranges::any_of(workers_, &Worker::is_idle);
 }
 
+bool QueryPool::has_workers() const {
+    return std::ranges::any_of(workers_,
+                               [](const Worker &worker) { return worker.handle != nullptr; });
+}
+
 void QueryPool::submit(WorkerRequest request) {
     auto idle = std::ranges::find_if(workers_, &Worker::is_idle);
     Assert(idle != workers_.end());

@@ -35,6 +35,7 @@ class QueryPool {
     void advance(Now now, const OnReply &on_reply,
                  const std::function<void(const WorkerRequest &)> &on_lost);
     bool has_idle() const;
+    bool has_workers() const;           // false: none runs or is about to
     void submit(WorkerRequest request); // only if has_idle()
 
     // When advance() must be called at the latest although no latch was set.

@@ -53,6 +53,8 @@ class Abuse {
             gateway_.send(Message{instance(), audience(), body(), "1-1"});
         if (chance(20))
             gateway_.send(Control{instance(), body()});
+        if (chance(2))
+            gateway_.send(EndUntold{instance(), CloseCode::unavailable, "stale"});
         if (chance(20))
             gateway_.send(Replayed{last_subscription_, body(), "1-1"});
         if (chance(5))

@@ -387,18 +387,57 @@ TEST(Multiplexed, only_so_many_messages_of_a_client_wait_to_be_published) {
 TEST(Multiplexed, control_messages_of_the_hub_reach_those_who_take_them) {
     GatewayProcess gateway(local_settings());
     Multiplexed client(gateway);
-    client.subscribe("queue", 1, TopicKind::state, true);
+    client.subscribe("queue", 1, TopicKind::state);
+    Multiplexed newcomer(gateway);
+    newcomer.subscribe("queue", 1, TopicKind::state, true);
     Client plain(gateway.port);
     ASSERT_EQ(plain.upgrade("/ws/queue"), 101);
     gateway.expect<ClientConnected>();
     gateway.send(
-        Subscribed{gateway.expect<Subscribe>().subscription, 1, TopicKind::state, true, false});
+        Subscribed{gateway.expect<Subscribe>().subscription, 1, TopicKind::state, false, false});
     gateway.send(Control{1, R"({"type":"rtd_error"})"});
     gateway.send(Control{9, "nobody"});
     gateway.send(Message{1, Audience::waiting, "at last", "1-1"});
+    gateway.send(Message{1, Audience::live, "and then", "1-2"});
     EXPECT_EQ(client.client.read_text(), R"({"type":"rtd_error"})");
-    EXPECT_EQ(client.client.read_text(), "at last");
-    EXPECT_EQ(plain.read_text(), "at last");
+    EXPECT_EQ(client.client.read_text(), "and then");
+    EXPECT_EQ(plain.read_text(), "and then");
+    EXPECT_EQ(newcomer.client.read_text(), "at last") << "it has nothing yet that could be stale";
+    EXPECT_EQ(newcomer.client.read_text(), "and then");
+}
+
+TEST(Multiplexed, those_who_take_no_control_messages_are_closed_instead_of_told) {
+    GatewayProcess gateway(local_settings());
+    Multiplexed told(gateway);
+    told.subscribe("queue", 1, TopicKind::state);
+    std::vector<std::unique_ptr<Client>> untold;
+    auto connect = [&](uint64_t instance, bool awaits_first) {
+        untold.push_back(std::make_unique<Client>(gateway.port));
+        EXPECT_EQ(untold.back()->upgrade("/ws/queue"), 101);
+        gateway.expect<ClientConnected>();
+        gateway.send(Subscribed{gateway.expect<Subscribe>().subscription, instance,
+                                TopicKind::state, awaits_first, false});
+    };
+    connect(1, false);
+    connect(1, false);
+    connect(1, true);
+    connect(2, false);
+    gateway.send(Message{1, Audience::live, "1", "1-1"});
+    gateway.send(EndUntold{1, CloseCode::unavailable, "the query failed"});
+    gateway.send(EndUntold{9, CloseCode::unavailable, "nobody"});
+    for (size_t i : {0, 1}) {
+        EXPECT_EQ(untold[i]->read_text(), "1") << "what was sent before comes before";
+        EXPECT_EQ(untold[i]->read_text(), "");
+        EXPECT_EQ(untold[i]->last.close_code(), 4500);
+        EXPECT_EQ(untold[i]->last.close_reason(), "the query failed");
+        gateway.expect<Unsubscribe>();
+    }
+    gateway.send(Message{1, Audience::waiting, "2", "1-2"});
+    gateway.send(Message{2, Audience::live, "3", "2-1"});
+    EXPECT_EQ(untold[2]->read_text(), "2") << "it waits, and is not stale";
+    EXPECT_EQ(untold[3]->read_text(), "3") << "of another instance";
+    EXPECT_EQ(told.client.read_text(), "1");
+    told.expect_alive();
 }
 
 TEST(Multiplexed, a_client_that_does_not_read_keeps_the_newest_of_each_state) {

@@ -108,10 +108,42 @@ TEST(EventStream, what_the_hub_refuses_is_a_status_as_long_as_nothing_was_sent) 
             EXPECT_EQ(refused.client.read_head(), status);
             EXPECT_TRUE(contains(refused.client.head, "Content-Type: application/json\r\n"));
             EXPECT_EQ(contains(refused.client.head, "Retry-After: 1\r\n"), status == 503);
-            EXPECT_EQ(refused.client.read_to_end(), "{\"error\":\"a \\\"sentence\\\"\"}\n");
+            EXPECT_EQ(refused.client.read_to_end(),
+                      "{\"error\":\"a \\\"sentence\\\"\",\"code\":" +
+                          std::to_string(static_cast<uint16_t>(code)) + "}\n");
             refused.client.vanish();
             EXPECT_EQ(gateway.expect<ClientDisconnected>().code, static_cast<uint16_t>(code));
         }
+}
+
+// After a status it would not.
+TEST(EventStream, that_was_accepted_and_fails_for_now_begins_so_that_a_browser_comes_back) {
+    GatewayProcess gateway(local_settings());
+    Requester stream(gateway, "/sse/queue");
+    stream.accept(1, TopicKind::state, true);
+    stream.end(CloseCode::unavailable, "the query failed");
+    ASSERT_EQ(stream.client.read_head(), 200);
+    EXPECT_EQ(stream.client.read_event(), "retry: 2000");
+    EXPECT_TRUE(stream.client.read_event().starts_with("event: rtd_subscribed\n"));
+    std::string error = stream.client.read_event();
+    EXPECT_TRUE(error.starts_with("event: rtd_error\n"));
+    EXPECT_TRUE(contains(error, R"("data":{"code":4500,"message":"the query failed"})")) << error;
+    EXPECT_EQ(stream.client.read_to_end(), "");
+    stream.client.vanish();
+    EXPECT_EQ(gateway.expect<ClientDisconnected>().code, 4500);
+}
+
+TEST(EventStream, stays_when_its_state_is_stale) {
+    GatewayProcess gateway(local_settings());
+    Requester stream(gateway, "/sse/queue");
+    stream.accept(1, TopicKind::state, false);
+    gateway.send(EndUntold{1, CloseCode::unavailable, "the query failed"});
+    gateway.send(Control{1, R"({"type":"rtd_current","data":{}})"});
+    ASSERT_EQ(stream.client.read_head(), 200);
+    stream.client.read_event();
+    stream.client.read_event();
+    EXPECT_EQ(stream.client.read_event(),
+              "event: rtd_current\ndata: {\"type\":\"rtd_current\",\"data\":{}}");
 }
 
 TEST(EventStream, that_ends_later_says_why_and_closes) {
@@ -296,11 +328,12 @@ TEST(Snapshot, whose_query_fails_is_503_at_once) {
     GatewayProcess gateway(local_settings());
     Requester request(gateway, "/api/v1/topics/queue");
     request.accept(1, TopicKind::state, true);
-    gateway.send(Control{1, R"({"type":"rtd_error","data":{}})"});
+    request.end(CloseCode::unavailable, "the query failed");
     EXPECT_EQ(request.client.read_head(), 503);
     EXPECT_TRUE(contains(request.client.head, "Retry-After: 1\r\n"));
-    EXPECT_TRUE(contains(request.client.read_to_end(), "query failed"));
-    gateway.expect<Unsubscribe>();
+    EXPECT_EQ(request.client.read_to_end(), "{\"error\":\"the query failed\",\"code\":4500}\n");
+    request.client.vanish();
+    EXPECT_EQ(gateway.expect<ClientDisconnected>().code, 4500);
 }
 
 TEST(Snapshot, that_does_not_come_in_time_is_504) {

@@ -76,6 +76,27 @@ TEST(Coalescer, failures_in_a_row_wait_longer_and_a_success_forgets_them) {
     EXPECT_EQ(coalescer.due_ms(), now + 1);
 }
 
+TEST(Coalescer, a_change_ends_the_backoff_but_not_within_a_second_of_the_failure) {
+    Coalescer coalescer(0, 0);
+    coalescer.changed(0, Cause::event);
+    for (int64_t now : {0, 1000, 3000, 7000}) {
+        coalescer.start(now);
+        coalescer.failed(now, Cause::event);
+    }
+    EXPECT_EQ(coalescer.due_ms(), 15'000);
+    coalescer.changed(7500, Cause::poll);
+    EXPECT_EQ(coalescer.due_ms(), 15'000) << "time alone mends nothing";
+    coalescer.changed(7600, Cause::event);
+    EXPECT_EQ(coalescer.due_ms(), 8000);
+    coalescer.start(8000);
+    coalescer.changed(8100, Cause::sync);
+    EXPECT_EQ(coalescer.failed(8200, Cause::event), 1000) << "it may not have seen the change";
+    coalescer.start(9200);
+    EXPECT_EQ(coalescer.failed(9300, Cause::event), 32'000) << "and is counted all the same";
+    coalescer.hasten();
+    EXPECT_EQ(coalescer.due_ms(), 10'300);
+}
+
 TEST(Coalescer, a_failed_run_says_when_it_is_due_again_whatever_delays_it) {
     Coalescer throttled(5000, 0);
     throttled.changed(0, Cause::event);
@@ -94,7 +115,11 @@ class Owed {
   public:
     Owed(int64_t throttle_ms, int64_t debounce_ms) : throttle_(throttle_ms), quiet_(debounce_ms) {}
 
-    void change(int64_t now, Cause cause) { changes_.push_back({now, cause}); }
+    void change(int64_t now, Cause cause) {
+        changes_.push_back({now, cause});
+        if (cause != Cause::poll)
+            hasten();
+    }
     Cause start(int64_t now) {
         running_ = changes_;
         changes_.clear();
@@ -105,7 +130,11 @@ class Owed {
     // The changes of the failed run are owed again, at once as far as debounce goes.
     void fail(int64_t now) {
         constexpr int64_t kBackoffMs[] = {1000, 2000, 4000, 8000, 16000, 32000, 60000};
+        failed_at_ = now;
         blocked_until_ = now + kBackoffMs[std::min<size_t>(failures_++, 6)];
+        if (std::ranges::any_of(changes_,
+                                [](auto &change) { return change.second != Cause::poll; }))
+            hasten();
         if (changes_.empty())
             for (auto &[at, cause] : running_)
                 changes_.push_back({kLongAgo, cause});
@@ -125,6 +154,8 @@ class Owed {
     using Changes = std::vector<std::pair<int64_t, Cause>>;
     static constexpr int64_t kLongAgo = -10'000'000;
 
+    // A change may have mended the query.
+    void hasten() { blocked_until_ = std::min(blocked_until_, failed_at_ + 1000); }
     static Cause strongest(const Changes &changes) {
         return std::ranges::max_element(changes, {}, &Changes::value_type::second)->second;
     }
@@ -132,14 +163,16 @@ class Owed {
     int64_t throttle_, quiet_;
     int64_t last_start_ = kLongAgo;
     int64_t blocked_until_ = 0;
+    int64_t failed_at_ = 0;
     size_t failures_ = 0;
     Changes changes_, running_;
 };
 
 // The rules, for random changes, runs and failures: the first change of a burst runs at once; two
 // starts are never closer than the throttle; a run waits for quiet, but at most ten times the
-// debounce; a failed one waits for its backoff; every change is followed by a start; and a run is
-// labelled with the strongest of its causes. RTD_SEED repeats a sequence.
+// debounce; a failed one waits for its backoff, or for a second if anything but time went by; every
+// change is followed by a start; and a run is labelled with the strongest of its causes. RTD_SEED
+// repeats a sequence.
 TEST(Coalescer, starts_at_the_first_moment_that_no_rule_forbids) {
     const char *given = std::getenv("RTD_SEED");
     auto first_seed = given ? static_cast<uint32_t>(std::stoul(given)) : std::random_device()();

@@ -14,10 +14,10 @@ namespace {
 
 class DurableHost final : public RecordingHost {
   public:
-    std::optional<std::string> load_retained(const std::string &,
-                                             const std::vector<std::string> &) override {
+    Result<std::optional<std::string>> load_retained(const std::string &,
+                                                     const std::vector<std::string> &) override {
         ADD_FAILURE() << "a durable topic's last message is in its table";
-        return std::nullopt;
+        return std::optional<std::string>();
     }
     std::optional<ReadOutcome> read_messages(const ReadJob &job) override {
         return can_read ? read(job) : std::nullopt;
@@ -170,6 +170,11 @@ class DurableTest : public testing::Test {
         if (clients.contains(frame.subscription))
             clients[frame.subscription].ids.push_back(frame.id);
     }
+    void on(const link::Ended &frame) {
+        EXPECT_EQ(frame.code, CloseCode::unavailable);
+        if (clients.contains(frame.subscription))
+            refused.push_back(frame.subscription);
+    }
     template <class Frame> void on(const Frame &) {}
 
     // One job of the query worker and the end of the turn; false if there is nothing to do.
@@ -196,6 +201,7 @@ class DurableTest : public testing::Test {
     Router router{host, 1000};
     Table table;
     std::map<uint64_t, Client> clients;
+    std::vector<uint64_t> refused; // subscriptions, since they were looked at
     Now now{1'000'000, 0};
 };
 
@@ -459,6 +465,7 @@ TEST_F(DurableTest, ExpiryRunsOnlyWhileThereIsSomethingToExpire) {
 // Whatever happens in whatever order, a client that comes back with the last id it saw has every
 // message once, in order.
 TEST_F(DurableTest, RandomCommitsLossesDeathsAndReturnsLoseAndRepeatNothing) {
+    size_t refusals = 0; // while messages could not be read
     for (uint32_t seed = 1; seed <= 600; seed++) {
         std::mt19937 random(seed);
         auto chance = [&](int percent) { return static_cast<int>(random() % 100) < percent; };
@@ -472,6 +479,11 @@ TEST_F(DurableTest, RandomCommitsLossesDeathsAndReturnsLoseAndRepeatNothing) {
         uint64_t next_subscription = 1;
         std::vector<uint64_t> queue;
         std::optional<LogJob> under_way;
+        auto connect = [&](uint64_t id) {
+            uint64_t subscription = subscription_of[id] = next_subscription++;
+            clients[subscription] = {};
+            hub->subscribe({subscription, id, "log", {}, last[id]}, {}, now);
+        };
         auto collect = [&] {
             play();
             for (auto &[id, subscription] : subscription_of)
@@ -479,11 +491,13 @@ TEST_F(DurableTest, RandomCommitsLossesDeathsAndReturnsLoseAndRepeatNothing) {
                     all[id].push_back(message);
                     last[id] = message;
                 }
-        };
-        auto connect = [&](uint64_t id) {
-            uint64_t subscription = subscription_of[id] = next_subscription++;
-            clients[subscription] = {};
-            hub->subscribe({subscription, id, "log", {}, last[id]}, {}, now);
+            for (uint64_t subscription : std::exchange(refused, {})) {
+                refusals++;
+                clients.erase(subscription);
+                for (uint64_t id : {1, 2, 3})
+                    if (subscription_of[id] == subscription)
+                        connect(id);
+            }
         };
         auto turn = [&] {
             for (uint64_t row : std::exchange(queue, {})) {
@@ -552,9 +566,11 @@ TEST_F(DurableTest, RandomCommitsLossesDeathsAndReturnsLoseAndRepeatNothing) {
             }
         }
         now.steady_ms += 100'000;
-        turn();
-        while (finish())
-            ASSERT_LT(all[1].size(), 100'000);
+        for (int round = 0; round < 3; round++) { // those who are refused come back
+            turn();
+            while (finish())
+                ASSERT_LT(all[1].size(), 100'000);
+        }
         turn();
         uint64_t newest = table.newest[{}];
         ASSERT_EQ(newest, table.rows.size()) << seed;
@@ -564,6 +580,67 @@ TEST_F(DurableTest, RandomCommitsLossesDeathsAndReturnsLoseAndRepeatNothing) {
             EXPECT_EQ(all[id], ids(begin, newest)) << "seed " << seed << " client " << id;
         }
     }
+    EXPECT_GT(refusals, 10U);
+}
+
+TEST_F(DurableTest, ThoseWhoWaitForWhatCannotBeReadAreRefusedInTime) {
+    host.can_read = false;
+    subscribe(1);
+    play();
+    EXPECT_FALSE(clients[1].answered);
+    EXPECT_TRUE(refused.empty()) << "a query worker may succeed";
+    ASSERT_TRUE(router.take_log_job(now)); // recovery
+    router.finish_log_job(LogFailure{"no such table"}, now);
+    now.steady_ms = *router.next_deadline_ms();
+    while (refused.empty() && now.steady_ms < 1'002'000) {
+        if (router.take_log_job(now))
+            router.finish_log_job(LogFailure{"no such table"}, now);
+        now.steady_ms += 100;
+        router.finish_turn(now);
+        play();
+    }
+    EXPECT_EQ(refused, std::vector<uint64_t>{1});
+    // The next ones too, although the next attempt may be far away.
+    host.read = [&](const ReadJob &) -> std::optional<ReadOutcome> {
+        ADD_FAILURE() << "read again within a second";
+        return std::nullopt;
+    };
+    host.can_read = true;
+    now.steady_ms = 1'000'900;
+    subscribe(2);
+    now.steady_ms += 1500;
+    router.finish_turn(now);
+    play();
+    EXPECT_EQ(refused.back(), 2u);
+}
+
+TEST_F(DurableTest, OneWhoIsBehindIsRefusedWhenNothingCanBeRead) {
+    work_off();
+    for (int i = 0; i < 20; i++)
+        broadcast();
+    work_off();
+    subscribe(1);
+    work_off();
+    subscribe(2, message_id(Table::kEpoch, 2));
+    ASSERT_TRUE(router.take_log_job(now));
+    router.finish_log_job(LogFailure{"no such table"}, now);
+    now.steady_ms += 1500;
+    router.finish_turn(now);
+    play();
+    EXPECT_EQ(refused, std::vector<uint64_t>{2});
+    // One who comes while the next attempt is still to come.
+    subscribe(3, message_id(Table::kEpoch, 2));
+    ASSERT_TRUE(router.take_log_job(now));
+    router.finish_log_job(LogFailure{"no such table"}, now);
+    now.steady_ms += 1000;
+    subscribe(4, message_id(Table::kEpoch, 2));
+    now.steady_ms += 500;
+    router.finish_turn(now);
+    play();
+    EXPECT_EQ(refused.size(), 3u);
+    subscribe(5, message_id(Table::kEpoch, 2));
+    work_off();
+    EXPECT_EQ(clients[5].ids, ids(3, 20)) << "once it can be read";
 }
 
 } // namespace

@@ -35,7 +35,8 @@ std::vector<HubFrame> hub_frames() {
             Ping{5},
             Shutdown{CloseCode::going_away, "bye"},
             Control{2, "{\"type\":\"rtd_error\"}"},
-            Published{1, 7, 3, true, CloseCode::forbidden, "no"}};
+            Published{1, 7, 3, true, CloseCode::forbidden, "no"},
+            EndUntold{2, CloseCode::unavailable, "the query failed"}};
 }
 
 std::vector<GatewayFrame> gateway_frames() {

@@ -125,8 +125,8 @@ class World : public RouterHost {
         ASSERT_GT(interest_[instance]--, 0);
     }
     void clear_changed(uint64_t, uint64_t) override { is_marked_ = false; }
-    std::optional<std::string> load_retained(const std::string &topic,
-                                             const std::vector<std::string> &) override {
+    Result<std::optional<std::string>> load_retained(const std::string &topic,
+                                                     const std::vector<std::string> &) override {
         auto found = stored_.find(topic);
         return found != stored_.end() ? std::optional(found->second) : std::nullopt;
     }

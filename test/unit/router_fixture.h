@@ -56,11 +56,15 @@ class RecordingHost : public RouterHost {
                 counts(kind).erase(key);
     }
     void clear_changed(uint64_t instance, uint64_t topic) override { cleared = {instance, topic}; }
-    std::optional<std::string> load_retained(const std::string &topic,
-                                             const std::vector<std::string> &) override {
+    Result<std::optional<std::string>> load_retained(const std::string &topic,
+                                                     const std::vector<std::string> &) override {
+        loads++;
+        if (cannot_load)
+            return Problem{"broken"};
         auto found = stored.find(topic);
         return found != stored.end() ? std::optional(found->second) : std::nullopt;
     }
+    bool has_query_workers() const override { return has_workers; }
     bool logs_events() const override { return true; }
     void log_event(const std::string &line) override { lines.push_back(line); }
     void log_warning(const std::string &line) override { warnings.push_back(line); }
@@ -90,6 +94,9 @@ class RecordingHost : public RouterHost {
     std::vector<std::string> lines, warnings;
     std::vector<uint64_t> cleared;
     bool full = false;
+    bool cannot_load = false;
+    int loads = 0; // how often a retained message was asked for
+    bool has_workers = true;
 };
 
 class RouterTest : public testing::Test {

@@ -512,6 +512,9 @@ TEST_F(RouterTest, a_failing_query_is_logged_and_tried_again_later) {
     apply();
     subscribe(1, "broken");
     jobs_due();
+    finish(jobs[0].instance, "1", 1);
+    change("broken");
+    jobs_due();
     router.finish_job(jobs[0].instance, {QueryOutcome::Status::failed, "division by zero", 0, 0},
                       now);
     router.finish_turn(now);
@@ -527,6 +530,9 @@ TEST_F(RouterTest, subscribers_are_told_of_a_failing_query_but_not_what_it_said)
     add("broken", TopicKind::state).parameters = {"id"};
     apply();
     subscribe(1, "broken", {"7"});
+    jobs_due();
+    finish(jobs[0].instance, "1", 1);
+    change("broken", {"7"});
     jobs_due();
     host.take();
     QueryOutcome outcome{QueryOutcome::Status::failed, "invalid input: \"secret\"", 0, 0};
@@ -738,6 +744,9 @@ TEST_F(RouterTest, a_refresh_does_not_wait_for_the_backoff_of_a_failed_query) {
     add("one", TopicKind::state);
     apply();
     subscribe(1, "one");
+    jobs_due();
+    finish(jobs[0].instance, "1", 1);
+    change("one");
     jobs_due();
     router.finish_job(jobs[0].instance, {QueryOutcome::Status::failed, "broken", 0, 0}, now);
     change("one");
