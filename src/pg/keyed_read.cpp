@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "pg/json_value.h"
 #include "pg/settings.h"
 
 #include "pg/prelude.h"
@@ -38,26 +39,48 @@ Error not_unique(const std::string &topic, const std::string &key) {
 KeyedPlans::KeyedPlans(const std::string &topic, const std::string &query, size_t parameter_count,
                        const std::vector<std::string> &key)
     : topic_(topic), query_(query, parameter_count, key) {
+    prepare_plans();
+}
+
+void KeyedPlans::prepare_plans() {
     std::vector<Oid> types = query_.parameter_types();
-    all_ = prepare(query_.select_all(), types, 0);
+    all_ = prepare(query_.select_all(row_type_), types, 0);
     for (const KeyColumn &column : query_.key())
         types.push_back(call([&] { return get_array_type(column.type); }));
     // Its plan does not depend on the keys, and to make it takes longer than to run it.
-    keys_ = prepare(query_.select_keys(), types, CURSOR_OPT_GENERIC_PLAN);
+    keys_ = prepare(query_.select_keys(row_type_), types, CURSOR_OPT_GENERIC_PLAN);
 }
 
 KeyedPlans::~KeyedPlans() {
+    free_plans();
+}
+
+void KeyedPlans::free_plans() {
     for (SPIPlanPtr plan : {all_, keys_})
         if (plan != nullptr)
             SPI_freeplan(plan);
+    all_ = keys_ = nullptr;
+}
+
+bool KeyedPlans::spell_out() {
+    bool is_json = row_type_ == KeyedQuery::RowType::json;
+    row_type_ = is_json ? KeyedQuery::RowType::jsonb : KeyedQuery::RowType::json;
+    free_plans(); // the next read makes those of the other type
+    return !is_json;
 }
 
 bool KeyedPlans::are_valid() const {
+    if (keys_ == nullptr)
+        return true; // not made yet
     return call([&] { return SPI_plan_is_valid(all_) && SPI_plan_is_valid(keys_); });
 }
 
 void KeyedPlans::read(const std::vector<Datum> &values, const KeySelection &selection,
-                      QueryOutcome &outcome) const {
+                      QueryOutcome &outcome) {
+    if (keys_ == nullptr) {
+        free_plans();
+        prepare_plans();
+    }
     std::vector<Datum> arguments = values;
     bool all = selection.all || !add_keys(selection.keys, arguments);
     call([&] {
@@ -65,7 +88,7 @@ void KeyedPlans::read(const std::vector<Datum> &values, const KeySelection &sele
         if (result != SPI_OK_SELECT)
             elog(ERROR, "unexpected result of the query: %s", SPI_result_code_string(result));
     });
-    outcome.rows = collect();
+    outcome.rows = collect(outcome.altered);
     SPI_freetuptable(SPI_tuptable);
     if (all)
         check_all_once(outcome.rows);
@@ -110,29 +133,45 @@ bool KeyedPlans::add_keys(const std::vector<Key> &keys, std::vector<Datum> &valu
 }
 
 // The rows of SPI_tuptable: key, row or NULL, and of all rows how many columns of the key are NULL.
-std::vector<KeyedRow> KeyedPlans::collect() const {
+std::vector<KeyedRow> KeyedPlans::collect(std::string &altered) const {
     struct Text {
         const char *data;
         int size;
     };
+    struct Value {
+        Datum datum;
+        bool is_null;
+    };
     MemoryContext row_context = call([] {
         return AllocSetContextCreate(CurrentMemoryContext, "rtd keyed row", ALLOCSET_DEFAULT_SIZES);
     });
+    auto value_of = [&](uint64 i, int column) {
+        Value value = call([&] {
+            Value got{};
+            got.datum =
+                SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, column, &got.is_null);
+            return got;
+        });
+        bool is_json = SPI_gettypeid(SPI_tuptable->tupdesc, column) == JSONOID;
+        if (value.is_null || !is_json)
+            return value;
+        const char *json = call([&] { return TextDatumGetCString(value.datum); });
+        return Value{jsonb_of_text(json, strlen(json), altered), false};
+    };
     auto text_of = [&](uint64 i, int column) {
-        return call([&]() -> Text {
-            bool null = false;
-            Datum datum =
-                SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, column, &null);
-            if (null)
+        MemoryContext caller = MemoryContextSwitchTo(row_context);
+        Value value = value_of(i, column);
+        Text made = call([&]() -> Text {
+            if (value.is_null)
                 return {"", 0};
-            MemoryContext caller = MemoryContextSwitchTo(row_context);
-            Jsonb *value = DatumGetJsonbP(datum);
+            Jsonb *jsonb = DatumGetJsonbP(value.datum);
             StringInfoData text;
             initStringInfo(&text);
-            JsonbToCString(&text, &value->root, static_cast<int>(VARSIZE(value)));
-            MemoryContextSwitchTo(caller);
+            JsonbToCString(&text, &jsonb->root, static_cast<int>(VARSIZE(jsonb)));
             return {text.data, text.len};
         });
+        MemoryContextSwitchTo(caller);
+        return made;
     };
     auto has_null_key = [&](uint64 i) {
         return SPI_tuptable->tupdesc->natts > 2 && call([&] {

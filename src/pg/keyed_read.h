@@ -25,19 +25,26 @@ class KeyedPlans {
     bool are_valid() const;
     const std::vector<Oid> &parameter_types() const { return query_.parameter_types(); }
 
+    // From now on rows are read as json, which can hold what jsonb refuses; that takes longer.
+    // False if they are already: then, because it did not help, they are jsonb again.
+    bool spell_out();
+
     // Reads the rows in the active snapshot. All of them, too, if one of the keys is no value of
     // its column's type. `values` are the topic's parameters.
     void read(const std::vector<Datum> &values, const KeySelection &selection,
-              QueryOutcome &outcome) const;
+              QueryOutcome &outcome);
 
   private:
+    void prepare_plans();
+    void free_plans();
     bool add_keys(const std::vector<Key> &keys, std::vector<Datum> &values) const;
-    std::vector<KeyedRow> collect() const;
+    std::vector<KeyedRow> collect(std::string &altered) const;
     void check_all_once(const std::vector<KeyedRow> &rows) const;
     void keep_once(std::vector<KeyedRow> &rows) const;
 
     std::string topic_;
     KeyedQuery query_;
+    KeyedQuery::RowType row_type_ = KeyedQuery::RowType::jsonb;
     SPIPlanPtr all_ = nullptr;
     SPIPlanPtr keys_ = nullptr;
 };

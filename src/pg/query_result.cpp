@@ -10,7 +10,6 @@ extern "C" {
 #include "access/htup_details.h"
 #include "funcapi.h"
 #include "utils/fmgrprotos.h"
-#include "utils/jsonb.h"
 }
 
 namespace rtd::pg {
@@ -38,11 +37,7 @@ std::string description_of(const OutputColumns &columns) {
                                : counted(columns.size(), "column");
 }
 
-Datum parsed(const char *json) {
-    return DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
-}
-
-Datum value_as_jsonb(const char *topic) {
+JsonText value_as_json(const char *topic) {
     if (SPI_processed > 1)
         ereport(ERROR,
                 (errcode(ERRCODE_CARDINALITY_VIOLATION),
@@ -53,10 +48,10 @@ Datum value_as_jsonb(const char *topic) {
     const char *text = SPI_processed == 0
                            ? nullptr
                            : SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-    return parsed(text != nullptr ? text : "null");
+    return text != nullptr ? JsonText{text, strlen(text)} : JsonText{"null", strlen("null")};
 }
 
-Datum rows_as_jsonb() {
+JsonText rows_as_json() {
     TupleDesc columns = SPI_tuptable->tupdesc;
     BlessTupleDesc(columns);
     StringInfoData rows;
@@ -72,7 +67,7 @@ Datum rows_as_jsonb() {
         pfree(DatumGetPointer(row));
     }
     appendStringInfoChar(&rows, ']');
-    return parsed(rows.data);
+    return {rows.data, static_cast<size_t>(rows.len)};
 }
 
 } // namespace
@@ -123,8 +118,8 @@ long row_limit(ResultShape shape) {
     return shape == ResultShape::value ? 2 : 0;
 }
 
-Datum result_as_jsonb(const char *topic, ResultShape shape) {
-    return shape == ResultShape::value ? value_as_jsonb(topic) : rows_as_jsonb();
+JsonText result_as_json(const char *topic, ResultShape shape) {
+    return shape == ResultShape::value ? value_as_json(topic) : rows_as_json();
 }
 
 } // namespace rtd::pg

@@ -29,7 +29,12 @@ void check_shape(const std::string &topic, const OutputColumns &columns, ResultS
 
 // How many rows tell all that is to be told, as SPI's count; 0: all.
 long row_limit(ResultShape shape);
-// jsonb of the rows in SPI_tuptable. Runs under the server's rules: it may ereport.
-Datum result_as_jsonb(const char *topic, ResultShape shape);
+
+struct JsonText {
+    const char *data;
+    size_t size;
+};
+// JSON of the rows in SPI_tuptable. Runs under the server's rules: it may ereport.
+JsonText result_as_json(const char *topic, ResultShape shape);
 
 } // namespace rtd::pg

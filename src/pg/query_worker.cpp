@@ -6,10 +6,12 @@
 
 #include "pg/announcements.h"
 #include "pg/boundary.h"
+#include "pg/json_value.h"
 #include "pg/keyed_read.h"
 #include "pg/message_store.h"
 #include "pg/output_settings.h"
 #include "pg/parameter.h"
+#include "pg/parameter_errors.h"
 #include "pg/query_job.h"
 #include "pg/query_result.h"
 #include "pg/retained.h"
@@ -70,12 +72,14 @@ class QueryWorker {
     std::optional<WorkerReply> handle(const ReadMore &);
     std::optional<WorkerReply> handle(const EndRead &);
     QueryDone run(const RunQuery &job);
+    bool should_run_again(const RunQuery &job, const QueryOutcome &outcome);
+    void blame_parameters(const RunQuery &job, QueryOutcome &outcome);
     bool is_outdated(const Prepared &prepared) const;
     void read_keyed(const RunQuery &job, const Prepared &prepared, std::vector<Datum> &values,
                     QueryDone &done);
     void run_query(const RunQuery &job, const Prepared &prepared, std::vector<Datum> &values,
                    QueryOutcome &outcome);
-    void run_as_role(const RunQuery &job, QueryDone &done);
+    template <class Body> void run_as_role(const RunQuery &job, QueryOutcome &outcome, Body body);
     const Prepared &prepare(const RunQuery &job);
     bool convert(const RunQuery &job, const Prepared &prepared, std::vector<Datum> &values,
                  QueryOutcome &outcome);
@@ -202,17 +206,28 @@ bool QueryWorker::is_outdated(const Prepared &prepared) const {
     return !call([&] { return SPI_plan_is_valid(prepared.plan); });
 }
 
-// DDL may commit while the query waits for its lock: the plan, and the types of its parameters,
-// then turn out to be outdated on the way.
 std::optional<WorkerReply> QueryWorker::handle(const RunQuery &job) {
     QueryDone done = run(job);
-    auto found = prepared_.find(job.topic);
-    if (!is_answered_ && done.outcome.status != QueryOutcome::Status::ok &&
-        found != prepared_.end() && is_outdated(found->second))
+    if (!is_answered_ && should_run_again(job, done.outcome))
         done = run(job);
     if (is_answered_)
         return std::nullopt;
     return done;
+}
+
+// DDL may commit while the query waits for its lock: the plan, and the types of its parameters,
+// then turn out to be outdated on the way. Or jsonb may have refused a value in a row.
+bool QueryWorker::should_run_again(const RunQuery &job, const QueryOutcome &outcome) {
+    auto found = prepared_.find(job.topic);
+    if (outcome.status == QueryOutcome::Status::ok || found == prepared_.end())
+        return false;
+    if (is_outdated(found->second))
+        return true;
+    bool is_refusal = outcome.status == QueryOutcome::Status::failed && !outcome.sqlstate.empty() &&
+                      is_refusal_of_jsonb(MAKE_SQLSTATE(outcome.sqlstate[0], outcome.sqlstate[1],
+                                                        outcome.sqlstate[2], outcome.sqlstate[3],
+                                                        outcome.sqlstate[4]));
+    return is_refusal && found->second.keyed != nullptr && found->second.keyed->spell_out();
 }
 
 QueryDone QueryWorker::run(const RunQuery &job) {
@@ -220,10 +235,19 @@ QueryDone QueryWorker::run(const RunQuery &job) {
     instance_ = job.instance;
     is_answered_ = false;
     definitions_ = pg_atomic_read_u64(&shared->definition_generation);
+    bool may_be_parameter = false;
     TimestampTz start = GetCurrentTimestamp();
     pgstat_report_activity(STATE_RUNNING, job.query.c_str());
     try {
-        in_transaction([&] { run_as_role(job, done); });
+        in_transaction([&] {
+            run_as_role(job, done.outcome,
+                        [&](const Prepared &prepared, std::vector<Datum> &values) {
+                            if (prepared.keyed)
+                                read_keyed(job, prepared, values, done);
+                            else
+                                run_query(job, prepared, values, done.outcome);
+                        });
+        });
     } catch (const Error &error) {
         char state[6];
         strlcpy(state, unpack_sql_state(error.sqlstate()), sizeof state);
@@ -238,15 +262,35 @@ QueryDone QueryWorker::run(const RunQuery &job) {
         // What the subscribers' role may not read is for them to know, not a failure of the query.
         if (!has_state && job.is_invoker && error.sqlstate() == ERRCODE_INSUFFICIENT_PRIVILEGE)
             done.outcome.status = QueryOutcome::Status::forbidden;
+        may_be_parameter = !has_state && job.parameter_count > 0 && is_of_value(error.sqlstate());
     } catch (const std::bad_alloc &) {
         done.outcome = {};
         done.outcome.text = "out of memory";
     }
     end_timeout();
+    if (may_be_parameter)
+        blame_parameters(job, done.outcome);
     pgstat_report_activity(STATE_IDLE, nullptr);
     pgstat_report_stat(false);
     done.outcome.elapsed_us = GetCurrentTimestamp() - start;
     return done;
+}
+
+// The query failed because of a value: the client's, if its parameters alone make an error too.
+void QueryWorker::blame_parameters(const RunQuery &job, QueryOutcome &outcome) {
+    try {
+        in_transaction([&] {
+            run_as_role(job, outcome, [&](const Prepared &prepared, std::vector<Datum> &values) {
+                evaluate_parameters(job.query, prepared.types, values);
+            });
+        });
+    } catch (const Error &error) {
+        if (is_of_value(error.sqlstate())) { // otherwise the error of the query counts
+            outcome.status = QueryOutcome::Status::bad_parameter;
+            outcome.text = "the parameters of topic \"" + job.topic + "\": " + error.message();
+        }
+    }
+    end_timeout();
 }
 
 const Prepared &QueryWorker::prepare(const RunQuery &job) {
@@ -282,6 +326,13 @@ const Prepared &QueryWorker::prepare(const RunQuery &job) {
     return prepared;
 }
 
+// Errors of input functions that look a name up, such as that of regclass.
+bool is_of_name(int sqlstate) {
+    int category = ERRCODE_TO_CATEGORY(sqlstate);
+    return category == ERRCODE_TO_CATEGORY(ERRCODE_UNDEFINED_OBJECT) ||
+           sqlstate == ERRCODE_INVALID_SCHEMA_NAME;
+}
+
 // False, with the outcome filled in, if a parameter is no value of its type.
 bool QueryWorker::convert(const RunQuery &job, const Prepared &prepared, std::vector<Datum> &values,
                           QueryOutcome &outcome) {
@@ -295,7 +346,7 @@ bool QueryWorker::convert(const RunQuery &job, const Prepared &prepared, std::ve
                                             element, -1);
             }));
         } catch (const Error &error) {
-            if (!is_fault_of_value(error))
+            if (!is_fault_of_value(error) && !is_of_name(error.sqlstate()))
                 throw;
             outcome.status = QueryOutcome::Status::bad_parameter;
             outcome.text = "parameter " + std::to_string(i + 1) + " of topic \"" + job.topic +
@@ -311,7 +362,10 @@ void set_local(const char *setting, const char *value) {
     set_config_option(setting, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 }
 
-void QueryWorker::run_as_role(const RunQuery &job, QueryDone &done) {
+// Calls `body` with the query's plan and the parameters' values, unless one of them is none: then
+// the outcome is filled in.
+template <class Body>
+void QueryWorker::run_as_role(const RunQuery &job, QueryOutcome &outcome, Body body) {
     // An abort gives the role back, a commit does not; search_path ends with the transaction.
     Oid worker_role = InvalidOid;
     int worker_context = 0;
@@ -332,12 +386,8 @@ void QueryWorker::run_as_role(const RunQuery &job, QueryDone &done) {
     OutputSettings fixed(kStyles);
     const Prepared &prepared = prepare(job);
     std::vector<Datum> values;
-    if (convert(job, prepared, values, done.outcome)) {
-        if (prepared.keyed)
-            read_keyed(job, prepared, values, done);
-        else
-            run_query(job, prepared, values, done.outcome);
-    }
+    if (convert(job, prepared, values, outcome))
+        body(prepared, values);
     SetUserIdAndSecContext(worker_role, worker_context);
 }
 
@@ -371,14 +421,16 @@ void QueryWorker::run_query(const RunQuery &job, const Prepared &prepared,
         const char *text;
         size_t size;
         uint64_t hash;
-        Datum state; // jsonb
     };
-    Answer answer = call([&] {
+    JsonText json = call([&] {
         int result =
             SPI_execute_plan(prepared.plan, values.data(), nullptr, true, row_limit(job.shape));
         if (result != SPI_OK_SELECT)
             elog(ERROR, "unexpected result of the query: %s", SPI_result_code_string(result));
-        Datum state = result_as_jsonb(job.topic.c_str(), job.shape);
+        return result_as_json(job.topic.c_str(), job.shape);
+    });
+    Datum state = jsonb_of_text(json.data, json.size, outcome.altered);
+    Answer answer = call([&] {
         Jsonb *jsonb = DatumGetJsonbP(state);
         int size = 0;
         StringInfoData text;
@@ -391,13 +443,13 @@ void QueryWorker::run_query(const RunQuery &job, const Prepared &prepared,
                      errmsg("the result of %d bytes is larger than rtd.max_message_size", size)));
         uint64_t hash =
             DatumGetUInt64(DirectFunctionCall2(jsonb_hash_extended, state, Int64GetDatum(0)));
-        return Answer{text.data, static_cast<size_t>(size), hash, state};
+        return Answer{text.data, static_cast<size_t>(size), hash};
     });
     outcome.status = QueryOutcome::Status::ok;
     outcome.text.assign(answer.text, answer.size);
     outcome.hash = answer.hash;
     if (!job.last_message.empty())
-        outcome.is_significant = is_significant(job.significant, job.last_message, answer.state);
+        outcome.is_significant = is_significant(job.significant, job.last_message, state);
 }
 
 } // namespace

@@ -172,6 +172,11 @@ std::string literal(const std::string &text) {
 constexpr char kRows[] = "rtd_q";
 constexpr char kKeys[] = "rtd_k";
 
+std::string row_of(KeyedQuery::RowType type) {
+    const char *function = type == KeyedQuery::RowType::jsonb ? "to_jsonb" : "row_to_json";
+    return "pg_catalog." + std::string(function) + "(" + kRows + ")";
+}
+
 } // namespace
 
 KeyedQuery::~KeyedQuery() = default;
@@ -242,18 +247,18 @@ std::string KeyedQuery::key_object(const std::string &alias, bool by_name) const
     return object + ")";
 }
 
-std::string KeyedQuery::select_all() const {
+std::string KeyedQuery::select_all(RowType type) const {
     std::string columns;
     for (const KeyColumn &column : key_)
         columns += (columns.empty() ? "" : ", ") + (kRows + ("." + identifier(column.name)));
-    return "SELECT " + key_object(kRows, true) + ", pg_catalog.to_jsonb(" + kRows +
-           "), pg_catalog.num_nulls(" + columns + ") FROM (" + statement_ + "\n) AS " + kRows;
+    return "SELECT " + key_object(kRows, true) + ", " + row_of(type) + ", pg_catalog.num_nulls(" +
+           columns + ") FROM (" + statement_ + "\n) AS " + kRows;
 }
 
 // OFFSET 0 keeps the planner from making one join of it all: each key is looked up by itself, which
 // takes an index wherever there is one, also below GROUP BY, whatever it thinks of how many there
 // are.
-std::string KeyedQuery::select_keys() const {
+std::string KeyedQuery::select_keys(RowType type) const {
     std::string arrays, names, condition;
     for (size_t i = 0; i < key_.size(); i++) {
         std::string separator = i > 0 ? ", " : "", number = std::to_string(i);
@@ -264,8 +269,8 @@ std::string KeyedQuery::select_keys() const {
                      operator_name(key_[i].equality) + " " + kKeys + ".k" + number;
     }
     return "SELECT " + key_object(kKeys, false) + ", rtd_r.row FROM ROWS FROM (" + arrays +
-           ") AS " + kKeys + " (" + names + ") LEFT JOIN LATERAL (SELECT pg_catalog.to_jsonb(" +
-           kRows + ") AS row FROM (" + statement_ + "\n) AS " + kRows + " WHERE " + condition +
+           ") AS " + kKeys + " (" + names + ") LEFT JOIN LATERAL (SELECT " + row_of(type) +
+           " AS row FROM (" + statement_ + "\n) AS " + kRows + " WHERE " + condition +
            " OFFSET 0) AS rtd_r ON true";
 }
 

@@ -52,11 +52,14 @@ class KeyedQuery {
     // it concerns; nullopt if none do.
     std::optional<std::vector<std::string>> columns_of(Oid relation) const;
 
-    // (key jsonb, row jsonb, how many columns of the key are NULL integer) of all rows.
-    std::string select_all() const;
-    // (key jsonb, row jsonb or NULL) for each of the keys in $n+1.., an array of its type for each
+    // As what a row is selected: json where jsonb refuses a value in it.
+    enum class RowType { jsonb, json };
+
+    // (key jsonb, row, how many columns of the key are NULL integer) of all rows.
+    std::string select_all(RowType type = RowType::jsonb) const;
+    // (key jsonb, row or NULL) for each of the keys in $n+1.., an array of its type for each
     // column.
-    std::string select_keys() const;
+    std::string select_keys(RowType type = RowType::jsonb) const;
 
   private:
     std::string key_object(const std::string &alias, bool by_name) const;
