@@ -15,7 +15,7 @@ namespace {
 constexpr int64_t kNewcomersPatienceMs = 1500;
 // The same if there is no query worker. If there are some and all are busy, it takes longer.
 constexpr int64_t kWorkerlessPatienceMs = 1500;
-constexpr int64_t kBusyPatienceMs = 10'000;
+constexpr int64_t kBusyPatienceMs = 8'000;
 constexpr int64_t kLookMs = 500;
 // Those who cannot be told that their state is stale keep it for so long.
 constexpr int64_t kStaleGraceMs = 10'000;
