@@ -167,7 +167,8 @@ CatalogObject describe_object(Oid class_id, Oid oid, const std::set<Oid> &made) 
             return {Concern::everybody, nullptr, false};
         }
     });
-    return {found.concern, found.name != nullptr ? found.name : "", found.is_table};
+    return {found.concern, found.name != nullptr ? found.name : "", found.is_table,
+            class_id != ProcedureRelationId};
 }
 
 } // namespace rtd::pg

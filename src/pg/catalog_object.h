@@ -20,6 +20,8 @@ struct CatalogObject {
     Concern concern = Concern::none;
     std::string name = {};
     bool is_table = false;
+    bool moves_keys =
+        true; // what a watch's key is derived from may be another one; not by a function
 };
 
 // Cheap, for every object access. `is_made`: it is being made, or replaced.

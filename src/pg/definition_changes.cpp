@@ -61,6 +61,7 @@ void add(const CatalogObject &object, Oid oid) {
         changes->everything = true;
     }
     changes->any = true;
+    changes->definitions.moves_keys = changes->definitions.moves_keys || object.moves_keys;
 }
 
 void note_object(Object object) {
@@ -68,7 +69,7 @@ void note_object(Object object) {
     if (changes->objects.size() < kMaxObjects)
         changes->objects.insert(object);
     else
-        changes->everything = true;
+        note_any_definition_change();
 }
 
 // The former name of a table or column is in the catalog until the command is done.
@@ -155,6 +156,7 @@ void note_definition_change(ObjectAccessType access, Oid class_id, Oid object_id
 void note_any_definition_change() {
     changes->any = true;
     changes->everything = true;
+    changes->definitions.moves_keys = true;
 }
 
 void note_changed_table(Oid table) {

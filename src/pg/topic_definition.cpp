@@ -201,7 +201,8 @@ void follow_definitions(const Registry &registry, const Definitions &moved) {
     follow_columns(registry, moved);
     note_definitions_moved();
     for (const std::string &name : topics) {
-        if (std::optional<Topic> topic = find_topic(registry, name))
+        if (std::optional<Topic> topic =
+                moved.moves_keys ? find_topic(registry, name) : std::nullopt)
             rederive_topic(registry, *topic);
         if (!moved.everything)
             refresh_topic(name);

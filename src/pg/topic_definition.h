@@ -18,6 +18,7 @@ namespace rtd::pg {
 // What a transaction defined anew.
 struct Definitions {
     bool everything = false;     // every query may be concerned
+    bool moves_keys = false;     // and what is derived from queries
     std::set<std::string> names; // what names a query that is concerned, former names included
     std::set<Oid> tables;
     std::map<std::pair<Oid, int>, std::string> columns; // of tables, with their former names

@@ -92,10 +92,11 @@ describe('a view under a topic is replaced', () => {
             CREATE TABLE ${name} (id int PRIMARY KEY, other int UNIQUE, note text);
             INSERT INTO ${name} VALUES (1, 101, 'a'), (2, 102, 'b');
             CREATE VIEW ${name}_view AS ${view}`);
-        await createTopic(use.cluster, name, `query => 'SELECT id, note FROM ${name}_view', key => '{id}'`);
+        const topic = name.replace('_', '-');
+        await createTopic(use.cluster, topic, `query => 'SELECT id, note FROM ${name}_view', key => '{id}'`);
         await sql(`SELECT rtd_watch_table('${name}')`);
-        assert.deepEqual(await keyOf(name), ['id']);
-        const old = await keyedClient(name, ['id']);
+        assert.deepEqual(await keyOf(topic), ['id']);
+        const old = await keyedClient(topic, ['id']);
         return { old, move: () => sql(`CREATE OR REPLACE VIEW ${name}_view AS ${moved}`) };
     }
     const keyOf = (topic: string) => use.cluster.value(`SELECT key FROM rtd_watched_tables WHERE topic = '${topic}'`);
@@ -161,6 +162,34 @@ describe('a view under a topic is replaced', () => {
         await old.expectRows('SELECT id, note FROM lowered_view');
     });
 
+    test('DDL does not wait for a table that another session locks: the topic is read as a whole instead', async () => {
+        const { old, move } = await movedKey('locked', 'SELECT id, note FROM locked', 'SELECT other AS id, note FROM locked');
+        const holder = await use.cluster.connect();
+        await holder.query('BEGIN; LOCK TABLE locked IN ACCESS EXCLUSIVE MODE');
+        const start = Date.now();
+        await sql('CREATE FUNCTION beside_locked() RETURNS int LANGUAGE sql AS $$SELECT 1$$');
+        await sql('CREATE OR REPLACE FUNCTION beside_locked() RETURNS int LANGUAGE sql AS $$SELECT 2$$');
+        assert.deepEqual(await keyOf('locked'), ['id'], 'a function moves no key');
+        await sql('CREATE VIEW above_locked AS SELECT 1 AS n');
+        await sql('CREATE OR REPLACE VIEW above_locked AS SELECT 2 AS n');
+        assert.ok(Date.now() - start < 5000, `${Date.now() - start} ms`);
+        assert.equal(await keyOf('locked'), null);
+        await holder.query(`INSERT INTO locked VALUES (5, 105, 'e'); COMMIT`);
+        await old.expectRows('SELECT id, note FROM locked_view');
+        await move();
+        assert.deepEqual(await keyOf('locked'), ['other']);
+        await old.expectRows('SELECT id, note FROM locked_view');
+    });
+
+    test('a role that owns neither topic nor extension replaces its view', async () => {
+        const { old } = await movedKey('foreign_view', 'SELECT id, note FROM foreign_view', '');
+        await sql(`CREATE ROLE viewer; GRANT SELECT ON foreign_view TO viewer; GRANT CREATE ON SCHEMA public TO viewer;
+            ALTER VIEW foreign_view_view OWNER TO viewer; SET ROLE viewer;
+            CREATE OR REPLACE VIEW foreign_view_view AS SELECT other AS id, note FROM foreign_view; RESET ROLE`);
+        assert.deepEqual(await keyOf('foreign-view'), ['other']);
+        await old.expectRows('SELECT id, note FROM foreign_view_view');
+    });
+
     test('what the caller named for a table that a function reads is kept', async () => {
         await sql(`
             CREATE TABLE named (id int PRIMARY KEY, total int);
@@ -171,7 +200,8 @@ describe('a view under a topic is replaced', () => {
         await createTopic(use.cluster, 'named', `query => 'SELECT id, named_total(id) AS total FROM named', key => '{id}'`);
         await sql(`SELECT rtd_watch_table('named'), rtd_watch_table('named_line', 'named', columns => '{named_id AS id}')`);
         const { expectRows } = await keyedClient('named', ['id']);
-        await sql('CREATE VIEW somewhere_else AS SELECT 1 AS n; CREATE OR REPLACE VIEW somewhere_else AS SELECT 2 AS n');
+        await sql('CREATE VIEW somewhere_else AS SELECT 1 AS n');
+        await sql('CREATE OR REPLACE VIEW somewhere_else AS SELECT 2 AS n');
         assert.deepEqual(
             await use.cluster.value(`SELECT key FROM rtd_watched_tables WHERE relation = 'named_line'::regclass`),
             ['named_id'],
