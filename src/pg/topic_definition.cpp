@@ -116,12 +116,12 @@ void rename_in_watches(const Registry &registry, Relation table, const std::stri
 
 void follow_columns(const Registry &registry, const Definitions &moved) {
     for (const auto &[column, former] : moved.columns) {
-        const auto &[oid, number] = column;
+        Oid oid = column.first;
+        auto number = static_cast<AttrNumber>(column.second);
         Relation table = call([&] { return try_relation_open(oid, AccessShareLock); });
         if (table == nullptr)
             continue;
-        const char *name =
-            call([&] { return get_attname(oid, static_cast<AttrNumber>(number), true); });
+        const char *name = call([&] { return get_attname(oid, number, true); });
         if (name != nullptr && is_renamed(RelationGetDescr(table), former, name))
             rename_in_watches(registry, table, former, name);
         call([&] { relation_close(table, AccessShareLock); });
