@@ -45,8 +45,9 @@ async function openPage(path: string): Promise<{ page: Page; errors: string[]; s
 async function allowProxy(origins: string) {
     await use.cluster.reload({ 'rtd.allowed_origins': origins });
     await waitFor('the setting to be in force', async () => {
-        const { headers } = await fetch(`${use.cluster.httpUrl}/healthz`, { headers: { origin: nginx!.url } });
-        return headers.has('access-control-allow-origin') === (origins !== '');
+        const response = await fetch(`${use.cluster.httpUrl}/healthz`, { headers: { origin: nginx!.url } });
+        await response.text(); // or the connection would stay
+        return response.headers.has('access-control-allow-origin') === (origins !== '');
     });
 }
 
