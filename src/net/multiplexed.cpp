@@ -130,13 +130,17 @@ Session::Delivery MultiplexedWebSocket::on_subscribed(Subscription &subscription
     return Delivery::taken;
 }
 
-// rtd_error refuses a request and changes nothing; rtd_unsubscribed ends what was.
+// rtd_error refuses a request; rtd_unsubscribed ends what was. A subscription that was accepted and
+// ends before its first message is both.
 void MultiplexedWebSocket::on_ended(Subscription &subscription, CloseCode code,
                                     const std::string &reason) {
-    if (!subscription.is_accepted || is_refusal(code))
+    bool has_first = subscription.is_accepted && subscription.audience == link::Audience::live;
+    if (!has_first || is_refusal(code))
         count_refusal(Refusals::Thing::subscription, code, reason);
+    if (!has_first)
+        answer_error(code, reason, &subscription.topic, subscription.ref);
     if (!subscription.is_accepted)
-        return answer_error(code, reason, &subscription.topic, subscription.ref);
+        return;
     answer("rtd_unsubscribed", &subscription.topic, JsonFields().add_reason(code, reason));
 }
 

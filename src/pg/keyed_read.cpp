@@ -138,38 +138,35 @@ std::vector<KeyedRow> KeyedPlans::collect(std::string &altered) const {
         const char *data;
         int size;
     };
-    struct Value {
-        Datum datum;
-        bool is_null;
-    };
     MemoryContext row_context = call([] {
         return AllocSetContextCreate(CurrentMemoryContext, "rtd keyed row", ALLOCSET_DEFAULT_SIZES);
     });
-    auto value_of = [&](uint64 i, int column) {
-        Value value = call([&] {
-            Value got{};
-            got.datum =
-                SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, column, &got.is_null);
-            return got;
-        });
-        bool is_json = SPI_gettypeid(SPI_tuptable->tupdesc, column) == JSONOID;
-        if (value.is_null || !is_json)
-            return value;
-        const char *json = call([&] { return TextDatumGetCString(value.datum); });
-        return Value{jsonb_of_text(json, strlen(json), altered), false};
+    auto as_text = [](Datum datum) -> Text {
+        Jsonb *value = DatumGetJsonbP(datum);
+        StringInfoData text;
+        initStringInfo(&text);
+        JsonbToCString(&text, &value->root, static_cast<int>(VARSIZE(value)));
+        return {text.data, text.len};
     };
     auto text_of = [&](uint64 i, int column) {
         MemoryContext caller = MemoryContextSwitchTo(row_context);
-        Value value = value_of(i, column);
+        bool is_json = false;
         Text made = call([&]() -> Text {
-            if (value.is_null)
+            TupleDesc columns = SPI_tuptable->tupdesc;
+            bool null = false;
+            Datum datum = SPI_getbinval(SPI_tuptable->vals[i], columns, column, &null);
+            is_json = !null && SPI_gettypeid(columns, column) == JSONOID;
+            if (null)
                 return {"", 0};
-            Jsonb *jsonb = DatumGetJsonbP(value.datum);
-            StringInfoData text;
-            initStringInfo(&text);
-            JsonbToCString(&text, &jsonb->root, static_cast<int>(VARSIZE(jsonb)));
-            return {text.data, text.len};
+            if (!is_json)
+                return as_text(datum);
+            char *json = TextDatumGetCString(datum);
+            return {json, static_cast<int>(strlen(json))};
         });
+        if (is_json) {
+            Datum value = jsonb_of_text(made.data, static_cast<size_t>(made.size), altered);
+            made = call([&] { return as_text(value); });
+        }
         MemoryContextSwitchTo(caller);
         return made;
     };

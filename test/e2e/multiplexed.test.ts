@@ -116,11 +116,13 @@ describe('errors', () => {
     });
 
     test('of a query are told, without what it said, and the next state comes when it works again', async () => {
-        await sql(`CREATE TABLE divisor (n int); INSERT INTO divisor VALUES (0)`);
+        await sql(`CREATE TABLE divisor (n int); INSERT INTO divisor VALUES (2)`);
         await createTopic(use.cluster, 'failing', `query => 'SELECT 1 / n AS result FROM divisor'`);
         await sql(`SELECT rtd_watch_table('divisor', 'failing', columns => '{n}')`);
         const client = await Multiplexed.open(use.cluster);
         await client.subscribe('failing');
+        await client.next((m) => m.kind === 'snapshot');
+        await sql(`UPDATE divisor SET n = 0`);
         const error = await client.next((m) => m.type === 'rtd_error');
         assert.deepEqual(error.data, {
             code: 4500,
