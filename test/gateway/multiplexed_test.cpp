@@ -406,6 +406,24 @@ TEST(Multiplexed, control_messages_of_the_hub_reach_those_who_take_them) {
     EXPECT_EQ(newcomer.client.read_text(), "and then");
 }
 
+TEST(Multiplexed, a_subscription_that_ends_before_its_first_message_refuses_its_request) {
+    GatewayProcess gateway(local_settings());
+    Multiplexed client(gateway);
+    client.say(R"({"action":"subscribe","topic":"queue","ref":7})");
+    uint64_t subscription = gateway.expect<Subscribe>().subscription;
+    gateway.send(Subscribed{subscription, 1, TopicKind::state, true, false});
+    gateway.send(Ended{subscription, CloseCode::unavailable, "the query failed"});
+    EXPECT_EQ(client.answer().type, "rtd_subscribed");
+    Answer error = client.answer();
+    EXPECT_EQ(error.type, "rtd_error");
+    EXPECT_EQ(error.data, R"({"code":4500,"message":"the query failed","ref":7})");
+    Answer end = client.answer();
+    EXPECT_EQ(end.type, "rtd_unsubscribed");
+    EXPECT_EQ(end.data, R"({"code":4500,"message":"the query failed"})");
+    client.subscribe("queue", 1, TopicKind::state); // again
+    client.expect_alive();
+}
+
 TEST(Multiplexed, those_who_take_no_control_messages_are_closed_instead_of_told) {
     GatewayProcess gateway(local_settings());
     Multiplexed told(gateway);
