@@ -102,19 +102,37 @@ std::string_view type_of(std::string_view body) {
     return rest.substr(0, rest.find('"'));
 }
 
+namespace {
+
+// The members behind the data, as an object; null if there are none.
+Json load_tail(std::string_view body) {
+    constexpr std::string_view kAfterData = ",\"timestamp\":";
+    size_t place = body.rfind(kAfterData); // data may have such a member, what follows it has not
+    if (place == std::string_view::npos)
+        return nullptr;
+    return load("{" + std::string(body.substr(place + 1)));
+}
+
+} // namespace
+
+std::string tail_member(std::string_view body, const char *name) {
+    Json tail = load_tail(body);
+    const json_t *member = json_object_get(tail.get(), name);
+    return member != nullptr ? as_text(member) : "";
+}
+
 bool is_message_of(std::string_view body, std::string_view topic) {
-    Json value = load(body);
+    Json tail = load_tail(body);
     auto text = [&](const char *name) {
-        const json_t *member = json_object_get(value.get(), name);
+        const json_t *member = json_object_get(tail.get(), name);
         return json_is_string(member)
                    ? std::string_view(json_string_value(member), json_string_length(member))
                    : std::string_view();
     };
-    // type_of() and with_id() go by the form in which to_json() writes.
-    return body.starts_with(kTypeFirst) && text("topic") == topic && !text("type").empty() &&
+    // type_of() goes by the form in which to_json() writes.
+    return body.starts_with(kTypeFirst) && !type_of(body).empty() && text("topic") == topic &&
            !text("kind").empty() && text("timestamp").size() == iso_timestamp(0).size() &&
-           parse_message_id(text("id")) && json_object_get(value.get(), "data") != nullptr &&
-           json_is_array(json_object_get(value.get(), "params"));
+           parse_message_id(text("id")) && json_is_array(json_object_get(tail.get(), "params"));
 }
 
 std::string message_id(uint64_t epoch, uint64_t sequence) {

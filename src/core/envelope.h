@@ -42,7 +42,10 @@ inline constexpr std::string_view kForeignId = "0-1";
 inline constexpr std::string_view kBadSince =
     "since must be the id of a message, <epoch>-<sequence>";
 
-// Whether it is what to_json() made of a message of this topic, as far as its members tell.
+// A member behind the data of what to_json() made, as text; "" if there is none. The data is not
+// read: it may hold what JSON allows and a parser does not, such as integers of any length.
+std::string tail_member(std::string_view body, const char *name);
+// Whether valid JSON is what to_json() made of a message of this topic, as far as its form tells.
 bool is_message_of(std::string_view body, std::string_view topic);
 
 // The message with another id. `message` is what to_json() made.

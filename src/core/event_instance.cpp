@@ -56,9 +56,9 @@ bool EventInstance::load_retained(Now now) {
     loaded_ = true;
     std::string stored_at;
     if (const std::optional<std::string> &message = *stored) {
-        stored_at = json_member(*message, "timestamp");
+        stored_at = tail_member(*message, "timestamp");
         retained_.id = message_id(epoch_, ++sequence_);
-        retained_.body = with_id(*message, json_member(*message, "id"), retained_.id);
+        retained_.body = with_id(*message, tail_member(*message, "id"), retained_.id);
         if (name() != params()) // the message is another subscriber's, or an event's
             retained_.body = with_params(std::move(retained_.body), params());
         retained_sequence_ = sequence_;

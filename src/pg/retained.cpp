@@ -8,6 +8,10 @@
 
 #include "pg/prelude.h"
 
+extern "C" {
+#include "utils/fmgrprotos.h"
+}
+
 namespace rtd::pg {
 
 namespace {
@@ -17,6 +21,15 @@ bool is_about_message(const Error &error) {
     int category = ERRCODE_TO_CATEGORY(error.sqlstate());
     return category == ERRCODE_PROGRAM_LIMIT_EXCEEDED || category == ERRCODE_DATA_EXCEPTION ||
            category == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION;
+}
+
+bool is_json(const std::string &text) {
+    try {
+        call([&] { DirectFunctionCall1(json_in, CStringGetDatum(text.c_str())); });
+    } catch (const Error &) {
+        return false; // what is wrong with it helps nobody
+    }
+    return true;
 }
 
 } // namespace
@@ -55,7 +68,7 @@ std::optional<std::string> load_retained(const std::string &schema, const std::s
     if (rows.empty())
         return std::nullopt;
     std::optional<std::string> &message = rows[0][0];
-    if (message && is_message_of(*message, topic))
+    if (message && is_json(*message) && is_message_of(*message, topic))
         return std::move(message);
     report(WARNING, "the retained message of topic \"" + topic + "\" is not valid",
            "It is in rtd_retained, was not written by rtd, and counts as none.");

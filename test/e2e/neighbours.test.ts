@@ -284,6 +284,17 @@ describe('rows written by hand', () => {
         });
     });
 
+    test('a retained message with numbers that only PostgreSQL has is kept', async () => {
+        await createTopic(use.cluster, 'big-retained');
+        await use.cluster.sql(`SELECT rtd_broadcast('big-retained', '[123456789012345678901234567890, 1e400]')`);
+        const stored = await waitFor('the message to be stored', () => use.cluster.value(`SELECT message FROM rtd_retained WHERE topic = 'big-retained'`));
+        const client = await waitFor('an instance that starts anew', async () => {
+            const one = await Subscriber.open(use.cluster.url('big-retained'));
+            return (await one.next()).id === JSON.parse(stored).id ? (one.socket.close(), undefined) : one;
+        });
+        assert.match(client.texts[0], /\[123456789012345678901234567890, 1000000/);
+    });
+
     test('a retained message that cannot be stored does not keep the others from it', async () => {
         await createTopic(use.cluster, 'long-params', `parameters => '{n}'`);
         // Longer than an index can hold, and not to be compressed.
