@@ -30,9 +30,6 @@ struct Event {
     // parameter is unknown reaches all instances that agree in the others. Empty for a topic with
     // parameters means all its instances.
     std::vector<std::optional<std::string>> params;
-    // Of a topic without a query: the texts of those parameters that are matched by something else.
-    // Where one is empty or missing, the parameter is the text.
-    std::vector<std::string> shown;
     // For a keyed topic: the values of its key columns as text, which say the row that may have
     // changed. Empty: anything may have.
     std::vector<std::string> key;
@@ -42,6 +39,9 @@ struct Event {
     std::string payload; // JSON text, UTF-8, or empty (only `refresh`, `moved` and `probe`)
     // Of the topic when the key was taken from the row: under another definition it is another one.
     uint64_t version = 0;
+    // Of a topic without a query: the texts of those parameters that are matched by something else.
+    // Where one is empty or missing, the parameter is the text.
+    std::vector<std::string> shown = {};
 };
 
 // A row of rtd_message, as the payload of an event says it.

@@ -107,10 +107,14 @@ describe('errors', () => {
         client.send('nonsense');
         assert.equal((await client.next((m) => m.type === 'rtd_error' && !m.data.ref)).data.code, 4400);
 
+        await client.expectError(subscribing('with-id', 'abc'), 4400, /invalid input syntax for type integer/);
+
         // What only the query finds wrong comes after rtd_subscribed.
-        await client.subscribe('with-id', 'abc');
+        await sql(`CREATE DOMAIN small_id AS int CHECK (VALUE < 100)`);
+        await createTopic(use.cluster, 'with-small-id', `query => 'SELECT $1::small_id AS id', parameters => '{id}'`);
+        await client.subscribe('with-small-id', '100');
         const ended = await client.next((m) => m.type === 'rtd_unsubscribed');
-        assert.deepEqual([ended.data.code, ended.params], [4400, ['abc']]);
+        assert.deepEqual([ended.data.code, ended.params], [4400, ['100']]);
         assert.equal((await client.ask({ action: 'ping' })).type, 'rtd_pong');
         assert.equal(client.socket.readyState, client.socket.OPEN);
     });

@@ -5,16 +5,9 @@ import { after, describe, test } from 'node:test';
 import { useCluster } from '../lib/harness';
 import { closeMultiplexed } from '../lib/multiplexed';
 import { newSeed } from '../lib/random';
-import { runSpellings } from '../lib/spelling_load';
+import { runSpellings, spellingSettings } from '../lib/spelling_load';
 
-const use = useCluster({
-    settings: {
-        'rtd.client_message_rate': 0,
-        'rtd.max_subscriptions_per_client': 1000,
-        'rtd.resync_interval': '1h',
-        timezone: 'UTC',
-    },
-});
+const use = useCluster({ settings: spellingSettings });
 
 after(closeMultiplexed);
 

@@ -24,6 +24,14 @@ export interface SpellingFigures {
 
 const deadlineMs = 20_000;
 
+/** Of the server: clients say much at once, and nothing is made whole by a timer. */
+export const spellingSettings = {
+    'rtd.client_message_rate': 0,
+    'rtd.max_subscriptions_per_client': 1000,
+    'rtd.resync_interval': '1h',
+    timezone: 'UTC',
+};
+
 interface Watched {
     topic: string;
     /** As the client wrote it, and as the server says it. */

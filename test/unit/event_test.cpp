@@ -14,7 +14,8 @@ Event sample() {
             "queue_update",
             "event",
             "{\"x\":1}",
-            3};
+            3,
+            {"A"}};
 }
 
 TEST(Event, survives_its_encoding) {
@@ -29,6 +30,7 @@ TEST(Event, survives_its_encoding) {
     EXPECT_EQ(event->type, "queue_update");
     EXPECT_EQ(event->source, "event");
     EXPECT_EQ(event->payload, "{\"x\":1}");
+    EXPECT_EQ(event->shown, sample().shown);
 }
 
 TEST(Event, cut_anywhere_or_followed_by_more_is_refused) {
