@@ -5,6 +5,7 @@
 #include "pg/prelude.h"
 
 extern "C" {
+#include "catalog/pg_type.h"
 #include "pgtime.h"
 #include "utils/bytea.h"
 #include "utils/float.h"
@@ -52,7 +53,13 @@ unsigned dependence_of_container(Oid type) {
         element = get_range_subtype(get_multirange_range(type));
     if (OidIsValid(element))
         return dependence_of_text(element);
-    return type_is_enum(type) ? kNothing : kEverything;
+    char category = TYPCATEGORY_USER;
+    bool is_preferred = false;
+    get_type_category_preferred(type, &category, &is_preferred);
+    if (type_is_enum(type) || category == TYPCATEGORY_STRING)
+        return kNothing;
+    // A search_path is dear to set, and what an extension's type writes names no objects.
+    return type_is_rowtype(type) ? kEverything : kEverything & ~kNames;
 }
 
 } // namespace
@@ -99,6 +106,19 @@ unsigned dependence_of_text(Oid type) {
         return kBytes;
     case CASHOID:
         return kMoney;
+    case REGCLASSOID:
+    case REGPROCOID:
+    case REGPROCEDUREOID:
+    case REGOPEROID:
+    case REGOPERATOROID:
+    case REGTYPEOID:
+    case REGCONFIGOID:
+    case REGDICTIONARYOID:
+    case REGNAMESPACEOID:
+    case REGCOLLATIONOID:
+    case REGROLEOID:
+    case ACLITEMOID:
+        return kNames;
     default:
         return dependence_of_container(getBaseType(type));
     }
@@ -114,8 +134,8 @@ unsigned dependence_of_json(Oid type) {
     }
 }
 
-OutputSettings::OutputSettings(unsigned dependence) {
-    if (dependence == kNothing || !has_other_settings(dependence))
+void OutputSettings::fix(unsigned dependence) {
+    if (!has_other_settings(dependence))
         return;
     nest_level_ = NewGUCNestLevel();
     auto set_if = [&](unsigned which, const char *setting, const char *value) {

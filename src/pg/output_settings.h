@@ -30,12 +30,17 @@ unsigned dependence_of_json(Oid type);
 // Inside a transaction. Costs a few comparisons where the settings are the wanted ones.
 class OutputSettings {
   public:
-    explicit OutputSettings(unsigned dependence);
+    explicit OutputSettings(unsigned dependence) {
+        if (dependence != kNothing) // of most types, for every row
+            fix(dependence);
+    }
     ~OutputSettings();
     OutputSettings(const OutputSettings &) = delete;
     OutputSettings &operator=(const OutputSettings &) = delete;
 
   private:
+    void fix(unsigned dependence);
+
     int nest_level_ = 0;
 };
 
