@@ -490,12 +490,14 @@ TEST_F(RouterTest, a_retained_message_meets_later_subscribers_and_is_kept_until_
 
 TEST_F(RouterTest, a_stored_retained_message_is_read_for_the_first_subscriber) {
     add("routes", TopicKind::event).retain = true;
-    host.stored["routes"] = R"({"data":{"id":"1-1"},"id":"1-1","kind":"event"})";
+    host.stored["routes"] =
+        R"({"type":"t","data":{"id":"1-1"},"timestamp":"x","id":"1-1","kind":"event"})";
     apply();
     subscribe(1, "routes");
     auto first = host.take_all<link::Message>().at(0);
     EXPECT_EQ(first.id, "100-1") << "an id of this epoch";
-    EXPECT_EQ(first.body, R"({"data":{"id":"1-1"},"id":"100-1","kind":"event"})");
+    EXPECT_EQ(first.body,
+              R"({"type":"t","data":{"id":"1-1"},"timestamp":"x","id":"100-1","kind":"event"})");
 }
 
 TEST_F(RouterTest, a_subscriber_of_an_event_topic_without_a_message_is_live_at_once) {
