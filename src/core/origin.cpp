@@ -84,7 +84,8 @@ std::optional<std::string> canonical_ipv6(std::string_view bracketed) {
     std::string text(bracketed.substr(1, bracketed.size() - 2));
     in6_addr address;
     char canonical[INET6_ADDRSTRLEN];
-    if (inet_pton(AF_INET6, text.c_str(), &address) != 1 ||
+    if (text.find('\0') != std::string::npos || // where inet_pton() would stop reading
+        inet_pton(AF_INET6, text.c_str(), &address) != 1 ||
         !inet_ntop(AF_INET6, &address, canonical, sizeof canonical))
         return std::nullopt;
     return "[" + std::string(canonical) + "]";

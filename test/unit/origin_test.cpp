@@ -110,6 +110,13 @@ TEST(Origin, a_wildcard_port_stands_for_every_port) {
         EXPECT_FALSE(is_listed("http://localhost:*", origin)) << origin;
 }
 
+TEST(Origin, an_address_does_not_end_at_a_NUL) {
+    using namespace std::string_literals;
+    EXPECT_TRUE(is_listed("https://[::1]", "https://[::1]"));
+    EXPECT_FALSE(is_listed("https://[::1]", "https://[::1\0.evil.example]"s));
+    EXPECT_FALSE(is_listed("https://10.0.0.1", "https://10.0.0.1\0.evil.example"s));
+}
+
 // Any page can be in a sandboxed frame, or in a file: such a name proves nothing.
 TEST(Origin, what_any_page_can_be_is_let_in_without_credentials) {
     EXPECT_EQ(standing("null", "db:1", {"null"}), Standing::anybody);
