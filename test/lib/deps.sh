@@ -157,7 +157,7 @@ test ca-certificates file:/etc/ssl/certs/ca-certificates.crt npm fetches over ht
 test nodejs node end-to-end tests
 test npm cmd:npm npm installs the test's packages from the lock file
 test curl cmd:curl the quick start of the README
-test nginx-light file:/usr/sbin/nginx a reverse proxy in front of the gateway
+test nginx file:/usr/sbin/nginx a reverse proxy in front of the gateway
 test chromium cmd:${CHROMIUM:-${DEPS_ROOT:-}/usr/bin/chromium} the demo page in a real browser
 peers python3-fastapi python:fastapi bench/fanout compares with it
 peers uvicorn python:uvicorn FastAPI's server
