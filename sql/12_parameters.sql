@@ -1,4 +1,7 @@
 -- Which types parameters have, and what is no value of them.
+SET client_min_messages = error; -- the word about a hub that is not there, once per session
+SELECT rtd_create_topic('t12-word', 'SELECT 1 AS id'), rtd_refresh('t12-word'), rtd_drop_topic('t12-word');
+RESET client_min_messages;
 CREATE TABLE invoice (id bigint PRIMARY KEY, customer uuid, day date, name text COLLATE "C");
 CREATE DOMAIN customer_id AS uuid;
 

@@ -1,4 +1,7 @@
 -- DDL moves what topics and watches depend on.
+SET client_min_messages = error; -- the word about a hub that is not there, once per session
+SELECT rtd_create_topic('t13-word', 'SELECT 1 AS id'), rtd_refresh('t13-word'), rtd_drop_topic('t13-word');
+RESET client_min_messages;
 CREATE ROLE regress_rtd_first;
 CREATE ROLE regress_rtd_second;
 SELECT format('GRANT CREATE ON DATABASE %I TO regress_rtd_first, regress_rtd_second', current_database()) \gexec

@@ -217,6 +217,8 @@ CREATE TRIGGER rtd_restore BEFORE INSERT ON rtd_channel
     FOR EACH ROW EXECUTE FUNCTION rtd_restore_trigger();
 CREATE TRIGGER rtd_restore BEFORE INSERT ON rtd_watch
     FOR EACH ROW EXECUTE FUNCTION rtd_restore_trigger();
+CREATE TRIGGER rtd_restore BEFORE INSERT ON rtd_served_table
+    FOR EACH ROW EXECUTE FUNCTION rtd_restore_trigger();
 CREATE TRIGGER rtd_restore BEFORE INSERT ON rtd_retained
     FOR EACH ROW EXECUTE FUNCTION rtd_restore_trigger();
 CREATE TRIGGER rtd_restore BEFORE INSERT ON rtd_audit_log

@@ -80,6 +80,7 @@ CREATE SCHEMA hub;
 CREATE EXTENSION rtd SCHEMA hub;
 SET search_path = hub, public;
 CREATE TABLE public.item (id int PRIMARY KEY, project text, label text);
+CREATE TABLE public.served (id int PRIMARY KEY);
 SELECT rtd_create_topic('items', 'SELECT id FROM item WHERE project = $1', parameters => '{project}'),
        rtd_create_topic('mine'), rtd_grant('mine', 'regress_rtd_dump');
 SELECT rtd_watch_table('item', 'items', audit => true), rtd_listen('my_channel', 'mine');
@@ -102,9 +103,11 @@ done
 rm -f "${TMPDIR:-/tmp}/rtd_dump.$$" "${TMPDIR:-/tmp}/rtd_dump.$$.log"
 is 'a topic that exists stays, the others come in' 'items|SELECT id FROM item WHERE project = $1
 log|
-mine|' "$(run "$existing" -c "SELECT name, query FROM hub.rtd_topic WHERE name <> 'dropped' ORDER BY name")"
+mine|
+served|SELECT * FROM ONLY public.served' "$(run "$existing" -c "SELECT name, query FROM hub.rtd_topic WHERE name <> 'dropped' ORDER BY name")"
 is 'so do grants and channels' 'items|regress_rtd_dump
 mine|regress_rtd_dump
+served|regress_rtd_dump
 item_channel|items
 my_channel|mine' "$(run "$existing" -c 'SELECT topic, role FROM hub.rtd_topic_grant ORDER BY 1' \
     -c 'SELECT channel, topic FROM hub.rtd_channel ORDER BY 1')"

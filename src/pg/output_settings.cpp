@@ -9,7 +9,6 @@ extern "C" {
 #include "pgtime.h"
 #include "utils/bytea.h"
 #include "utils/float.h"
-#include "utils/pg_locale.h"
 }
 
 namespace rtd::pg {
@@ -36,7 +35,8 @@ bool has_other_settings(unsigned dependence) {
            ((dependence & (kIntervals | kStyles)) != 0 && IntervalStyle != INTSTYLE_POSTGRES) ||
            ((dependence & (kFloats | kStyles)) != 0 && extra_float_digits != 1) ||
            ((dependence & (kBytes | kStyles)) != 0 && bytea_output != BYTEA_OUTPUT_HEX) ||
-           ((dependence & (kMoney | kStyles)) != 0 && strcmp(locale_monetary, "C") != 0) ||
+           ((dependence & (kMoney | kStyles)) != 0 &&
+            strcmp(GetConfigOption("lc_monetary", false, false), "C") != 0) ||
            has_other_names(dependence);
 }
 

@@ -28,8 +28,11 @@ namespace rtd::pg {
 namespace {
 
 constexpr WatchPurpose kServe{
-    "serve", "Make a topic with a query of it, by rtd_create_topic(), and watch the tables whose "
-             "rows it shows."};
+    "serve",
+    "Make a topic with a query of it, by rtd_create_topic(), and watch the tables whose rows it "
+    "shows.",
+    "Make a topic with a query of it, by rtd_create_topic(), and call rtd_refresh() in the "
+    "transaction that refreshes it."};
 
 // What is asked for.
 struct Request {
@@ -203,12 +206,8 @@ std::string select_list(const Plan &plan) {
 std::string query_of(const LockedTable &table, const TableFacts &facts, const Plan &plan,
                      const std::optional<std::string> &condition) {
     bool is_partitioned = table.get()->rd_rel->relkind != RELKIND_RELATION;
-    std::string rows = "SELECT " + select_list(plan) + " FROM " + (is_partitioned ? "" : "ONLY ") +
-                       facts.name + (condition ? " WHERE (" + *condition + "\n)" : "");
-    if (!plan.key.empty())
-        return rows;
-    // As an array of objects by itself: a single column of text would be taken for JSON.
-    return "SELECT coalesce(pg_catalog.json_agg(rtd_r.*), '[]') FROM (" + rows + ") AS rtd_r";
+    return "SELECT " + select_list(plan) + " FROM " + (is_partitioned ? "" : "ONLY ") + facts.name +
+           (condition ? " WHERE (" + *condition + "\n)" : "");
 }
 
 // Looks for a node of the kind `tag` points to.

@@ -494,6 +494,7 @@ Declaration declaration_of(const QueryTopic &topic) {
     declaration.query = topic.query;
     declaration.key = topic.key;
     declaration.security = topic.is_invoker ? "invoker" : "definer";
+    declaration.shape = shape_name(ResultShape::rows);
     return declaration;
 }
 

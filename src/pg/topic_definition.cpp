@@ -131,19 +131,21 @@ void follow_columns(const Registry &registry, const Definitions &moved) {
 // ---- tables that were swapped ----
 
 void warn_of_swapped_tables(const Registry &registry, const Definitions &moved) {
-    Rows swapped =
-        registry.run("SELECT w.topic, w.table_name, w.relation::text FROM @.rtd_watch w"
-                     " JOIN pg_namespace n ON n.nspname = w.schema_name"
-                     " JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.table_name"
-                     " WHERE c.oid <> w.relation AND c.relkind IN ('r', 'p')"
-                     " AND (c.oid = ANY ($1::oid[]) OR w.relation = ANY ($1::oid[])) ORDER BY 1, 2",
-                     {texts_value(texts_of(moved.tables))});
+    Rows swapped = registry.run(
+        "SELECT w.topic, w.table_name, w.relation::text, f.oid IS NULL FROM @.rtd_watch w"
+        " LEFT JOIN pg_class f ON f.oid = w.relation"
+        " JOIN pg_namespace n ON n.nspname = w.schema_name"
+        " JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.table_name"
+        " WHERE c.oid <> w.relation AND c.relkind IN ('r', 'p')"
+        " AND (c.oid = ANY ($1::oid[]) OR w.relation = ANY ($1::oid[])) ORDER BY 1, 2",
+        {texts_value(texts_of(moved.tables))});
     for (const Row &row : swapped.rows) {
         std::string topic = row[0].text.value_or(""), table = row[1].text.value_or("");
         warn(ERRCODE_WARNING,
              "table " + quoted(table) + " is not the one that is watched into topic " +
                  quoted(topic),
-             "The watched table is now " + row[2].text.value_or("") + ".",
+             row[3].boolean() ? "The watched table was dropped."
+                              : "The watched table is now " + row[2].text.value_or("") + ".",
              "To watch this one, call rtd_watch_table('" + table + "', '" + topic + "').");
     }
 }

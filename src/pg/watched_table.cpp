@@ -48,6 +48,8 @@ std::string hint_for(const LockedTable &table, const WatchPurpose &purpose) {
     char relkind = table.get()->rd_rel->relkind;
     if (relkind != RELKIND_MATVIEW)
         return shows_rows_of_others(relkind) ? purpose.instead_of_view : "";
+    if (purpose.instead_of_materialized_view != nullptr)
+        return purpose.instead_of_materialized_view;
     std::string schema = table.schema_name(), name = table.name();
     const char *relation =
         call([&] { return quote_qualified_identifier(schema.c_str(), name.c_str()); });

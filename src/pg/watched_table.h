@@ -37,8 +37,9 @@ class LockedTable {
 
 // What a caller wants of a table, for messages.
 struct WatchPurpose {
-    const char *verb;            // "watch"
-    const char *instead_of_view; // a hint
+    const char *verb;                                   // "watch"
+    const char *instead_of_view;                        // a hint
+    const char *instead_of_materialized_view = nullptr; // null: how to tell that it was refreshed
 };
 inline constexpr WatchPurpose kWatch{"watch", "Watch the tables whose rows it shows."};
 
