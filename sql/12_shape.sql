@@ -52,6 +52,14 @@ SELECT rtd_create_topic('t12-named', 'SELECT i.*, o.id AS order_id FROM t12_item
 SELECT rtd_create_topic('t12-case', 'SELECT 1 AS n, 2 AS "N"');
 SELECT count(*) AS made FROM rtd_topics WHERE name = 't12-bad';
 
+-- a key makes rows of what was a value
+CREATE TABLE t12_line (line text PRIMARY KEY);
+SELECT rtd_create_topic('t12-value', 'SELECT line FROM t12_line', shape => 'value');
+SELECT rtd_alter_topic('t12-value', key => '{line}');
+SELECT rtd_create_topic('t12-other', 'SELECT to_json(line) AS line FROM t12_line');
+SELECT rtd_alter_topic('t12-other', 'SELECT line FROM t12_line', key => '{line}');
+SELECT name, kind, shape FROM rtd_topics WHERE name IN ('t12-value', 't12-other') ORDER BY name;
+
 SELECT rtd_drop_topic(name) FROM rtd_topics WHERE name LIKE 't12-%' ORDER BY name;
-DROP TABLE t12_item, t12_order;
+DROP TABLE t12_item, t12_order, t12_line;
 DROP DOMAIN t12_note, t12_document;

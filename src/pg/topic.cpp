@@ -430,9 +430,11 @@ void alter_topic(const Registry &registry, const Declaration &change) {
     if (query && (reads_other || change.shape || change.owner)) {
         OutputColumns columns =
             check_query(topic.name, *query, parameters.size(), key, owner, search_path);
-        if (change.query || change.shape)
+        if (!key.empty()) // whatever it was before
+            shape = ResultShape::rows;
+        else if (change.query || change.shape)
             shape = decide_shape(topic.name, columns, change.shape, topic.shape);
-        if (change.query && !change.shape)
+        if (change.query && key.empty() && !change.shape)
             explain_shape(topic.name, columns, *shape);
     }
 
