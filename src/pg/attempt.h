@@ -20,7 +20,8 @@ extern "C" {
 namespace rtd::pg {
 
 // The error with which `body` ended, or nullopt. What it did to the database is undone then. That
-// the statement is to end (a cancel, a timeout) is no error of the body, and is passed on.
+// the statement is to end (a cancel, a timeout), or that the transaction cannot be serialized any
+// more, is no error of the body, and is passed on.
 template <class Body> std::optional<Error> attempt(Body &&body) {
     MemoryContext context = CurrentMemoryContext;
     ResourceOwner owner = CurrentResourceOwner;
@@ -43,7 +44,11 @@ template <class Body> std::optional<Error> attempt(Body &&body) {
     else
         call([] { ReleaseCurrentSubTransaction(); });
     give_back();
-    if (failure && failure->sqlstate() == ERRCODE_QUERY_CANCELED)
+    bool is_of_body =
+        !failure ||
+        (failure->sqlstate() != ERRCODE_QUERY_CANCELED &&
+         (failure->sqlstate() != ERRCODE_T_R_SERIALIZATION_FAILURE || !IsolationIsSerializable()));
+    if (!is_of_body)
         throw *failure;
     return failure;
 }

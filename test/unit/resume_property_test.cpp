@@ -106,6 +106,11 @@ class World : public RouterHost {
 
     // RouterHost
     void send(link::HubFrame frame) override {
+        // One that waits for a query that no worker takes for long is told so, and comes back.
+        if (const auto *ended = std::get_if<link::Ended>(&frame))
+            for (Client &client : clients_)
+                if (client.topic == "state" && client.subscription == ended->subscription)
+                    client.subscription = 0;
         std::optional<GatewayNumber> gateway = to_own_ids(frame);
         ASSERT_TRUE(gateway.has_value());
         gateways_.at(*gateway).frames.push_back(std::move(frame));
