@@ -13,6 +13,8 @@ extern "C" {
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "common/int.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/formatting.h"
@@ -357,10 +359,39 @@ const char *text_of(const ValueForm &form, Datum value) {
     return "";
 }
 
+Datum text_without_padding(Datum value) {
+    return CStringGetTextDatum(without_trailing_blanks(TextDatumGetCString(value)));
+}
+
+Datum array_without_padding(Datum value) {
+    ArrayType *array = DatumGetArrayTypeP(value);
+    Datum *elements;
+    bool *nulls;
+    int count;
+    deconstruct_array(array, BPCHAROID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
+    for (int i = 0; i < count; i++)
+        if (!nulls[i])
+            elements[i] = text_without_padding(elements[i]);
+    return PointerGetDatum(construct_md_array(elements, nulls, ARR_NDIM(array), ARR_DIMS(array),
+                                              ARR_LBOUND(array), TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+// The server hashes the blanks at the end of character(n), which compare as if they were not there,
+// if the collation is nondeterministic. Texts without them have the hashes that are meant.
+Datum without_padding(Oid type, Datum value) {
+    if (type == BPCHAROID)
+        return text_without_padding(value);
+    return get_element_type(type) == BPCHAROID ? array_without_padding(value) : value;
+}
+
 const char *match_of(const ValueForm &form, Datum value) {
+    // Without a nondeterministic one, equal strings have equal bytes; to hash them, the server asks
+    // for a collation all the same.
+    Oid collation = OidIsValid(form.collation) ? form.collation : C_COLLATION_OID;
+    Datum hashed = without_padding(form.type, value);
     auto hash = [&](int64 seed) {
         return static_cast<unsigned long long>(DatumGetUInt64(FunctionCall2Coll(
-            const_cast<FmgrInfo *>(&form.hash), form.collation, value, Int64GetDatum(seed))));
+            const_cast<FmgrInfo *>(&form.hash), collation, hashed, Int64GetDatum(seed))));
     };
     constexpr int64 kSeeds[] = {INT64CONST(0x7274642d70617231), INT64CONST(0x7274642d70617232)};
     return psprintf("#%016llx%016llx", hash(kSeeds[0]), hash(kSeeds[1]));

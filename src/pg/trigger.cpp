@@ -325,9 +325,10 @@ bool key_changed(const Watch &watch, HeapTuple before, HeapTuple after, TupleDes
 
 // ---- parameters and keys ----
 
-// The form of a value, or nullopt if its type's own code fails.
+// The form of a value, or nullopt if its type's own code fails. To hash a value is more than to
+// write it: collations and types of elements take part.
 std::optional<FormedValue> form_if_any(const ParameterColumn &column, Datum value) {
-    if (column.bound.is_trusted)
+    if (column.bound.is_trusted && column.form.kind != ValueForm::Kind::hashed)
         return formed(column.form, value);
     FormedValue form{};
     if (attempt([&] { form = formed(column.form, value); }))

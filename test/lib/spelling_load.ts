@@ -228,7 +228,7 @@ const hasEvents = (type: SpelledType) => type.where === undefined;
 const cast = (type: SpelledType, parameter = 1) => `$${parameter}::text::public_type`.replace('public_type', qualified(type.type));
 const qualified = (type: string) => {
     const plain = type.replace(/ COLLATE \w+/, '');
-    const ours = ['citext', 'mood', 'pair', 'decimals', 'positive', 'word', 'day', 'tenth', 'moment', 'ltree', 'hstore', 'cube'];
+    const ours = ['citext', 'mood', 'pair', 'decimals', 'positive', 'word', 'day', 'tenth', 'moment', 'ltree', 'hstore', 'cube', 'label', 'deep', 'pairs', 'ints', 'feeling', 'folded', 'code', 'amount', 'words', 'instants', 'citext[]', 'mood[]'];
     return ours.includes(plain) ? `public.${plain}` : plain;
 };
 

@@ -82,7 +82,17 @@ export const setup = `
     CREATE DOMAIN word AS text CHECK (VALUE <> '');
     CREATE DOMAIN day AS date;
     CREATE DOMAIN tenth AS numeric(8,1);
-    CREATE DOMAIN moment AS timestamptz;`;
+    CREATE DOMAIN moment AS timestamptz;
+    CREATE DOMAIN label AS citext;
+    CREATE DOMAIN deep AS tenth CHECK (VALUE < 100);
+    CREATE DOMAIN pairs AS pair;
+    CREATE DOMAIN ints AS int[];
+    CREATE DOMAIN folded AS text COLLATE ignore_case;
+    CREATE DOMAIN code AS char(4);
+    CREATE TYPE amount AS (value numeric, at timestamptz);
+    CREATE TYPE words AS RANGE (subtype = text, collation = "C");
+    CREATE TYPE instants AS RANGE (subtype = timestamptz);
+    CREATE COLLATION ignore_accent (provider = icu, locale = 'und-u-ks-level1', deterministic = false);`;
 
 export const spelledTypes: SpelledType[] = [
     { name: 'int2', type: 'int2', value: whole(-3, 3) },
@@ -159,6 +169,64 @@ export const spelledTypes: SpelledType[] = [
     { name: 'cast', type: 'int4', where: 'p = $1::text::int', value: whole(1, 3) },
     { name: 'astext', type: 'int4', where: 'p::text = $1', value: oneOf(['1'], ['2']) },
     { name: 'like', type: 'text', where: 'p LIKE $1', value: oneOf(['abc', 'a%c', '%'], ['x', '_']) },
+    { name: 'label', type: 'label', value: oneOf(['abc', 'ABC', 'aBc'], ['x']) },
+    { name: 'deep', type: 'deep', value: oneOf(['1.5', '1.50', '01.5'], ['2', '2.0']) },
+    { name: 'ints', type: 'ints', noKey: true, value: oneOf(['{1,2}', '{ 1 , 02 }'], ['{}']) },
+    { name: 'folded', type: 'folded', value: oneOf(['abc', 'ABC', 'aBc'], ['x']) },
+    { name: 'code', type: 'code', value: oneOf(['ab', 'ab ', 'ab  '], ['AB']) },
+    { name: 'accent', type: 'text COLLATE ignore_accent', value: oneOf(['resume', 'résumé', 'RESUME'], ['x']) },
+    { name: 'accentchars', type: 'char(8)[] COLLATE ignore_accent', noKey: true, value: oneOf(['{resume}', '{résumé}', '{"RESUME  "}'], ['{x}']) },
+    { name: 'accentchar', type: 'char(8) COLLATE ignore_accent', value: oneOf(['resume', 'résumé', 'RESUME  '], ['x']) },
+    { name: 'amount', type: 'amount', where: 'p = $1::amount', noKey: true, value: oneOf(['(1.0,2026-01-05 00:00+00)', '(1,"2026-01-05 01:00:00+01")', '(1.00,2026-1-5Z)'], ['(2,)']) },
+    { name: 'words', type: 'words', value: oneOf(['[a,b]', '["a","b"]'], ['[a,b)']) },
+    { name: 'instants', type: 'instants', value: oneOf(['[2026-01-05 00:00+00,)', '["2026-01-05 01:00+01",)'], ['empty']) },
+    { name: 'citexts', type: 'citext[]', noKey: true, value: oneOf(['{a,b}', '{A,b}', '{"A","B"}'], ['{x}']) },
+    { name: 'timestamptzs', type: 'timestamptz[]', noKey: true, value: oneOf(['{2026-01-05 00:00+00}', '{"2026-01-05 01:00+01"}', '{2026-1-5Z}'], ['{infinity}', '{Infinity}']) },
+    { name: 'bools', type: 'bool[]', noKey: true, value: oneOf(['{t,f}', '{true,false}', '{yes,no}'], ['{}']) },
+    { name: 'uuids', type: 'uuid[]', noKey: true, value: oneOf(['{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}', '{A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11}'], ['{}']) },
+    { name: 'jsonbs', type: 'jsonb[]', noKey: true, value: oneOf(['{"{\\"a\\": 1}"}', '{"{\\"a\\":1.0}"}'], ['{1,2}', '{1.0,2}']) },
+    { name: 'bpchars', type: 'char(3)[]', noKey: true, value: oneOf(['{a,b}', '{"a ","b  "}'], ['{x}']) },
+    { name: 'intervals', type: 'interval[]', noKey: true, value: oneOf(['{1 day}', '{24:00}', '{24 hours}'], ['{1 mon}', '{30 days}']) },
+    { name: 'months', type: 'interval', value: oneOf(['1 mon', '30 days', '720:00', 'P1M', '1 month'], ['1 year', '360 days', '12 mons'], ['-1 mon', '-30 days'], ['0', '1 mon -30 days']) },
+    { name: 'specialdate', type: 'date', value: oneOf(['infinity', 'Infinity', 'INFINITY'], ['-infinity'], ['0044-03-15 BC', '0044-3-15 BC'], ['10000-01-01'], ['epoch', '1970-01-01']) },
+    { name: 'specialtime', type: 'timestamptz', value: oneOf(['infinity', 'Infinity'], ['-infinity'], ['0044-03-15 00:00:00+00 BC'], ['10000-01-01 00:00:00+00', '10000-01-01T00:00Z'], ['epoch', '1970-01-01 00:00+00'], ['1890-01-01 00:00:00+00', '1890-01-01 00:53:28+00:53:28'], ['2026-01-05 00:00:00.123456+00', '2026-01-05T00:00:00.1234564Z']) },
+    { name: 'specialstamp', type: 'timestamp', value: oneOf(['infinity', 'Infinity'], ['0044-03-15 00:00:00 BC'], ['2026-01-05 00:00:00.5', '2026-01-05T00:00:00.50', '2026-01-05 00:00:00.500000'], ['12026-01-05 00:00']) },
+    { name: 'time3', type: 'time(3)', value: oneOf(['04:05:06.7', '04:05:06.700'], ['00:00']) },
+    { name: 'stamp0', type: 'timestamptz(0)', value: oneOf(['2026-01-05 00:00+00', '2026-01-05T01:00+01'], ['2026-01-06Z']) },
+    { name: 'scale', type: 'numeric(6,-2)', value: oneOf(['100', '100.0', '1e2'], ['1200', '12e2']) },
+    { name: 'infinite', type: 'numeric', value: oneOf(['Infinity', 'inf', '+infinity'], ['-Infinity', '-inf'], ['1e30', '1000000000000000000000000000000'], ['1e-20', '0.00000000000000000001']) },
+    { name: 'tinyfloat', type: 'float4', value: oneOf(['1e-45', '1.4e-45'], ['16777217', '16777216'], ['3.4028235e38', '3.4028235e+38'], ['-inf', '-Infinity']) },
+    { name: 'floats', type: 'float8[]', noKey: true, value: oneOf(['{0.1,1}', '{.10,1.0}'], ['{-0}', '{0}'], ['{nan}', '{NaN}']) },
+    { name: 'box', type: 'box', noKey: true, where: 'p ~= $1', value: oneOf(['(1,1),(0,0)', '(0,0),(1,1)', '((0,1),(1,0))'], ['(5,5),(4,4)']) },
+    { name: 'boxarea', type: 'box', noKey: true, value: oneOf(['(1,1),(0,0)', '(2,2),(1,1)'], ['(2,2),(0,0)']) },
+    { name: 'circle', type: 'circle', noKey: true, value: oneOf(['<(0,0),1>', '((5,5),1)'], ['<(0,0),2>']) },
+    { name: 'lseg', type: 'lseg', noKey: true, value: oneOf(['[(0,0),(1,1)]', '((0,0),(1,1))', '0,0,1,1'], ['[(0,0),(2,2)]']) },
+    { name: 'polygon', type: 'polygon', noKey: true, where: 'p ~= $1', value: oneOf(['((0,0),(1,1),(1,0))', '((1,1),(1,0),(0,0))'], ['((0,0),(2,2),(2,0))']) },
+    { name: 'xml', type: 'xml', noKey: true, where: 'p::text = $1', value: oneOf(['<a/>'], ['<b/>']) },
+    { name: 'tsquery', type: 'tsquery', value: oneOf(["'a' & 'b'", 'a & b', "a&b"], ["'x'"]) },
+    { name: 'tid', type: 'tid', noKey: true, value: oneOf(['(0,1)', '(00,01)'], ['(1,2)']) },
+    { name: 'xid', type: 'xid', noKey: true, value: oneOf(['42', '042'], ['7']) },
+    { name: 'oidvector', type: 'oidvector', value: oneOf(['1 2', '01 2'], ['3']) },
+    { name: 'regclass', type: 'regclass', noKey: true, where: 'p = $1::regclass', value: oneOf(['pg_class', 'pg_catalog.pg_class', '1259'], ['pg_type']) },
+    { name: 'regtype', type: 'regtype', noKey: true, where: 'p = $1::regtype', value: oneOf(['integer', 'int4', 'pg_catalog.int4', '23'], ['text']) },
+    { name: 'datemulti', type: 'datemultirange', value: oneOf(['{[2026-01-05,2026-01-07]}', '{[2026-1-5,2026-1-8)}'], ['{}']) },
+    { name: 'nummulti', type: 'nummultirange', value: oneOf(['{[1,2]}', '{[1.0,2.00]}'], ['{}']) },
+    { name: 'moods', type: 'mood[]', noKey: true, value: oneOf(['{sad,ok}', '{ sad , ok }'], ['{}']) },
+    { name: 'notdistinct', type: 'numeric', where: 'p IS NOT DISTINCT FROM $1', value: oneOf(['1', '1.0', '01'], ['2']) },
+    { name: 'in', type: 'uuid', where: 'p IN ($1)', value: uuid },
+    { name: 'between', type: 'date', where: 'p BETWEEN $1 AND $1', value: date },
+    { name: 'crossint', type: 'int4', where: 'p = $1::int8', value: whole(1, 3) },
+    { name: 'crossnum', type: 'int4', where: 'p = $1::numeric', value: whole(1, 3) },
+    { name: 'crossdate', type: 'timestamptz', where: 'p = $1::timestamptz', value: timestamptz },
+    { name: 'crossstamp', type: 'timestamp', where: 'p = $1::timestamptz', value: oneOf(['2026-01-05 00:00:00', '2026-1-5'], ['2026-01-06T00:00:00']) },
+    { name: 'crosscitext', type: 'text', where: 'p::citext = $1::citext', value: oneOf(['abc', 'ABC'], ['x']) },
+    { name: 'collated', type: 'text', where: 'p = $1 COLLATE ignore_case', value: oneOf(['abc', 'ABC'], ['x']) },
+    { name: 'coalesced', type: 'int4', where: 'coalesce(p, 0) = $1', value: whole(1, 3) },
+    { name: 'trunced', type: 'timestamptz', where: "date_trunc('day', p) = date_trunc('day', $1::timestamptz)", value: timestamptz },
+    { name: 'cross', type: 'varchar(5)', where: 'p = $1::text', value: oneOf(['abc'], ['ABC']) },
+    { name: 'bpcharastext', type: 'char(5)', where: 'p = $1::text', value: oneOf(['abc'], ['ABC']) },
+    { name: 'varcharbpchar', type: 'varchar(5)', where: 'p = $1::bpchar', value: oneOf(['abc', 'abc '], ['ABC']) },
+    { name: 'pairs', type: 'pairs', where: 'p = $1::pairs', noKey: true, value: oneOf(['(1,a)', '(1,"a")', '(01,a)'], ['(2,b)']) },
 ];
 
 /** What a session may have set: nothing of it may change what clients get. */
