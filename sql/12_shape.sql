@@ -58,7 +58,8 @@ SELECT rtd_create_topic('t12-value', 'SELECT line FROM t12_line', shape => 'valu
 SELECT rtd_alter_topic('t12-value', key => '{line}');
 SELECT rtd_create_topic('t12-other', 'SELECT to_json(line) AS line FROM t12_line');
 SELECT rtd_alter_topic('t12-other', 'SELECT line FROM t12_line', key => '{line}');
-SELECT name, kind, shape FROM rtd_topics WHERE name IN ('t12-value', 't12-other') ORDER BY name;
+SELECT rtd_create_topic('t12-line', 'SELECT line FROM t12_line', key => '{line}'); -- has no choice to be told of
+SELECT name, kind, shape FROM rtd_topics WHERE name IN ('t12-value', 't12-other', 't12-line') ORDER BY name;
 
 SELECT rtd_drop_topic(name) FROM rtd_topics WHERE name LIKE 't12-%' ORDER BY name;
 DROP TABLE t12_item, t12_order, t12_line;

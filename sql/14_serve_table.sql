@@ -53,6 +53,10 @@ SELECT kind, key FROM rtd_topics WHERE name = 't14-float';
 CREATE TABLE t14_doc (doc jsonb PRIMARY KEY);
 SELECT rtd_serve_table('t14_doc', 'regress_rtd_web');
 SELECT kind FROM rtd_topics WHERE name = 't14-doc';
+-- a column of JSON alone is told apart by the key, which is added
+CREATE TABLE t14_json (id int PRIMARY KEY, doc jsonb);
+SELECT rtd_serve_table('t14_json', 'regress_rtd_web', columns => '{doc}');
+SELECT kind, key, query FROM rtd_topics WHERE name = 't14-json';
 -- no primary key: a state topic, and a keyed one once there is one
 CREATE TABLE t14_log (line text);
 SELECT rtd_serve_table('t14_log', 'regress_rtd_web', condition => 'line <> ''''');
@@ -223,7 +227,7 @@ DROP FOREIGN DATA WRAPPER t14_wrapper CASCADE;
 DROP SCHEMA "t14 Sch""ema" CASCADE;
 DROP MATERIALIZED VIEW t14_matview;
 DROP SEQUENCE t14_sequence;
-DROP TABLE t14_todo, t14_child, t14_series, t14_eight, t14_float, t14_doc, t14_log, t14_part, t14_renamed, t14_taken,
+DROP TABLE t14_json, t14_todo, t14_child, t14_series, t14_eight, t14_float, t14_doc, t14_log, t14_part, t14_renamed, t14_taken,
     t14_private, t14_temporary CASCADE;
 SELECT format('REVOKE CREATE ON DATABASE %I FROM regress_rtd_other', current_database()) \gexec
 DROP ROLE regress_rtd_web, regress_rtd_other;

@@ -142,7 +142,7 @@ struct Plan {
     std::string query;
 };
 
-// A query of one JSON column is taken for a value and not for a row.
+// A row that is nothing but JSON, by which it could not be told apart.
 bool is_one_json_value(const LockedTable &table, const Plan &plan) {
     size_t count = 0;
     Oid type = InvalidOid;
@@ -161,17 +161,7 @@ bool is_one_json_value(const LockedTable &table, const Plan &plan) {
 
 // The key under the names of the query. Columns of the primary key that were not asked for are
 // added, in front.
-void plan_key(const LockedTable &table, const TableFacts &facts, Plan &plan) {
-    if (facts.primary_key.empty())
-        plan.why_no_key = "Table " + quoted(table.name()) +
-                          " has no primary key by which its rows could be told apart.";
-    else if (facts.primary_key.size() > KeyedQuery::kMaxColumns)
-        plan.why_no_key = "The primary key of table " + quoted(table.name()) + " has more than " +
-                          std::to_string(KeyedQuery::kMaxColumns) + " columns.";
-    else if (is_one_json_value(table, plan))
-        plan.why_no_key = "Rows of a single JSON column cannot be told apart by a key.";
-    if (!plan.why_no_key.empty())
-        return;
+void name_key(const TableFacts &facts, Plan &plan) {
     plan.key = facts.primary_key;
     if (!plan.columns)
         return;
@@ -186,6 +176,22 @@ void plan_key(const LockedTable &table, const TableFacts &facts, Plan &plan) {
         }
     }
     plan.columns->insert(plan.columns->begin(), missing.begin(), missing.end());
+}
+
+void plan_key(const LockedTable &table, const TableFacts &facts, Plan &plan) {
+    if (facts.primary_key.empty())
+        plan.why_no_key = "Table " + quoted(table.name()) +
+                          " has no primary key by which its rows could be told apart.";
+    else if (facts.primary_key.size() > KeyedQuery::kMaxColumns)
+        plan.why_no_key = "The primary key of table " + quoted(table.name()) + " has more than " +
+                          std::to_string(KeyedQuery::kMaxColumns) + " columns.";
+    if (!plan.why_no_key.empty())
+        return;
+    name_key(facts, plan);
+    if (is_one_json_value(table, plan)) {
+        plan.why_no_key = "Rows of a single JSON column cannot be told apart by a key.";
+        plan.key.clear();
+    }
 }
 
 std::string select_list(const Plan &plan) {

@@ -375,7 +375,7 @@ bool insert_topic(const Registry &registry, const Declaration &topic) {
          boolean_value(topic.durable.value_or(false)), shape_value(shape)});
     if (inserted.affected == 0)
         return false;
-    if (shape && !topic.shape)
+    if (shape && key.empty() && !topic.shape)
         explain_shape(topic.name, columns, *shape);
     describe_parameters(registry, needed_topic(registry, topic.name));
     note_catalog_change();
