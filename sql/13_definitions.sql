@@ -13,6 +13,13 @@ SELECT rtd_create_topic('t13-keyed', 'SELECT * FROM t13_view', key => '{id}');
 SELECT rtd_watch_table('t13_item', 't13-keyed');
 CREATE VIEW t13_keys AS SELECT relation, topic, key, problem FROM rtd_watched_tables WHERE topic LIKE 't13-%';
 TABLE t13_keys;
+-- also at the end of a transaction that became read-only
+BEGIN;
+CREATE OR REPLACE VIEW t13_view AS SELECT other AS id, note FROM t13_item;
+SET TRANSACTION READ ONLY;
+COMMIT;
+TABLE t13_keys;
+CREATE OR REPLACE VIEW t13_view AS SELECT id, note FROM t13_item;
 CREATE OR REPLACE VIEW t13_view AS SELECT other AS id, note FROM t13_item;
 TABLE t13_keys;
 CREATE OR REPLACE VIEW t13_view AS SELECT id + 1 AS id, note FROM t13_item;

@@ -85,6 +85,18 @@ void note_former_names(Oid table, int column) {
         changes->definitions.columns.try_emplace({table, column}, former);
 }
 
+// What follows from DDL is written also where the transaction became read-only after it.
+class MayWrite {
+  public:
+    MayWrite() { XactReadOnly = false; }
+    ~MayWrite() { XactReadOnly = was_read_only_; }
+    MayWrite(const MayWrite &) = delete;
+    MayWrite &operator=(const MayWrite &) = delete;
+
+  private:
+    bool was_read_only_ = XactReadOnly;
+};
+
 void judge() {
     for (const Object &object : changes->objects) {
         if (object.class_id == TriggerRelationId)
@@ -96,6 +108,7 @@ void judge() {
 }
 
 void follow() {
+    MayWrite may_write;
     judge();
     Definitions &definitions = changes->definitions;
     definitions.everything = changes->everything;
