@@ -6,7 +6,9 @@
 
 extern "C" {
 #include "access/transam.h"
+#include "catalog/pg_collation_d.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_type_d.h"
 #include "executor/executor.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/params.h"
@@ -14,6 +16,8 @@ extern "C" {
 #include "parser/analyze.h"
 #include "rewrite/rewriteHandler.h"
 #include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 }
 
 namespace rtd::pg {
@@ -92,27 +96,73 @@ bool is_computation(const Node *node) {
     }
 }
 
-// The largest ones, into the list that `context` points to.
+// Expressions made of parameters and constants alone.
+struct Found {
+    List *computations; // the largest ones
+    List *limits;       // LIMIT and OFFSET
+    List *operands;     // texts that are compared with what comes from elsewhere
+};
+
+bool is_made_of_parameters(Node *node) {
+    Content content;
+    return !expression_returns_set(node) && !has_other(node, &content) && content.has_parameter;
+}
+
+void add_limit(Node *limit, Found *found) {
+    if (limit != nullptr && is_made_of_parameters(limit))
+        found->limits = lappend(found->limits, limit);
+}
+
+void add_operands(List *arguments, Found *found) {
+    ListCell *cell;
+    foreach (cell, arguments) {
+        auto *argument = static_cast<Node *>(lfirst(cell));
+        if (exprType(argument) == TEXTOID && is_made_of_parameters(argument))
+            found->operands = lappend(found->operands, argument);
+    }
+}
+
+// Into the Found that `context` points to.
 bool collect(Node *node, void *context) {
     if (node == nullptr)
         return false;
-    if (IsA(node, Query))
-        return query_tree_walker(reinterpret_cast<Query *>(node), RTD_WALKER(collect), context, 0);
+    auto *found = static_cast<Found *>(context);
+    if (IsA(node, Query)) {
+        auto *query = reinterpret_cast<Query *>(node);
+        add_limit(query->limitCount, found);
+        add_limit(query->limitOffset, found);
+        return query_tree_walker(query, RTD_WALKER(collect), context, 0);
+    }
     Content content;
     if (is_computation(node) && !expression_returns_set(node) && !has_other(node, &content)) {
         if (content.has_parameter)
-            *static_cast<List **>(context) = lappend(*static_cast<List **>(context), node);
+            found->computations = lappend(found->computations, node);
         return false;
     }
+    if (IsA(node, OpExpr))
+        add_operands(reinterpret_cast<OpExpr *>(node)->args, found);
+    if (IsA(node, FuncExpr))
+        add_operands(reinterpret_cast<FuncExpr *>(node)->args, found);
     return expression_tree_walker(node, RTD_WALKER(collect), context);
 }
 
-List *parameter_expressions(const std::string &query, const std::vector<Oid> &types) {
+bool is_users(Oid function, void *) {
+    return function >= FirstNormalObjectId;
+}
+
+bool calls_users_function(Node *node, void *context) {
+    if (node == nullptr)
+        return false;
+    return check_functions_in_node(node, is_users, nullptr) ||
+           expression_tree_walker(node, RTD_WALKER(calls_users_function), context);
+}
+
+Found parameter_expressions(const std::string &query, const std::vector<Oid> &types) {
     return call([&] {
         auto *raw = static_cast<RawStmt *>(linitial(pg_parse_query(query.c_str())));
         Query *analyzed = parse_analyze_fixedparams(raw, query.c_str(), types.data(),
                                                     static_cast<int>(types.size()), nullptr);
-        List *found = NIL;
+        Found found = {NIL, NIL, NIL};
         ListCell *cell;
         foreach (cell, QueryRewrite(analyzed)) // views are subqueries now
             collect(static_cast<Node *>(lfirst(cell)), &found);
@@ -120,30 +170,89 @@ List *parameter_expressions(const std::string &query, const std::vector<Oid> &ty
     });
 }
 
+EState *make_state(const std::vector<Oid> &types, const std::vector<Datum> &values) {
+    EState *state = CreateExecutorState();
+    state->es_param_list_info = makeParamList(static_cast<int>(values.size()));
+    for (size_t i = 0; i < values.size(); i++)
+        state->es_param_list_info->params[i] = {values[i], false, PARAM_FLAG_CONST, types[i]};
+    return state;
+}
+
+NullableDatum evaluate(EState *state, Node *node) {
+    CHECK_FOR_INTERRUPTS();
+    NullableDatum result = {0, false};
+    ExprState *expression = ExecPrepareExpr(reinterpret_cast<Expr *>(node), state);
+    result.value =
+        ExecEvalExprSwitchContext(expression, GetPerTupleExprContext(state), &result.isnull);
+    return result;
+}
+
+// The executor finds this out while the query runs.
+void check_limit(EState *state, Node *limit) {
+    NullableDatum rows = evaluate(state, limit);
+    if (!rows.isnull && DatumGetInt64(rows.value) < 0)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_ROW_COUNT_IN_LIMIT_CLAUSE),
+                        errmsg("LIMIT and OFFSET must not be negative")));
+}
+
+// Regular expressions are compiled when the first row is compared.
+void check_pattern(EState *state, Node *operand) {
+    NullableDatum pattern = evaluate(state, operand);
+    if (!pattern.isnull)
+        (void)DirectFunctionCall2Coll(textregexeq, DEFAULT_COLLATION_OID, CStringGetTextDatum(""),
+                                      pattern.value);
+}
+
+// Of a text that is no query of words, no path, or the name of nothing.
+bool is_of_syntax_or_name(int sqlstate) {
+    switch (sqlstate) {
+    case ERRCODE_SYNTAX_ERROR:
+    case ERRCODE_UNDEFINED_OBJECT:
+    case ERRCODE_UNDEFINED_TABLE:
+    case ERRCODE_UNDEFINED_FUNCTION:
+    case ERRCODE_AMBIGUOUS_FUNCTION:
+    case ERRCODE_INVALID_NAME:
+    case ERRCODE_INVALID_SCHEMA_NAME:
+        return true;
+    default:
+        return false;
+    }
+}
+
 } // namespace
 
 void evaluate_parameters(const std::string &query, const std::vector<Oid> &types,
-                         const std::vector<Datum> &values) {
-    List *expressions = parameter_expressions(query, types);
-    call([&] {
-        EState *state = CreateExecutorState();
-        state->es_param_list_info = makeParamList(static_cast<int>(values.size()));
-        for (size_t i = 0; i < values.size(); i++)
-            state->es_param_list_info->params[i] = {values[i], false, PARAM_FLAG_CONST, types[i]};
+                         const std::vector<Datum> &values, int failure, bool &is_their_fault) {
+    Found found = parameter_expressions(query, types);
+    EState *state = call([&] { return make_state(types, values); });
+    auto attempt_each = [&](List *nodes, auto check) {
         ListCell *cell;
-        foreach (cell, expressions) {
-            CHECK_FOR_INTERRUPTS();
-            bool is_null = false;
-            ExprState *expression = ExecPrepareExpr(reinterpret_cast<Expr *>(lfirst(cell)), state);
-            ExecEvalExprSwitchContext(expression, GetPerTupleExprContext(state), &is_null);
+        foreach (cell, nodes) {
+            auto *node = static_cast<Node *>(lfirst(cell));
+            try {
+                call([&] { check(state, node); });
+            } catch (const Error &error) {
+                is_their_fault = is_of_value(error.sqlstate()) ||
+                                 (is_of_syntax_or_name(error.sqlstate()) &&
+                                  !call([&] { return calls_users_function(node, nullptr); }));
+                throw;
+            }
         }
-        FreeExecutorState(state);
-    });
+    };
+    attempt_each(found.computations, [](EState *in, Node *node) { (void)evaluate(in, node); });
+    attempt_each(found.limits, check_limit);
+    if (failure == ERRCODE_INVALID_REGULAR_EXPRESSION)
+        attempt_each(found.operands, check_pattern);
+    call([&] { FreeExecutorState(state); });
 }
 
 bool is_of_value(int sqlstate) {
     int category = ERRCODE_TO_CATEGORY(sqlstate);
     return category == ERRCODE_DATA_EXCEPTION || category == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION;
+}
+
+bool may_be_of_parameters(int sqlstate) {
+    return is_of_value(sqlstate) || is_of_syntax_or_name(sqlstate);
 }
 
 } // namespace rtd::pg

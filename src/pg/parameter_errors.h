@@ -15,12 +15,18 @@
 
 namespace rtd::pg {
 
-// Throws the error of the first such expression that fails. Under the role and search_path of the
-// query, in a transaction of its own with an active snapshot, which must be aborted after an error.
+// Throws the error of the first such expression that fails, and says whether its parameters are to
+// blame; an error of anything else is thrown too. LIMIT and OFFSET must not be negative either, and
+// if the query's `failure` was a regular expression, the texts that it compares with are looked at
+// as such. Under the role and search_path of the query, in a transaction of its own with an active
+// snapshot, which must be aborted after an error.
 void evaluate_parameters(const std::string &query, const std::vector<Oid> &types,
-                         const std::vector<Datum> &values);
+                         const std::vector<Datum> &values, int failure, bool &is_their_fault);
 
 // Errors that a wrong value makes: data exceptions, and violations of a domain's constraints.
 bool is_of_value(int sqlstate);
+
+// Whether it is worth asking. Some values are parsed: to_tsquery('a b') is a syntax error.
+bool may_be_of_parameters(int sqlstate);
 
 } // namespace rtd::pg

@@ -73,7 +73,7 @@ class QueryWorker {
     std::optional<WorkerReply> handle(const EndRead &);
     QueryDone run(const RunQuery &job);
     bool should_run_again(const RunQuery &job, const QueryOutcome &outcome);
-    void blame_parameters(const RunQuery &job, QueryOutcome &outcome);
+    void blame_parameters(const RunQuery &job, int failure, QueryOutcome &outcome);
     bool is_outdated(const Prepared &prepared) const;
     void read_keyed(const RunQuery &job, const Prepared &prepared, std::vector<Datum> &values,
                     QueryDone &done);
@@ -235,7 +235,7 @@ QueryDone QueryWorker::run(const RunQuery &job) {
     instance_ = job.instance;
     is_answered_ = false;
     definitions_ = pg_atomic_read_u64(&shared->definition_generation);
-    bool may_be_parameter = false;
+    int failure = 0; // that may be the parameters' fault
     TimestampTz start = GetCurrentTimestamp();
     pgstat_report_activity(STATE_RUNNING, job.query.c_str());
     try {
@@ -262,14 +262,15 @@ QueryDone QueryWorker::run(const RunQuery &job) {
         // What the subscribers' role may not read is for them to know, not a failure of the query.
         if (!has_state && job.is_invoker && error.sqlstate() == ERRCODE_INSUFFICIENT_PRIVILEGE)
             done.outcome.status = QueryOutcome::Status::forbidden;
-        may_be_parameter = !has_state && job.parameter_count > 0 && is_of_value(error.sqlstate());
+        if (!has_state && job.parameter_count > 0 && may_be_of_parameters(error.sqlstate()))
+            failure = error.sqlstate();
     } catch (const std::bad_alloc &) {
         done.outcome = {};
         done.outcome.text = "out of memory";
     }
     end_timeout();
-    if (may_be_parameter)
-        blame_parameters(job, done.outcome);
+    if (failure != 0)
+        blame_parameters(job, failure, done.outcome);
     pgstat_report_activity(STATE_IDLE, nullptr);
     pgstat_report_stat(false);
     done.outcome.elapsed_us = GetCurrentTimestamp() - start;
@@ -277,15 +278,16 @@ QueryDone QueryWorker::run(const RunQuery &job) {
 }
 
 // The query failed because of a value: the client's, if its parameters alone make an error too.
-void QueryWorker::blame_parameters(const RunQuery &job, QueryOutcome &outcome) {
+void QueryWorker::blame_parameters(const RunQuery &job, int failure, QueryOutcome &outcome) {
+    bool is_their_fault = false;
     try {
         in_transaction([&] {
             run_as_role(job, outcome, [&](const Prepared &prepared, std::vector<Datum> &values) {
-                evaluate_parameters(job.query, prepared.types, values);
+                evaluate_parameters(job.query, prepared.types, values, failure, is_their_fault);
             });
         });
     } catch (const Error &error) {
-        if (is_of_value(error.sqlstate())) { // otherwise the error of the query counts
+        if (is_their_fault) { // otherwise the error of the query counts
             outcome.status = QueryOutcome::Status::bad_parameter;
             outcome.text = "the parameters of topic \"" + job.topic + "\": " + error.message();
         }

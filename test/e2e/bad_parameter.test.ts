@@ -33,6 +33,14 @@ describe('a parameter', () => {
         ['cast-array', `SELECT $1::text AS t, string_to_array($1, ',')::int[] AS n`, ['1,two']],
         ['cast-case', `SELECT CASE WHEN $1 = 'x' THEN 1 ELSE $1::text::int END AS n`, ['y']],
         ['cast-subquery', 'SELECT t FROM (SELECT $1::text AS t, $1::text::uuid AS u OFFSET 0) AS s WHERE u IS NOT NULL', ['abc']],
+        ['cast-words', `SELECT $1::text AS t, to_tsvector('a b') @@ to_tsquery('simple', $1) AS found`, ['two words']],
+        ['cast-path', `SELECT $1::text AS t, '{}'::jsonb @? $1::text::jsonpath AS found`, ['$.a[']],
+        ['cast-late-name', 'SELECT $1::text AS t, $1::text::regclass::oid AS oid', ['no_such_table']],
+        ['cast-limit', 'SELECT id FROM cast_rows LIMIT $1', ['-1']],
+        ['cast-page', 'SELECT id FROM cast_rows ORDER BY id OFFSET ($1::int - 1) * 10 LIMIT 10', ['0']],
+        ['cast-pattern', 'SELECT id FROM cast_rows WHERE id::text ~ $1', ['(']],
+        ['cast-replace', `SELECT id FROM cast_rows WHERE regexp_replace(id::text, $1, '') = ''`, ['[a']],
+        ['cast-keyed-pattern', 'SELECT id FROM cast_rows WHERE id::text ~* $1', ['*']],
         ['cast-keyed', 'SELECT id, $1::text AS t FROM cast_rows WHERE id = $1::text::int', ['abc']],
     ] as [string, string, string[]][])
         test(`that ${query} cannot take is refused with 4400 on every way in`, async () => {
@@ -46,7 +54,7 @@ describe('a parameter', () => {
                     END IF;
                 END $$`);
             const names = params.map((_, i) => `p${i}`).join(',');
-            const key = topic === 'cast-keyed' ? `, key => '{id}'` : '';
+            const key = topic.startsWith('cast-keyed') ? `, key => '{id}'` : '';
             await createTopic(use.cluster, topic, `parameters => '{${names}}', query => $q$${query}$q$${key}`);
             await expectRefusals(topic, params, 4400, /parameter/);
         });
@@ -56,6 +64,18 @@ describe('a parameter', () => {
         await createTopic(use.cluster, 'blame', `parameters => '{id}', query => 'SELECT note::int AS n FROM notes WHERE id::text = $1'`);
         await expectRefusals('blame', ['1'], 4500, /^the topic's query failed \(SQLSTATE 22P02\)[^"]*$/);
         assert.deepEqual((await firstAnswer(use.cluster, '/api', 'blame', ['2'])).message?.data, [{ n: 8 }]);
+    });
+
+    test('is not blamed for a pattern of a row, nor for what a function does not find', async () => {
+        await sql(`
+            CREATE TABLE patterns (pattern text); INSERT INTO patterns VALUES ('(');
+            CREATE TABLE dropped (x text);
+            CREATE FUNCTION gone(text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT min(x) FROM dropped); END $$`);
+        await createTopic(use.cluster, 'of-row', `parameters => '{word}', query => 'SELECT 1 AS n FROM patterns WHERE $1 ~ pattern'`);
+        await expectRefusals('of-row', ['a'], 4500, /SQLSTATE 2201B/);
+        await createTopic(use.cluster, 'of-function', `parameters => '{word}', query => 'SELECT gone($1) AS n'`);
+        await sql('DROP TABLE dropped');
+        await expectRefusals('of-function', ['a'], 4500, /SQLSTATE 42P01/);
     });
 
     test('is not blamed for what its function reads', async () => {
