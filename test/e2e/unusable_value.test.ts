@@ -6,6 +6,7 @@ import { describe, test } from 'node:test';
 import { createTopic, subscribe, useCluster } from '../lib/harness';
 import { Subscriber } from '../lib/subscriber';
 import { KeyedRows } from '../lib/keyed_client';
+import { within } from '../lib/wait';
 
 const use = useCluster();
 const sql = (text: string) => use.cluster.sql(text);
@@ -95,8 +96,8 @@ test('numbers and dates without a JSON form are strings, in state and keyed topi
 });
 
 test('what is no JSON at all is still a failure, which says so', async () => {
-    await createTopic(use.cluster, 'no-json', `query => $$SELECT '{"a": "\\u0000", nonsense}'::text$$`);
+    await createTopic(use.cluster, 'no-json', `query => $$SELECT '{"a": "\\u0000", nonsense}'::text$$, shape => 'value'`);
     const client = await Subscriber.open(use.cluster.url('no-json'));
-    const { code, reason } = await client.closed;
+    const { code, reason } = await within('the refusal', client.closed);
     assert.deepEqual([code, /SQLSTATE 22P02/.test(reason)], [4500, true], reason);
 });
