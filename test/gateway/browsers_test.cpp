@@ -323,12 +323,15 @@ TEST(Heartbeat, a_flood_is_answered_as_often_as_messages_are_taken_and_no_oftene
     constexpr int kSent = 500;
     for (int i = 0; i < kSent; i++)
         client.send_frame(kText, "ping");
-    client.send_frame(kPing, "the end");
     int answers = 0;
-    Frame frame;
-    while ((frame = client.read_frame()).opcode == kText)
-        answers++;
-    EXPECT_EQ(frame.payload, "the end");
+    // A pong may overtake what waits; what waited for the first one is there before the second.
+    for (const char *end : {"the end", "really"}) {
+        client.send_frame(kPing, end);
+        Frame frame;
+        while ((frame = client.read_frame()).opcode == kText)
+            answers++;
+        EXPECT_EQ(frame.payload, end);
+    }
     auto passed = std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - begin).count();
     EXPECT_GE(answers, 4);
     EXPECT_LE(answers, 5 + passed);
