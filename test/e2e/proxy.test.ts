@@ -79,7 +79,7 @@ test('the live page under any path is live once its origin is allowed', async ()
         assert.deepEqual(sockets, [`ws://127.0.0.1:${nginx!.port}${prefix}ws/live-behind`]);
         assert.deepEqual(errors, []);
         await page.evaluate(`location.hash = ''`);
-        await page.waitForFunction(`document.getElementById('example-page').textContent.includes(${JSON.stringify(prefix)})`);
+        await page.locator('#example-page', { hasText: prefix }).waitFor({ state: 'attached' });
         await page.close();
     }
 });
@@ -109,7 +109,7 @@ test('a proxy that does not pass WebSockets on is named, to the client and on th
     });
     await allowProxy(nginx!.url);
     const { page } = await openPage('/default/#not-passed');
-    await page.waitForFunction(`document.querySelector('[data-topic="not-passed"] .reason')?.textContent.includes('must pass WebSockets on')`);
+    await page.locator('[data-topic="not-passed"] .reason', { hasText: 'must pass WebSockets on' }).waitFor({ state: 'attached' });
     assert.equal(await page.getAttribute('[data-topic="not-passed"]', 'data-state'), 'reconnecting');
     await page.close();
 });
