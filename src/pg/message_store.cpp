@@ -19,6 +19,8 @@ namespace {
 // What one job moves at most; a single message may be larger.
 constexpr size_t kMostRows = 1000;
 constexpr uint64_t kMostBytes = 4 << 20;
+// Up to so many ids, planning would take longer than a plan for ten of them.
+constexpr size_t kFewIds = 50;
 
 // Statements are written with `@.` for the schema, as in registry.h.
 std::vector<Row> run(const std::string &schema, std::string statement,
@@ -55,18 +57,38 @@ constexpr char kOfDurableTopic[] =
 constexpr char kPath[] =
     "CASE WHEN coalesce(array_ndims(m.params), 1) = 1 THEN m.topic || m.params END";
 
+// `w`: the wanted rows' ids, each with its place, $1 being an array; `m`: the one of them that
+// still has no number. Each is looked up by its id, however many others wait: OFFSET keeps a
+// planner that expects few rows from reading them all, for every id.
+constexpr char kWanted[] =
+    " FROM (SELECT id, min(position) AS position"
+    "  FROM unnest($1::bigint[]) WITH ORDINALITY AS u (id, position) GROUP BY id) w"
+    " CROSS JOIN LATERAL (SELECT tableoid, ctid, * FROM @.rtd_message"
+    "  WHERE id = w.id AND sequence IS NULL OFFSET 0) m";
+
 // NULL where it is infinite.
 constexpr char kMicroseconds[] = "CASE WHEN isfinite(created_at)"
                                  " THEN (extract(epoch FROM created_at) * 1000000)::bigint END";
 
+void set_local(const char *setting, const char *value) {
+    call([&] {
+        set_config_option(setting, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
+                          false);
+    });
+}
+
 // Plans are kept, and the first ones are made while the tables are empty and have no statistics:
 // what they read must be found by index nevertheless.
 void plan_for_large_tables() {
-    call([] {
-        for (const char *setting : {"enable_seqscan", "jit"})
-            set_config_option(setting, "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
-                              false);
-    });
+    set_local("enable_seqscan", "off");
+    set_local("random_page_cost", "0");
+    set_local("jit", "off");
+}
+
+// A kept plan expects ten ids. Where there are many, a join that compares each with each costs more
+// than to plan anew.
+void plan_for(size_t ids) {
+    set_local("plan_cache_mode", ids > kFewIds ? "force_custom_plan" : "auto");
 }
 
 // ---- number ----
@@ -78,6 +100,7 @@ struct Unnumbered {
 
 Unnumbered find_unnumbered(const std::string &schema) {
     Unnumbered found;
+    set_local("enable_sort", "off"); // the first ones are wanted, not all in order
     for (const Row &row :
          run(schema,
              std::string("SELECT id, for_many::int FROM ("
@@ -93,6 +116,7 @@ Unnumbered find_unnumbered(const std::string &schema) {
         found.ids.push_back(number(row, 0));
         found.has_for_many = found.has_for_many || number(row, 1) != 0;
     }
+    set_local("enable_sort", "on");
     return found;
 }
 
@@ -131,11 +155,8 @@ void lock_instances(const std::string &schema, const std::string &ids) {
     run(schema,
         std::string("INSERT INTO @.rtd_durable_instance (topic, path, epoch, sequence)"
                     " SELECT DISTINCT m.topic, ") +
-            kPath +
-            ",  (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint), 0"
-            " FROM unnest($1::bigint[]) AS wanted (id)"
-            " JOIN @.rtd_message m ON m.id = wanted.id AND m.sequence IS NULL" +
-            kOfDurableTopic +
+            kPath + ",  (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint), 0" +
+            kWanted + kOfDurableTopic +
             " WHERE NOT EXISTS (SELECT FROM @.rtd_durable_instance i"
             "  WHERE i.path = " +
             kPath + ") ON CONFLICT DO NOTHING",
@@ -143,10 +164,7 @@ void lock_instances(const std::string &schema, const std::string &ids) {
     run(schema,
         std::string("SELECT FROM @.rtd_durable_instance i WHERE i.path IN ("
                     " SELECT ") +
-            kPath +
-            " FROM unnest($1::bigint[]) AS wanted (id)"
-            " JOIN @.rtd_message m ON m.id = wanted.id AND m.sequence IS NULL)"
-            " ORDER BY i.id FOR NO KEY UPDATE",
+            kPath + kWanted + ") ORDER BY i.id FOR NO KEY UPDATE",
         {ids});
 }
 
@@ -192,21 +210,20 @@ NumberOutcome give_numbers(const std::string &schema, const NumberJob &job) {
     if (wanted.empty())
         return outcome;
     std::string ids = ids_literal(wanted);
+    plan_for(wanted.size());
     lock_instances(schema, ids);
     for (const Row &row :
          run(schema,
              std::string(
                  "WITH wanted AS MATERIALIZED ("
-                 " SELECT m.id, w.position, t.type, i.id AS instance, i.epoch, i.sequence"
-                 "  + row_number() OVER (PARTITION BY i.id ORDER BY w.position) AS sequence"
-                 " FROM (SELECT id, min(position) AS position"
-                 "  FROM unnest($1::bigint[]) WITH ORDINALITY AS u (id, position) GROUP BY id) w"
-                 " JOIN @.rtd_message m ON m.id = w.id AND m.sequence IS NULL") +
-                 kOfDurableTopic + " JOIN @.rtd_durable_instance i ON i.path = " + kPath +
+                 " SELECT m.tableoid, m.ctid, w.position, t.type, i.id AS instance, i.epoch, "
+                 "i.sequence"
+                 "  + row_number() OVER (PARTITION BY i.id ORDER BY w.position) AS sequence") +
+                 kWanted + kOfDurableTopic + " JOIN @.rtd_durable_instance i ON i.path = " + kPath +
                  "), numbered AS ("
                  " UPDATE @.rtd_message m SET instance = w.instance, sequence = w.sequence,"
                  "  type = coalesce(m.type, w.type) FROM wanted w"
-                 " WHERE m.id = w.id AND m.sequence IS NULL"
+                 " WHERE m.ctid = w.ctid AND m.tableoid = w.tableoid AND m.sequence IS NULL"
                  " RETURNING w.position, w.epoch, m.*"
                  "), newest AS ("
                  " UPDATE @.rtd_durable_instance i SET sequence = n.sequence FROM ("
