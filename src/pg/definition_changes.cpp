@@ -48,14 +48,22 @@ void forget() {
         *changes = Changes{};
 }
 
+// Keeps what is told of, up to so many; then all topics are looked at.
+template <typename Value> void keep(std::set<Value> &kept, const Value &value) {
+    if (kept.size() < kMaxObjects)
+        kept.insert(value);
+    else
+        changes->everything = true;
+}
+
 void add(const CatalogObject &object, Oid oid) {
     switch (object.concern) {
     case Concern::none:
         return;
     case Concern::those_who_name_it:
-        changes->definitions.names.insert(object.name);
+        keep(changes->definitions.names, object.name);
         if (object.is_table)
-            changes->definitions.tables.insert(oid);
+            keep(changes->definitions.tables, oid);
         break;
     case Concern::everybody:
         changes->everything = true;
@@ -75,9 +83,10 @@ void note_object(Object object) {
 // The former name of a table or column is in the catalog until the command is done.
 void note_former_names(Oid table, int column) {
     const char *name = call([&] { return get_rel_name(table); });
-    if (name != nullptr)
-        changes->definitions.names.insert(name);
-    if (name == nullptr || column <= 0)
+    if (name == nullptr)
+        return;
+    keep(changes->definitions.names, std::string(name));
+    if (column <= 0)
         return;
     const char *former =
         call([&] { return get_attname(table, static_cast<AttrNumber>(column), true); });
@@ -123,6 +132,8 @@ void on_transaction(XactEvent what, void *) {
         return;
     switch (what) {
     case XACT_EVENT_PRE_COMMIT:
+    case XACT_EVENT_PRE_PREPARE: // refused if there are clients to tell, whose events cannot be
+                                 // kept
         enter([] {
             std::optional<Error> failed = attempt_with_snapshot(follow);
             if (failed)
@@ -139,7 +150,6 @@ void on_transaction(XactEvent what, void *) {
     case XACT_EVENT_PARALLEL_PRE_COMMIT:
     case XACT_EVENT_PARALLEL_COMMIT:
     case XACT_EVENT_PARALLEL_ABORT:
-    case XACT_EVENT_PRE_PREPARE:
         break;
     }
 }

@@ -64,6 +64,25 @@ unsigned dependence_of_container(Oid type) {
 
 } // namespace
 
+bool is_name_of_object(Oid type) {
+    switch (type) {
+    case REGCLASSOID:
+    case REGPROCOID:
+    case REGPROCEDUREOID:
+    case REGOPEROID:
+    case REGOPERATOROID:
+    case REGTYPEOID:
+    case REGCONFIGOID:
+    case REGDICTIONARYOID:
+    case REGNAMESPACEOID:
+    case REGCOLLATIONOID:
+    case REGROLEOID:
+        return true;
+    default:
+        return false;
+    }
+}
+
 unsigned dependence_of_text(Oid type) {
     switch (getBaseType(type)) {
     case BOOLOID:
@@ -106,21 +125,11 @@ unsigned dependence_of_text(Oid type) {
         return kBytes;
     case CASHOID:
         return kMoney;
-    case REGCLASSOID:
-    case REGPROCOID:
-    case REGPROCEDUREOID:
-    case REGOPEROID:
-    case REGOPERATOROID:
-    case REGTYPEOID:
-    case REGCONFIGOID:
-    case REGDICTIONARYOID:
-    case REGNAMESPACEOID:
-    case REGCOLLATIONOID:
-    case REGROLEOID:
     case ACLITEMOID:
         return kNames;
     default:
-        return dependence_of_container(getBaseType(type));
+        return is_name_of_object(getBaseType(type)) ? kNames
+                                                    : dependence_of_container(getBaseType(type));
     }
 }
 

@@ -22,6 +22,8 @@ enum Dependence : unsigned {
     kStyles = 64,
 };
 
+// The reg* types: the text of a value means, and is, what a search_path says.
+bool is_name_of_object(Oid type);
 // Of the type's output function. Inside call().
 unsigned dependence_of_text(Oid type);
 // Of to_json(), which writes dates and timestamps in a form of its own. Inside call().

@@ -63,26 +63,6 @@ bool is_known_range(Oid type) {
            (!OidIsValid(canonical) || is_c_function(canonical));
 }
 
-// Names of objects mean what a search_path says, which is the query's own.
-bool is_name_of_object(Oid type) {
-    switch (type) {
-    case REGCLASSOID:
-    case REGPROCOID:
-    case REGPROCEDUREOID:
-    case REGOPEROID:
-    case REGOPERATOROID:
-    case REGTYPEOID:
-    case REGCONFIGOID:
-    case REGDICTIONARYOID:
-    case REGNAMESPACEOID:
-    case REGCOLLATIONOID:
-    case REGROLEOID:
-        return true;
-    default:
-        return false;
-    }
-}
-
 bool has_c_functions(Oid type) {
     Oid input, argument, output;
     bool is_varlena;

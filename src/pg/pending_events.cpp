@@ -285,8 +285,8 @@ void on_transaction(XactEvent what, void *) {
                 (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                  errmsg("cannot PREPARE a transaction that has made rtd events"),
                  errdetail("Events are kept in the memory of the session until it commits."),
-                 errhint("Commit without PREPARE TRANSACTION, or do not write to watched tables "
-                         "in this transaction.")));
+                 errhint("Commit without PREPARE TRANSACTION, or leave writes to watched tables, "
+                         "DDL on what topics read and changes of roles out of this transaction.")));
         break;
     case XACT_EVENT_PARALLEL_PRE_COMMIT:
         break;

@@ -201,7 +201,8 @@ void rederive_topic(const Registry &registry, const Topic &topic) {
 void follow_definitions(const Registry &registry, const Definitions &moved) {
     std::vector<std::string> topics = topics_concerned(registry, moved);
     follow_columns(registry, moved);
-    note_definitions_moved();
+    if (moved.everything || !topics.empty())
+        note_definitions_moved();
     for (const std::string &name : topics) {
         if (std::optional<Topic> topic =
                 moved.moves_keys ? find_topic(registry, name) : std::nullopt)

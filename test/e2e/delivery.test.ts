@@ -8,7 +8,7 @@ import { Subscriber } from '../lib/subscriber';
 import { measureFor, waitFor } from '../lib/wait';
 
 const use = useCluster(
-    { settings: { shared_preload_libraries: 'rtd,pg_stat_statements', 'pg_stat_statements.track': 'all' } },
+    { settings: { shared_preload_libraries: 'rtd,pg_stat_statements', 'pg_stat_statements.track': 'all', max_prepared_transactions: 3 } },
     (cluster) => cluster.sql('CREATE EXTENSION pg_stat_statements'),
 );
 
@@ -189,7 +189,22 @@ describe('transactions', () => {
         await use.cluster.sql(`SELECT rtd_watch_table('two_phase')`);
         const writer = await use.cluster.connect();
         await writer.query('BEGIN; INSERT INTO two_phase VALUES (1)');
-        await assert.rejects(writer.query(`PREPARE TRANSACTION 'x'`));
+        await assert.rejects(writer.query(`PREPARE TRANSACTION 'rows'`), { code: '0A000', message: /has made rtd events/ });
+    });
+
+    test('PREPARE TRANSACTION after DDL: refused if it changes what clients are shown, else as without rtd', async () => {
+        await use.cluster.sql('CREATE TABLE prepared_ddl (id int PRIMARY KEY); CREATE VIEW prepared_view AS SELECT id FROM prepared_ddl');
+        await createTopic(use.cluster, 'prepared-ddl', `query => 'SELECT id FROM prepared_view ORDER BY id'`);
+        const client = await subscribe(use.cluster, 'prepared-ddl');
+        const session = await use.cluster.connect();
+        for (const ddl of ['CREATE OR REPLACE VIEW prepared_view AS SELECT id FROM prepared_ddl WHERE id > 1', 'ALTER VIEW prepared_view RENAME TO elsewhere']) {
+            await session.query(`BEGIN; ${ddl}`);
+            await assert.rejects(session.query(`PREPARE TRANSACTION 'ddl'`), { code: '0A000', message: /has made rtd events/ });
+        }
+        await session.query(`BEGIN; CREATE TABLE of_nobody (id int); PREPARE TRANSACTION 'ddl'`);
+        await session.query(`COMMIT PREPARED 'ddl'`);
+        await use.cluster.release(session);
+        assert.deepEqual((await client.next()).data, []);
     });
 });
 

@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process';
 import * as path from 'node:path';
 import { afterEach, describe, test } from 'node:test';
 import { bindir, Cluster } from '../lib/cluster';
-import { createTopic, messagesUntilNow, subscribe, useCluster } from '../lib/harness';
+import { createTopic, messagesUntilNow, subscribe, subscriberCount, useCluster } from '../lib/harness';
 import { closeMultiplexed, Multiplexed } from '../lib/multiplexed';
 import { Subscriber } from '../lib/subscriber';
 import { waitFor } from '../lib/wait';
@@ -351,8 +351,10 @@ describe('pg_restore --data-only', () => {
             execFileSync(path.join(bindir, 'psql'), [...server, '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', 'app'], { input: dump });
             const client = await waitFor('the topic to be served', async () => {
                 const one = await Subscriber.open(use.cluster.url('came-by-restore'));
-                const refused = await Promise.race([one.closed, new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined), 200))]);
-                return refused ? undefined : one;
+                let isRefused = false;
+                void one.closed.then(() => (isRefused = true));
+                await waitFor('a subscription or a refusal', async () => isRefused || (await subscriberCount(use.cluster, 'came-by-restore')) > 0);
+                return isRefused ? undefined : one;
             });
             await use.cluster.sql(`SELECT rtd_broadcast('came-by-restore', '1')`);
             assert.equal((await client.next()).data, 1);
