@@ -36,6 +36,17 @@ export async function subscriberCount(cluster: Cluster, topic: string, params: s
     return Number(results[1].rows[0].n);
 }
 
+/** How often queries that read `table AS table_counted` ran, of the cluster's pg_stat_statements. From
+ *  PostgreSQL 18 it takes tables of the same alias for the same, so each has an alias of its own. */
+export async function queriesRun(cluster: Cluster, table: string): Promise<number> {
+    const calls = await cluster.value(
+        `SELECT coalesce(sum(calls), 0) FROM pg_stat_statements
+         WHERE query ~ $1 AND query !~ 'rtd_create_topic|pg_stat_statements'`,
+        [`${table} AS ${table}_counted`],
+    );
+    return Number(calls);
+}
+
 /** A client that is subscribed: it misses nothing from here on. */
 export async function subscribe(cluster: Cluster, topic: string, ...params: string[]): Promise<Subscriber> {
     const before = await subscriberCount(cluster, topic, params);
