@@ -288,6 +288,12 @@ bool has_row(const std::string &schema, const std::string &partition,
     return !run(schema, "SELECT FROM @." + partition + condition + " LIMIT 1", {}).empty();
 }
 
+// What a transaction wrote that lasted longer than the retention is sent before it goes.
+bool has_unsent(const std::string &schema, const std::string &partition) {
+    return has_row(schema, partition + " m",
+                   std::string(kOfDurableTopic) + " WHERE m.sequence IS NULL");
+}
+
 // False if messages are left in it. Throws if somebody else has a lock on it.
 bool empty_partition(const std::string &schema, const std::string &partition,
                      int64_t retention_ms) {
@@ -295,10 +301,10 @@ bool empty_partition(const std::string &schema, const std::string &partition,
                         std::to_string(retention_ms) + " ms'";
     if (!has_row(schema, partition, ""))
         return true;
-    if (has_row(schema, partition, young))
+    if (has_row(schema, partition, young) || has_unsent(schema, partition))
         return false;
     run(schema, "LOCK TABLE ONLY @." + partition + " IN ACCESS EXCLUSIVE MODE NOWAIT", {});
-    if (has_row(schema, partition, young))
+    if (has_row(schema, partition, young) || has_unsent(schema, partition))
         return false; // committed meanwhile
     run(schema, "TRUNCATE ONLY @." + partition, {});
     return true;

@@ -141,9 +141,10 @@ describe('a client that comes back', () => {
         await follower.waitForCount(1);
         const sessions = await Promise.all([1, 2, 3].map(() => use.cluster.connect()));
         let done = false;
+        let sent = 1;
         const load = Promise.all(
             sessions.map(async (session) => {
-                for (let n = 0; n < 300; n++) await session.query(`SELECT rtd_broadcast('d-broken', '${n}')`);
+                for (let n = 0; n < 300 || follower.connects < 5; n++, sent++) await session.query(`SELECT rtd_broadcast('d-broken', '${n}')`);
             }),
         ).finally(() => (done = true));
         const random = new Random(newSeed());
@@ -154,10 +155,9 @@ describe('a client that comes back', () => {
             await pause(random.between(0, 30)); // anywhere in the load
         }
         await load;
-        await follower.waitForCount(901);
-        assert.equal(follower.data.length, 901);
-        assert.ok(follower.connects > 3, `${follower.connects}`);
-        t.diagnostic(`${follower.connects} connections`);
+        await follower.waitForCount(sent);
+        assert.equal(follower.data.length, sent);
+        t.diagnostic(`${follower.connects} connections, ${sent} messages`);
     });
 
     test('finds all it missed after gateway, hub and server died', async (t) => {
