@@ -6,11 +6,11 @@ DATA_built = rtd--$(RTD_VERSION).sql
 MODULE_big = rtd
 
 BUILD = build
-OBJS = $(patsubst %.cpp,%.o,src/rtd.cpp $(wildcard src/pg/*.cpp))
+OBJS = $(patsubst %.cpp,%.o,src/rtd.cpp $(wildcard src/pg/*/*.cpp))
 CORE = $(BUILD)/librtd_core.a
-CORE_OBJS = $(patsubst src/%.cpp,$(BUILD)/%.o,$(wildcard src/core/*.cpp))
+CORE_OBJS = $(patsubst src/%.cpp,$(BUILD)/%.o,$(wildcard src/core/*.cpp src/router/*.cpp))
 GATEWAY = $(BUILD)/rtd-gateway
-GATEWAY_OBJS = $(patsubst src/%.cpp,$(BUILD)/%.o,$(wildcard src/net/*.cpp src/gateway/*.cpp))
+GATEWAY_OBJS = $(patsubst src/%.cpp,$(BUILD)/%.o,$(wildcard src/gateway/*.cpp src/gateway/*/*.cpp))
 GATEWAY_LIBS = -luv -lwslay -ljansson -lssl -lcrypto -lz
 
 SHLIB_LINK = $(CORE) -lstdc++ -ljansson
@@ -78,7 +78,7 @@ $(GATEWAY): $(GATEWAY_OBJS) $(CORE)
 	$(CXX) $(OPTIMISE) -pie -Wl,-z,relro,-z,now -o $@ $^ $(GATEWAY_LIBS)
 
 # page.cpp embeds the page; the assembler's .incbin is invisible to -MMD.
-$(BUILD)/net/page.o: src/net/page.html
+$(BUILD)/gateway/http/page.o: src/gateway/http/page.html
 
 rtd--$(RTD_VERSION).sql: sql/rtd.sql
 	cp $< $@
@@ -128,14 +128,14 @@ $(BUILD)/bench/deflate: bench/deflate/deflate.cpp $(CORE)
 	@mkdir -p $(@D)
 	$(CXX) $(PLAIN_FLAGS) -o $@ $^ -ljansson -lz
 
-SOURCES = $(wildcard src/*.cpp src/*/*.cpp src/*/*.h test/unit/*.cpp test/gateway/*.cpp test/gateway/*.h bench/*/*.cpp bench/*/*.h)
+SOURCES = $(wildcard src/*.cpp src/*/*.cpp src/*/*.h src/*/*/*.cpp src/*/*/*.h test/unit/*.cpp test/gateway/*.cpp test/gateway/*.h bench/*/*.cpp bench/*/*.h)
 
 format:
 	clang-format -i $(SOURCES)
 
 lint:
 	clang-format --dry-run -Werror $(SOURCES)
-	clang-tidy --quiet $(wildcard src/core/*.cpp src/net/*.cpp src/gateway/*.cpp) -- $(PLAIN_FLAGS) -Werror
-	clang-tidy --quiet $(wildcard src/*.cpp src/pg/*.cpp) -- $(MODULE_FLAGS) -Werror
+	clang-tidy --quiet $(wildcard src/core/*.cpp src/router/*.cpp src/gateway/*.cpp src/gateway/*/*.cpp) -- $(PLAIN_FLAGS) -Werror
+	clang-tidy --quiet $(wildcard src/*.cpp src/pg/*/*.cpp) -- $(MODULE_FLAGS) -Werror
 
 .PHONY: test check demo bench format lint

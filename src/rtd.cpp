@@ -2,13 +2,13 @@
 //
 // Without shared_preload_libraries the module still loads (CREATE EXTENSION, triggers): its
 // functions then warn once per session and let writes go on.
-#include "pg/hub.h"
-#include "pg/pending_events.h"
-#include "pg/settings.h"
-#include "pg/shared_state.h"
-#include "pg/utility_commands.h"
+#include "pg/ddl/utility_commands.h"
+#include "pg/hub/hub.h"
+#include "pg/server/settings.h"
+#include "pg/shared/shared_state.h"
+#include "pg/writer/pending_events.h"
 
-#include "pg/prelude.h"
+#include "pg/server/prelude.h"
 
 extern "C" {
 PG_MODULE_MAGIC;

@@ -1,10 +1,11 @@
 // What permessage-deflate costs and saves: how much smaller messages become, and the CPU time that
-// takes, by size of the message, level and window. With src/core/deflate as the gateway uses it.
+// takes, by size of the message, level and window. With src/gateway/websocket/deflate as the
+// gateway uses it.
 //
 // Messages are envelopes as the hub makes them, with rows of a table of features as state: numbers,
 // words, timestamps, identifiers. "random" is what cannot be compressed much: base64 of random
 // bytes.
-#include "core/deflate.h"
+#include "gateway/websocket/deflate.h"
 #include "core/envelope.h"
 
 #include <algorithm>

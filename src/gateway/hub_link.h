@@ -4,7 +4,7 @@
 #pragma once
 #include "core/fence.h"
 #include "core/link.h"
-#include "net/hub.h"
+#include "gateway/session/hub.h"
 
 #include <functional>
 #include <string>

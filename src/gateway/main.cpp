@@ -7,7 +7,7 @@
 #include "core/link.h"
 #include "gateway/hub_link.h"
 #include "gateway/sandbox.h"
-#include "net/server.h"
+#include "gateway/server.h"
 
 #include <csignal>
 #include <cstdio>

@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "net/fd.h"
+#include "gateway/transport/fd.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define RTD_SANITIZER

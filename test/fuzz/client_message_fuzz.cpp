@@ -1,7 +1,7 @@
 // What a client says on /ws, once it is known to be UTF-8.
-#include "core/client_message.h"
+#include "gateway/websocket/client_message.h"
 #include "core/envelope.h"
-#include "core/json_object.h"
+#include "gateway/websocket/json_object.h"
 #include "core/names.h"
 #include "core/utf8.h"
 

@@ -1,5 +1,5 @@
 // A message of ours, compressed: whatever it is, a client gets the same back.
-#include "core/deflate.h"
+#include "gateway/websocket/deflate.h"
 
 #include "fuzz.h"
 

@@ -1,5 +1,5 @@
 // An event as the queue in shared memory carries it.
-#include "core/event.h"
+#include "router/event.h"
 
 #include "fuzz.h"
 

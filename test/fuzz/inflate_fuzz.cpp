@@ -1,5 +1,5 @@
 // A compressed message of a client. The first two bytes say how long its text may be.
-#include "core/deflate.h"
+#include "gateway/websocket/deflate.h"
 
 #include "fuzz.h"
 

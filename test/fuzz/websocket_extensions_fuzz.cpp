@@ -1,7 +1,7 @@
 // Sec-WebSocket-Extensions, as a stranger writes it, and our answer, which goes into a head.
-#include "core/deflate.h"
+#include "gateway/websocket/deflate.h"
 #include "core/utf8.h"
-#include "core/websocket_extensions.h"
+#include "gateway/websocket/websocket_extensions.h"
 
 #include "fuzz.h"
 

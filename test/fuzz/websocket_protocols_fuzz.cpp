@@ -1,7 +1,7 @@
 // Sec-WebSocket-Protocol and the texts of heartbeats, as strangers write them.
-#include "core/heartbeat.h"
+#include "gateway/websocket/heartbeat.h"
 #include "core/utf8.h"
-#include "core/websocket_protocols.h"
+#include "gateway/websocket/websocket_protocols.h"
 
 #include "fuzz.h"
 

@@ -1,6 +1,6 @@
 // What a client sends on a WebSocket. The first byte says in which steps the rest comes: what is
 // read may not depend on it.
-#include "core/ws_reader.h"
+#include "gateway/websocket/ws_reader.h"
 
 #include "fuzz.h"
 

@@ -1,7 +1,7 @@
 // Who may connect: limits per address, a rate with a burst, places under way, and what is told of
 // those who were refused. Time is made up.
-#include "net/admission.h"
-#include "net/refusals.h"
+#include "gateway/admission/admission.h"
+#include "gateway/admission/refusals.h"
 
 #include <algorithm>
 #include <arpa/inet.h>

@@ -1,4 +1,4 @@
-#include "core/client_message.h"
+#include "gateway/websocket/client_message.h"
 
 #include <gtest/gtest.h>
 

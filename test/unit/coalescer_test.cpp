@@ -1,4 +1,4 @@
-#include "core/coalescer.h"
+#include "router/coalescer.h"
 
 #include <gtest/gtest.h>
 

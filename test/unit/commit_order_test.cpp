@@ -1,4 +1,4 @@
-#include "core/commit_order.h"
+#include "router/commit_order.h"
 
 #include <gtest/gtest.h>
 

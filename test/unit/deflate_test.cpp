@@ -1,4 +1,4 @@
-#include "core/deflate.h"
+#include "gateway/websocket/deflate.h"
 
 #include "zlib_peer.h"
 

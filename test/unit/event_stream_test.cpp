@@ -1,4 +1,4 @@
-#include "core/event_stream.h"
+#include "gateway/session/sse_format.h"
 
 #include <gtest/gtest.h>
 

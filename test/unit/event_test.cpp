@@ -1,4 +1,4 @@
-#include "core/event.h"
+#include "router/event.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "core/gateway_id.h"
+#include "router/gateway_id.h"
 
 #include <gtest/gtest.h>
 

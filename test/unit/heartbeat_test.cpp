@@ -1,4 +1,4 @@
-#include "core/heartbeat.h"
+#include "gateway/websocket/heartbeat.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // The bounds of a history, and what it says of those who come back.
-#include "core/history.h"
+#include "router/history.h"
 
 #include <gtest/gtest.h>
 

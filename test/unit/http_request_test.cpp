@@ -1,4 +1,4 @@
-#include "core/http_request.h"
+#include "gateway/http/http_request.h"
 
 #include <gtest/gtest.h>
 

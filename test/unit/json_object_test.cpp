@@ -1,4 +1,4 @@
-#include "core/json_object.h"
+#include "gateway/websocket/json_object.h"
 
 #include <gtest/gtest.h>
 #include <random>

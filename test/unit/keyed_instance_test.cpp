@@ -1,6 +1,6 @@
 // Keyed topics through the router, with a host that records and a table that a test keeps: what
 // clients have after every message must be the table at one moment.
-#include "core/router.h"
+#include "router/router.h"
 
 #include <gtest/gtest.h>
 

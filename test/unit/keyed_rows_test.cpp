@@ -1,5 +1,5 @@
-#include "core/dirty_keys.h"
-#include "core/keyed_rows.h"
+#include "router/dirty_keys.h"
+#include "router/keyed_rows.h"
 
 #include <gtest/gtest.h>
 

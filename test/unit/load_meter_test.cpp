@@ -1,4 +1,4 @@
-#include "core/load_meter.h"
+#include "router/load_meter.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "core/origin.h"
+#include "gateway/http/origin.h"
 
 #include <gtest/gtest.h>
 

@@ -3,7 +3,7 @@
 // gets exactly what a simple model of the rules says, number by number, and every client of a state
 // topic ends with the current state. Prints the seed of a run that fails; RTD_SEED repeats it.
 #include "core/envelope.h"
-#include "core/router.h"
+#include "router/router.h"
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
 // What tests of the router share: a host that records, and topics, events and time in short words.
 // No clock, no socket, no server.
 #pragma once
-#include "core/router.h"
+#include "router/router.h"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
-#include "core/send_queue.h"
+#include "gateway/session/send_queue.h"
 
-#include "core/ws_frame.h"
+#include "gateway/websocket/ws_frame.h"
 
 #include <gtest/gtest.h>
 

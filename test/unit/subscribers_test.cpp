@@ -1,4 +1,4 @@
-#include "core/subscribers.h"
+#include "router/subscribers.h"
 
 #include <gtest/gtest.h>
 #include <map>

@@ -1,6 +1,6 @@
 // TlsContext and TlsStream against OpenSSL's own client, over a socket pair. Both ends are
 // non-blocking and take turns, so every test decides what happens when.
-#include "net/tls.h"
+#include "gateway/transport/tls.h"
 
 #include "certificate.h"
 

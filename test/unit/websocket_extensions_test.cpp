@@ -1,6 +1,6 @@
-#include "core/websocket_extensions.h"
+#include "gateway/websocket/websocket_extensions.h"
 
-#include "core/http_request.h"
+#include "gateway/http/http_request.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "core/websocket_protocols.h"
+#include "gateway/websocket/websocket_protocols.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "core/ws_frame.h"
+#include "gateway/websocket/ws_frame.h"
 
 #include <gtest/gtest.h>
 

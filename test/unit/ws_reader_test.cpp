@@ -1,4 +1,4 @@
-#include "core/ws_reader.h"
+#include "gateway/websocket/ws_reader.h"
 
 #include <gtest/gtest.h>
 

@@ -1,0 +1,98 @@
+#include "pg/hub/access.h"
+
+#include "core/json_text.h"
+#include "pg/server/settings.h"
+#include "pg/server/worker_transaction.h"
+
+#include "pg/server/prelude.h"
+
+extern "C" {
+#include "utils/syscache.h"
+}
+
+namespace rtd::pg {
+
+namespace {
+
+void log_warning(const std::string &message) {
+    call([&] { ereport(WARNING, (errmsg("%s", message.c_str()))); });
+}
+
+std::variant<Identity, link::Ended> ask_anonymous_role() {
+    if (anonymous_role[0] == '\0')
+        return link::Ended{0, CloseCode::unauthorized,
+                           "this server has no role for clients that do not sign in"};
+    Oid role = InvalidOid;
+    in_transaction([&] { role = call([] { return get_role_oid(anonymous_role, true); }); });
+    if (OidIsValid(role))
+        return Identity{role, "{\"role\": " + json_quote(anonymous_role) + "}"};
+    log_warning(std::string("rtd.anonymous_role \"") + anonymous_role + "\" does not exist");
+    return link::Ended{0, CloseCode::unauthorized,
+                       "the server's role for clients that do not sign in does not exist"};
+}
+
+std::optional<link::Ended> ask_grants(const Catalog &catalog, Oid role, const Topic *topic) {
+    std::optional<std::string> name; // of the role, if it is still there
+    bool allowed = false, has_owner = true;
+    in_transaction([&] {
+        if (const char *found = call([&] { return GetUserNameFromId(role, true); }))
+            name = found;
+        if (!name || topic == nullptr)
+            return;
+        has_owner =
+            call([&] { return SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(topic->owner)); });
+        allowed = call([&] { return has_privs_of_role(role, topic->owner); });
+        for (auto grant = catalog.subscribe_grants.lower_bound({topic->name, 0});
+             !allowed && grant != catalog.subscribe_grants.end() && grant->first == topic->name;
+             ++grant)
+            allowed = call([&] { return has_privs_of_role(role, grant->second); });
+    });
+    if (!name)
+        return link::Ended{0, CloseCode::unauthorized, "the role of this client does not exist"};
+    if (topic == nullptr)
+        return std::nullopt;
+    if (!allowed)
+        return link::Ended{0, CloseCode::forbidden,
+                           "role \"" + *name + "\" may not subscribe to topic \"" + topic->name +
+                               "\""};
+    if (!has_owner && !topic->is_invoker && topic->kind != link::TopicKind::event)
+        return link::Ended{0, CloseCode::unavailable,
+                           "the owner of topic \"" + topic->name +
+                               "\", as whom its query runs, was dropped"};
+    return std::nullopt;
+}
+
+// What becomes of a question that the server could not answer.
+link::Ended unanswered(const Error &error) {
+    log_warning("rtd hub could not check grants: " + error.message());
+    return {0, CloseCode::unavailable, "the server could not check the grants"};
+}
+
+} // namespace
+
+std::variant<Identity, link::Ended> Access::identify() {
+    if (!anonymous_) {
+        try {
+            anonymous_ = ask_anonymous_role();
+        } catch (const Error &error) {
+            anonymous_ = unanswered(error);
+        }
+    }
+    return *anonymous_;
+}
+
+std::optional<link::Ended> Access::refuse(const Catalog &catalog, const Identity &identity,
+                                          const Topic *topic) {
+    std::string name = topic != nullptr ? topic->name : "";
+    auto [decision, is_new] = decisions_.try_emplace({identity.role, name});
+    if (is_new) {
+        try {
+            decision->second = ask_grants(catalog, identity.role, topic);
+        } catch (const Error &error) {
+            decision->second = unanswered(error);
+        }
+    }
+    return decision->second;
+}
+
+} // namespace rtd::pg

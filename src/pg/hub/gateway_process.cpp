@@ -1,0 +1,194 @@
+#include "pg/hub/gateway_process.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "pg/server/boundary.h"
+
+#include "pg/server/prelude.h"
+
+namespace rtd::pg {
+
+namespace {
+
+constexpr int kLinkDescriptor = 3; // the gateway finds the link there
+constexpr int64_t kLongestBackoffMs = 30'000;
+constexpr int64_t kNonsenseBackoffMs = 1000;
+constexpr int kLinkBufferBytes = 4 << 20;
+// A gateway that lets this much pile up has stopped reading: it is replaced.
+constexpr size_t kMaxOutgoingBytes = 512u << 20;
+
+// In the child, between fork and exec: only async-signal-safe calls.
+[[noreturn]] void exec_gateway(const char *path, int socket, pid_t hub) {
+    prctl(PR_SET_PDEATHSIG, SIGTERM); // besides the end of the link: belt and braces
+    if (getppid() != hub)
+        _exit(1);
+    if (socket == kLinkDescriptor)
+        fcntl(socket, F_SETFD, 0);
+    else if (dup2(socket, kLinkDescriptor) < 0)
+        _exit(126);
+    close_range(kLinkDescriptor + 1, ~0U, 0);
+    for (int signal = 1; signal < NSIG; signal++)
+        if (signal != SIGKILL && signal != SIGSTOP)
+            ::signal(signal, SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, nullptr);
+    char *const arguments[] = {const_cast<char *>("rtd-gateway"), nullptr};
+    char *const environment[] = {nullptr}; // the server's environment may hold secrets
+    execve(path, arguments, environment);
+    _exit(127);
+}
+
+std::string how_it_ended(int status) {
+    if (WIFSIGNALED(status))
+        return "terminated by signal " + std::to_string(WTERMSIG(status));
+    int code = WEXITSTATUS(status);
+    if (code == 127)
+        return "the program could not be executed";
+    return "exited with code " + std::to_string(code);
+}
+
+} // namespace
+
+void GatewayProcess::start(GatewayNumber number) {
+    std::string path = std::string(pkglib_path) + "/rtd-gateway";
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0)
+        throw Error(ERRCODE_SYSTEM_ERROR,
+                    std::string("could not create a socket pair: ") + std::strerror(errno));
+    setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &kLinkBufferBytes, sizeof kLinkBufferBytes);
+    pid_t hub = getpid();
+    pid_t child = fork();
+    if (child == 0)
+        exec_gateway(path.c_str(), ends[1], hub);
+    int fork_errno = errno;
+    close(ends[1]);
+    if (child < 0) {
+        close(ends[0]);
+        throw Error(ERRCODE_SYSTEM_ERROR,
+                    std::string("could not fork rtd-gateway: ") + std::strerror(fork_errno));
+    }
+    pid_ = child;
+    socket_ = ends[0];
+    number_ = number;
+    outgoing_.clear();
+    sent_ = 0;
+    reader_ = {};
+}
+
+void GatewayProcess::start_no_sooner(int64_t at_ms) {
+    start_at_ms_ = std::max(start_at_ms_, at_ms);
+}
+
+void GatewayProcess::send(std::string_view frame) {
+    if (!is_running())
+        return;
+    outgoing_ += frame;
+    if (outgoing_.size() - sent_ > kMaxOutgoingBytes)
+        kill(pid_, SIGKILL); // transfer() reaps it
+}
+
+bool GatewayProcess::write() {
+    while (wants_write()) {
+        ssize_t written =
+            ::send(socket_, outgoing_.data() + sent_, outgoing_.size() - sent_, MSG_NOSIGNAL);
+        if (written < 0) {
+            if (errno == EINTR)
+                continue;
+            return errno == EAGAIN || errno == EWOULDBLOCK;
+        }
+        sent_ += static_cast<size_t>(written);
+    }
+    outgoing_.clear();
+    sent_ = 0;
+    return true;
+}
+
+void GatewayProcess::flush() {
+    if (is_running())
+        (void)write();
+}
+
+// Hands the frames on. A gateway that talks nonsense is to be replaced: says what it was.
+std::optional<std::string> GatewayProcess::read(const OnFrame &on_frame, std::string_view bytes) {
+    reader_.append(bytes);
+    while (is_running()) {
+        Result<std::optional<link::GatewayFrame>> frame = reader_.next();
+        if (!frame)
+            return frame.error();
+        if (!*frame)
+            break;
+        if (!to_hub_ids(**frame, number_))
+            return "sent an id that is too large";
+        on_frame(**frame);
+    }
+    return std::nullopt;
+}
+
+std::optional<std::string> GatewayProcess::transfer(const OnFrame &on_frame, Now now) {
+    bool alive = write();
+    while (is_running()) {
+        char bytes[64 * 1024];
+        ssize_t got = recv(socket_, bytes, sizeof bytes, 0);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            break;
+        if (got <= 0) {
+            alive = false;
+            break;
+        }
+        if (auto nonsense = read(on_frame, {bytes, static_cast<size_t>(got)})) {
+            kill_and_reap();
+            start_at_ms_ = now.steady_ms + kNonsenseBackoffMs;
+            return nonsense;
+        }
+    }
+    if (alive || !is_running())
+        return std::nullopt;
+    // Its end of the socket is closed, so it is dead or dying; do not wait for a dying one.
+    kill(pid_, SIGKILL);
+    std::string why = reap();
+    // A crash after a healthy life is repaired at once; failures in a row wait 1 s, 2 s, ... 30 s.
+    int64_t backoff_ms =
+        failures_ == 0 ? 0
+                       : std::min<int64_t>(1000LL << std::min(failures_ - 1, 5), kLongestBackoffMs);
+    failures_++;
+    start_at_ms_ = now.steady_ms + backoff_ms;
+    return why;
+}
+
+std::string GatewayProcess::reap() {
+    int status = 0;
+    while (waitpid(pid_, &status, 0) < 0 && errno == EINTR)
+        ;
+    pid_ = 0;
+    close(socket_);
+    socket_ = -1;
+    return how_it_ended(status);
+}
+
+void GatewayProcess::kill_and_reap() {
+    if (!is_running())
+        return;
+    kill(pid_, SIGKILL);
+    reap();
+}
+
+// One look at a time: the caller has a deadline, and a gateway may have much to say.
+bool GatewayProcess::drain() {
+    char bytes[64 * 1024];
+    ssize_t got = recv(socket_, bytes, sizeof bytes, 0);
+    bool is_open =
+        got > 0 || (got < 0 && (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK));
+    return is_open && write();
+}
+
+} // namespace rtd::pg

@@ -1,0 +1,591 @@
+#include "pg/hub/hub_loop.h"
+
+#include <algorithm>
+#include <ctime>
+#include <set>
+#include <utility>
+
+#include "core/json_text.h"
+#include "pg/hub/hub_params.h"
+#include "pg/hub/link_settings.h"
+#include "pg/server/boundary.h"
+#include "pg/server/report.h"
+#include "pg/server/settings.h"
+#include "pg/server/worker_transaction.h"
+#include "pg/shared/announcements.h"
+#include "pg/shared/event_queue.h"
+#include "pg/shared/interest.h"
+#include "pg/shared/shared_state.h"
+#include "pg/store/message_store.h"
+#include "pg/store/retained.h"
+
+#include "pg/server/prelude.h"
+
+extern "C" {
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "utils/inval.h"
+#include "utils/syscache.h"
+}
+
+namespace rtd::pg {
+
+namespace {
+
+constexpr int64_t kStoreIntervalMs = 1000; // retained messages are written at most this often
+constexpr int64_t kRetryMs = 1000;
+constexpr int64_t kStoreRetryMs = 5000; // of notifications; a lock holds the hub up for two seconds
+constexpr size_t kMostUnstoredBytes = 64 << 20;
+constexpr int kMaxWaitEvents = 2 + kMaxGateways; // the postmaster's death, the latch, the links
+constexpr int64_t kNapMs = 1;                    // the shortest that WaitEventSetWait() knows
+
+Now read_clock() {
+    timespec steady{};
+    clock_gettime(CLOCK_MONOTONIC, &steady);
+    constexpr int64_t kUnixToPostgresUs = (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+    return {steady.tv_sec * 1000 + steady.tv_nsec / 1'000'000,
+            GetCurrentTimestamp() + kUnixToPostgresUs};
+}
+
+// Set by the server while it takes in invalidations.
+bool roles_changed = false;
+
+void on_role_change(Datum, int, uint32) {
+    roles_changed = true;
+}
+
+} // namespace
+
+HubLoop::HubLoop()
+    // The wall clock as first epoch: a hub that starts later never repeats an epoch.
+    : router_(*this, static_cast<uint64_t>(read_clock().wall_us)), pool_(query_workers),
+      turn_context_(
+          AllocSetContextCreate(TopMemoryContext, "rtd hub turn", ALLOCSET_DEFAULT_SIZES)) {
+    router_.set_settings(router_settings());
+    clear_interest();
+    call([] {
+        CacheRegisterSyscacheCallback(AUTHOID, on_role_change, 0);
+        CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, on_role_change, 0);
+    });
+}
+
+HubLoop::~HubLoop() {
+    if (wait_set_ != nullptr)
+        FreeWaitEventSet(wait_set_);
+}
+
+void HubLoop::run() {
+    while (!ShutdownRequestPending) {
+        try {
+            turn();
+        } catch (const Error &error) {
+            after_error(error.message(), error.hint());
+        } catch (const std::exception &error) { // no memory, or a value that nobody checked
+            after_error(error.what(), "");
+        }
+    }
+    shut_down();
+}
+
+void HubLoop::turn() {
+    MemoryContextSwitchTo(turn_context_);
+    MemoryContextReset(turn_context_);
+    access_.begin_turn();
+    call([] { CHECK_FOR_INTERRUPTS(); });
+    if (ConfigReloadPending) {
+        ConfigReloadPending = false;
+        reload_settings();
+    }
+    Now now = read_clock();
+    reload_catalog_if_changed(now);
+    drain_notifications(now); // one may still come when nothing is LISTENed to any more
+    if (serving()) {
+        store_notifications(now);
+        drain_queue(now);
+        gateways_.tend(now);
+        tend_messages(now);
+        tend_queries(now);
+        tend_retained(now);
+        gateways_.flush();
+    }
+    sleep();
+}
+
+void HubLoop::after_error(const std::string &message, const std::string &hint) {
+    call([] {
+        LWLockReleaseAll();
+        pgstat_report_wait_end();
+        AbortOutOfAnyTransaction();
+    });
+    MemoryContextSwitchTo(turn_context_);
+    report(WARNING, "rtd hub: " + message, hint);
+    // What the turn was about may be lost.
+    router_.handle_loss([](uint64_t) { return true; }, "the server had an internal error",
+                        read_clock());
+    call([] {
+        WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, kRetryMs,
+                  PG_WAIT_EXTENSION);
+    });
+}
+
+// ---- waiting ----
+
+void HubLoop::make_wait_set() {
+    if (wait_set_ != nullptr)
+        FreeWaitEventSet(wait_set_);
+    wait_set_ = call([&] {
+        WaitEventSet *set = CreateWaitEventSet(RTD_WAIT_EVENT_SET_OWNER, kMaxWaitEvents);
+        AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, nullptr, nullptr);
+        AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, nullptr);
+        gateways_.add_to(set);
+        return set;
+    });
+    wait_set_changes_ = gateways_.changes();
+}
+
+void HubLoop::sleep() {
+    if (wait_set_ == nullptr || wait_set_changes_ != gateways_.changes())
+        make_wait_set();
+    std::optional<int64_t> deadline;
+    auto consider = [&](std::optional<int64_t> at) {
+        if (at)
+            deadline = deadline ? std::min(*deadline, *at) : *at;
+    };
+    if (serving()) {
+        consider(router_.next_deadline_ms());
+        consider(pool_.next_deadline_ms());
+        if (router_.has_log_jobs())
+            consider(log_pool_.next_deadline_ms());
+        consider(gateways_.next_start_ms());
+        if (router_.has_unstored_messages() && !storing_)
+            consider(next_store_ms_);
+        if (!unstored_notifications_.empty())
+            consider(next_notification_store_ms_);
+    }
+    if (next_reload_ms_ > 0)
+        consider(next_reload_ms_);
+    int64_t now_ms = read_clock().steady_ms;
+    // Under load a nap, of which backends are not told: they would wake the hub for every commit.
+    bool naps = load_.is_busy(now_ms);
+    if (naps)
+        consider(now_ms + kNapMs);
+    long timeout_ms = -1;
+    if (deadline)
+        timeout_ms = static_cast<long>(std::max<int64_t>(0, *deadline - now_ms));
+
+    // Announce the sleep, then look once more: a backend does it the other way round.
+    pg_atomic_write_u32(&shared->hub_holds, order_.empty() ? 0 : 1);
+    pg_atomic_exchange_u32(&shared->hub_sleeps, naps ? 0 : 1);
+    bool catalog_changed =
+        pg_atomic_read_u64(&shared->catalog_generation) != seen_generation_ && next_reload_ms_ == 0;
+    if (more_events_ || catalog_changed || Listener::is_pending() ||
+        (serving() && !naps && (!event_queue_is_empty() || may_release())))
+        timeout_ms = 0;
+    call([&] {
+        gateways_.update(wait_set_);
+        WaitEvent events[kMaxWaitEvents];
+        gateways_.mark_ready(events, WaitEventSetWait(wait_set_, timeout_ms, events,
+                                                      lengthof(events), PG_WAIT_EXTENSION));
+        ResetLatch(MyLatch);
+    });
+    pg_atomic_write_u32(&shared->hub_sleeps, 0);
+}
+
+// ---- settings and catalog ----
+
+void HubLoop::reload_settings() {
+    call([] { ProcessConfigFile(PGC_SIGHUP); });
+    router_.set_settings(router_settings());
+    seen_generation_ = 0; // rtd.anonymous_role may be another one: grants are asked again
+    gateways_.reload(read_clock());
+}
+
+void HubLoop::reload_catalog_if_changed(Now now) {
+    call([] { AcceptInvalidationMessages(); });
+    if (std::exchange(roles_changed, false))
+        seen_generation_ = 0; // memberships decide about grants
+    uint64_t generation = pg_atomic_read_u64(&shared->catalog_generation);
+    if (generation == seen_generation_ || now.steady_ms < next_reload_ms_)
+        return;
+    next_reload_ms_ = now.steady_ms + kRetryMs;
+    Catalog catalog;
+    try {
+        catalog = load_catalog();
+    } catch (const Error &error) {
+        return report(WARNING, "rtd hub could not read its tables: " + error.message(),
+                      error.hint());
+    }
+    shared->hub_failures = 0;
+    bool has_extension = !catalog.schema.empty();
+    if (has_extension)
+        start_serving(std::move(catalog));
+    next_reload_ms_ = 0; // otherwise it failed, and is tried again
+    seen_generation_ = generation;
+    if (has_extension)
+        return;
+    if (serving())
+        stop_serving();
+    if (!waiting_logged_)
+        report(LOG,
+               std::string("rtd hub: waiting for the extension in database \"") + database + "\"",
+               "Run CREATE EXTENSION rtd there; no restart is needed.");
+    waiting_logged_ = true;
+}
+
+void HubLoop::start_serving(Catalog catalog) {
+    bool was_serving = serving();
+    catalog_ = std::move(catalog);
+    access_.begin_turn(); // grants may be others
+    waiting_logged_ = false;
+    std::set<std::string> channels = {kProbeChannel};
+    for (const Channel &channel : catalog_.channels)
+        channels.insert(channel.name);
+    listener_.listen(channels);
+    router_.set_topics(catalog_.topics, read_clock());
+    if (was_serving)
+        return;
+    shared->hub_database = MyDatabaseId;
+    report(LOG, std::string("rtd hub: serving database \"") + database + "\"");
+    ConditionVariableBroadcast(&shared->probe_finished);
+}
+
+void HubLoop::stop_serving() {
+    shared->hub_database = InvalidOid;
+    router_.set_topics({}, read_clock()); // ends all subscriptions: their topics are dropped
+    gateways_.shut_down(CloseCode::topic_dropped, "the extension was dropped", read_clock());
+    pool_.stop();
+    log_pool_.stop();
+    router_.forget_log_jobs();
+    publishing_ = {};
+    storing_.reset();
+    unstored_notifications_.clear();
+    unstored_bytes_ = 0;
+    order_ = {};
+    more_events_ = false;
+    listener_.listen({});
+    catalog_ = {};
+}
+
+// ---- what comes in ----
+
+void HubLoop::drain_queue(Now now) {
+    more_events_ = false;
+    if (event_queue_is_empty() && order_.empty())
+        return;
+    uint64_t bound = published_up_to(); // before the drain: see router/commit_order.h
+    DrainedEvents drained = drain_events(drain_buffer_, &more_events_);
+    load_.count(now.steady_ms, drained.events.size());
+    reload_catalog_if_changed(now); // what was revoked before an event must not see it
+    if (!serving())
+        return;
+    for (QueuedEvent &queued : drained.events)
+        order_.add(queued.position, std::move(queued.bytes));
+    while (std::optional<std::string> bytes = order_.next(bound)) {
+        Result<Event> event = decode_event(*bytes);
+        if (!event)
+            throw Error(ERRCODE_INTERNAL_ERROR, event.error());
+        if (event->kind == EventKind::probe)
+            readiness_.on_event(event->origin);
+        else
+            router_.handle(*event, now);
+    }
+    if (drained.lost.count == 0)
+        return;
+    report(WARNING,
+           "rtd hub: " + std::to_string(drained.lost.count) +
+               " events were lost in a full event queue",
+           "Raise rtd.queue_size. State topics are queried again, subscribers of event topics are "
+           "told.");
+    // One that is of no topic says that all queries are due.
+    if (drained.lost.concerns(topic_key("")))
+        router_.query_all_again(now);
+    router_.handle_loss([&](uint64_t topic) { return drained.lost.concerns(topic); },
+                        "the server's event queue was full", now);
+}
+
+// What is held back may go as soon as the last announced commit before it is done.
+bool HubLoop::may_release() const {
+    return !order_.empty() && published_up_to() >= order_.first_lsn();
+}
+
+void HubLoop::drain_notifications(Now now) {
+    if (!Listener::is_pending())
+        return;
+    if (std::optional<std::string> warning = listener_.check_queue(now.steady_ms))
+        report(WARNING, *warning,
+               "Look in pg_stat_activity for a session that LISTENs and has been in a transaction "
+               "for long; when the queue is full, NOTIFY fails.");
+    std::vector<Notification> notifications = listener_.collect();
+    for (const Notification &notification : notifications) {
+        if (notification.channel == kProbeChannel)
+            prove_ready(readiness_.on_notification(notification.payload));
+        for (const Channel &channel : catalog_.channels) {
+            if (channel.name != notification.channel)
+                continue;
+            Result<Event> event = to_event(notification, channel);
+            if (event)
+                event = with_canonical_params(std::move(*event), catalog_);
+            if (event && catalog_.is_durable(channel.topic))
+                keep_notification(std::move(*event));
+            else if (event)
+                router_.handle(*event, now);
+            else
+                report(WARNING, "[DB_LISTENER] " + event.error(),
+                       "The notification was ignored for topic \"" + channel.topic + "\".");
+        }
+    }
+    if (listener_.lost_some())
+        lose_notifications(now);
+}
+
+void HubLoop::lose_notifications(Now now) {
+    constexpr char kReason[] = "more notifications came at once than the server keeps";
+    report(WARNING, std::string("[DB_LISTENER] ") + kReason,
+           "Topics that listen are queried again, or their subscribers are told of a gap.");
+    std::set<std::string> topics;
+    for (const Channel &channel : catalog_.channels)
+        topics.insert(channel.topic);
+    for (const std::string &topic : topics) {
+        Event lost;
+        lost.kind = EventKind::lost;
+        lost.topic = topic;
+        lost.origin = "LISTEN";
+        lost.payload = "{\"reason\": " + json_quote(kReason) + "}";
+        if (catalog_.is_durable(topic))
+            keep_notification(std::move(lost));
+        else
+            router_.handle(lost, now);
+    }
+}
+
+// Until they are stored: the server has handed them over, and has them no longer.
+void HubLoop::keep_notification(Event event) {
+    size_t bytes = event.payload.size() + kNotificationBytes;
+    if (unstored_bytes_ + bytes <= kMostUnstoredBytes) {
+        unstored_bytes_ += bytes;
+        unstored_notifications_.push_back(std::move(event));
+        return;
+    }
+    auto is_told = [&](const Event &kept) {
+        return kept.kind == EventKind::lost && kept.topic == event.topic;
+    };
+    if (std::ranges::any_of(unstored_notifications_, is_told))
+        return;
+    event.kind = EventKind::lost;
+    event.params.clear();
+    event.payload = R"({"reason": "notifications could not be stored for too long"})";
+    unstored_notifications_.push_back(std::move(event));
+}
+
+void HubLoop::store_notifications(Now now) {
+    if (unstored_notifications_.empty() || now.steady_ms < next_notification_store_ms_)
+        return;
+    std::vector<Event> stored;
+    try {
+        stored = store_events(catalog_.schema, unstored_notifications_);
+    } catch (const Error &error) {
+        next_notification_store_ms_ = now.steady_ms + kStoreRetryMs;
+        return report(
+            WARNING,
+            "[DB_LISTENER] " + std::to_string(unstored_notifications_.size()) +
+                " notifications for durable topics cannot be stored yet: " + error.message(),
+            error.hint());
+    }
+    unstored_notifications_.clear();
+    unstored_bytes_ = 0;
+    for (const Event &event : stored)
+        router_.handle(event, now);
+}
+
+// A probe came through queue and LISTEN; the gateway is its last leg.
+void HubLoop::prove_ready(uint64_t nonce) {
+    if (nonce == 0)
+        return;
+    for (uint64_t probe : readiness_.take_gateway_probes(nonce))
+        gateways_.send(
+            link::Probed{probe, true, "an event travelled through queue, LISTEN and link"});
+    gateways_.ping(nonce);
+}
+
+// ---- gateways ----
+
+void HubLoop::handle(const link::GatewayFrame &frame, Now now) {
+    std::visit([&](const auto &f) { handle(f, now); }, frame);
+}
+
+void HubLoop::forget_gateway(GatewayNumber gateway, Now now) {
+    router_.forget_gateway(gateway, now);
+    readiness_.forget_gateway(gateway);
+    publishing_.forget_gateway(gateway);
+}
+
+void HubLoop::handle(const link::ClientConnected &frame, Now) {
+    if (logs_events())
+        log_event("[WS] Client connected: " + frame.address + " (" + std::to_string(frame.total) +
+                  " total)");
+}
+
+void HubLoop::handle(const link::ClientDisconnected &frame, Now) {
+    if (logs_events())
+        log_event("[WS] Client disconnected: " + frame.address + " (" +
+                  std::to_string(frame.remaining) + " remaining), code " +
+                  std::to_string(frame.code) + (frame.reason.empty() ? "" : ": " + frame.reason));
+}
+
+void HubLoop::handle(const link::Subscribe &frame, Now now) {
+    // A client that connects right after a topic was committed must find it.
+    reload_catalog_if_changed(now);
+    std::variant<Identity, link::Ended> client = access_.identify();
+    if (link::Ended *refusal = std::get_if<link::Ended>(&client)) {
+        refusal->subscription = frame.subscription;
+        return gateways_.send(*refusal);
+    }
+    router_.subscribe(frame, std::get<Identity>(client), now);
+}
+
+void HubLoop::handle(const link::Unsubscribe &frame, Now now) {
+    router_.unsubscribe(frame.subscription, now);
+}
+
+void HubLoop::handle(const link::Probe &frame, Now) {
+    readiness_.on_gateway_probe(frame.probe);
+}
+
+void HubLoop::handle(const link::Pong &frame, Now) {
+    Readiness::finish(frame.probe);
+}
+
+void HubLoop::handle(const link::Note &frame, Now) {
+    report(LOG, "rtd-gateway: " + frame.text);
+}
+
+void HubLoop::handle(const link::Publish &frame, Now now) {
+    reload_catalog_if_changed(now);
+    std::variant<Identity, link::Ended> client = access_.identify();
+    if (link::Ended *refusal = std::get_if<link::Ended>(&client))
+        return gateways_.send(
+            link::Published{frame.client, frame.request, 0, true, refusal->code, refusal->reason});
+    publishing_.add({catalog_.schema, std::get<Identity>(client).role, frame});
+}
+
+// ---- query workers ----
+
+void HubLoop::tend_queries(Now now) {
+    pool_.advance(
+        now, [&](const WorkerReply &reply) { return handle(reply, now); },
+        [&](const WorkerRequest &request) { handle_lost(request, now); });
+    router_.finish_turn(now);
+    // In turns, so that with one worker neither queries nor messages wait for ever.
+    if (!published_last_)
+        tend_publishing();
+    while (pool_.has_idle()) {
+        std::optional<QueryJob> job = router_.take_job(now, pool_.most_per_topic());
+        if (!job)
+            break;
+        published_last_ = false;
+        const Topic &topic = *job->topic;
+        pool_.submit(RunQuery{job->instance, topic.name, topic.generation, topic.version,
+                              topic.is_invoker ? job->identity.role : topic.owner, topic.is_invoker,
+                              job->identity.claims, topic.search_path, topic.query, topic.shape,
+                              static_cast<uint32_t>(topic.parameters.size()), job->params,
+                              topic.significant, std::move(job->last_message), topic.key,
+                              std::move(job->selection)});
+    }
+    tend_publishing();
+}
+
+void HubLoop::tend_publishing() {
+    if (!publishing_.has_next() || !pool_.has_idle())
+        return;
+    pool_.submit(publishing_.take());
+    published_last_ = true;
+}
+
+std::optional<ReadMore> HubLoop::finish_job(const QueryDone &done, Now now) {
+    // All that the snapshot shows has been published: see keyed_instance.h.
+    if (done.outcome.is_open)
+        drain_queue(now);
+    if (std::optional<QueryJob> more = router_.finish_job(done.instance, done.outcome, now))
+        return ReadMore{std::move(more->selection)};
+    return std::nullopt;
+}
+
+std::optional<ReadMore> HubLoop::handle(const WorkerReply &reply, Now now) {
+    if (const QueryDone *done = std::get_if<QueryDone>(&reply))
+        return finish_job(*done, now);
+    if (const LogJobDone *done = std::get_if<LogJobDone>(&reply)) {
+        router_.finish_log_job(done->outcome, now);
+        return std::nullopt;
+    }
+    if (const PublishDone *done = std::get_if<PublishDone>(&reply)) {
+        publishing_.finish();
+        gateways_.send(done->answer);
+        return std::nullopt;
+    }
+    const StoreDone &store = std::get<StoreDone>(reply);
+    if (!store.stored)
+        report(WARNING, "rtd hub could not store retained messages: " + store.error,
+               "They are kept in memory and tried again.");
+    else if (storing_)
+        for (const RetainedMessage &message : *storing_)
+            router_.mark_stored(message.instance, message.sequence);
+    storing_.reset();
+    return std::nullopt;
+}
+
+void HubLoop::handle_lost(const WorkerRequest &request, Now now) {
+    if (const RunQuery *run = std::get_if<RunQuery>(&request))
+        router_.abandon_job(run->instance, now);
+    else if (std::holds_alternative<RunLogJob>(request))
+        router_.abandon_log_job(now);
+    else if (const RunPublish *publish = std::get_if<RunPublish>(&request))
+        handle(WorkerReply(PublishQueue::lost(*publish)), now);
+    else
+        storing_.reset();
+}
+
+// Messages of durable topics have a query worker of their own, while there are any.
+void HubLoop::tend_messages(Now now) {
+    if (!router_.has_log_jobs())
+        return;
+    log_pool_.advance(
+        now, [&](const WorkerReply &reply) { return handle(reply, now); },
+        [&](const WorkerRequest &request) { handle_lost(request, now); });
+    if (!log_pool_.has_idle())
+        return;
+    if (std::optional<LogJob> job = router_.take_log_job(now))
+        log_pool_.submit(RunLogJob{catalog_.schema, std::move(*job)});
+}
+
+void HubLoop::tend_retained(Now now) {
+    if (!router_.has_unstored_messages() || storing_ || now.steady_ms < next_store_ms_ ||
+        !pool_.has_idle())
+        return;
+    storing_ = router_.unstored_messages();
+    next_store_ms_ = now.steady_ms + kStoreIntervalMs;
+    pool_.submit(StoreRetained{catalog_.schema, *storing_});
+}
+
+// ---- end ----
+
+void HubLoop::shut_down() {
+    // Events that were committed before the server was asked to stop may carry messages to retain.
+    MemoryContextSwitchTo(turn_context_);
+    try {
+        if (serving()) {
+            do
+                drain_queue(read_clock());
+            while (more_events_ || may_release());
+            if (router_.has_unstored_messages())
+                in_transaction(
+                    [&] { pg::store_retained(catalog_.schema, router_.unstored_messages()); });
+        }
+    } catch (const Error &error) {
+        report(WARNING, "rtd hub could not store retained messages: " + error.message());
+    }
+    gateways_.shut_down(CloseCode::going_away, "the server shuts down", read_clock());
+    pool_.stop();
+    log_pool_.stop();
+}
+
+} // namespace rtd::pg

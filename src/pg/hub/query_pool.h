@@ -1,0 +1,70 @@
+// Query pool: the hub's side of its query workers. Starts them as dynamic background workers, gives
+// each one job at a time, collects replies, and replaces workers that die, with a backoff.
+#pragma once
+#include "pg/query/query_job.h"
+#include "router/clock.h"
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pg/server/prelude.h"
+
+extern "C" {
+#include "postmaster/bgworker.h"
+#include "storage/dsm.h"
+#include "storage/shm_mq.h"
+}
+
+namespace rtd::pg {
+
+class QueryPool {
+  public:
+    explicit QueryPool(int size) : workers_(static_cast<size_t>(size)) {}
+    ~QueryPool() { stop(); }
+
+    // How many jobs of one topic may run at a time, so that a slow one leaves room for others.
+    size_t most_per_topic() const { return std::max<size_t>(1, workers_.size() - 1); }
+
+    // Starts workers that are missing and due, notices those that died, moves bytes. Calls
+    // `on_reply` for each finished job, which may answer an open outcome with what the worker is to
+    // read before it is; `on_lost` for each job whose worker died.
+    using OnReply = std::function<std::optional<ReadMore>(const WorkerReply &)>;
+    void advance(Now now, const OnReply &on_reply,
+                 const std::function<void(const WorkerRequest &)> &on_lost);
+    bool has_idle() const;
+    bool has_workers() const;           // false: none runs or is about to
+    void submit(WorkerRequest request); // only if has_idle()
+
+    // When advance() must be called at the latest although no latch was set.
+    std::optional<int64_t> next_deadline_ms() const;
+
+    // Ends all workers, whatever they do. Their jobs are lost without a call of on_lost.
+    void stop();
+
+  private:
+    struct Worker {
+        BackgroundWorkerHandle *handle = nullptr; // nullptr: not running
+        dsm_segment *segment = nullptr;
+        shm_mq_handle *requests = nullptr;
+        shm_mq_handle *replies = nullptr;
+        bool started = false;             // has been seen running
+        std::optional<WorkerRequest> job; // what it works on
+        std::string unsent;               // bytes of the job that did not fit into the queue yet
+        int64_t start_at_ms = 0;          // not before
+        int failures = 0;                 // in a row
+
+        bool is_idle() const;
+    };
+
+    void start(Worker &worker, Now now);
+    void release(Worker &worker);
+    void push(Worker &worker);
+    bool has_died(Worker &worker);
+
+    std::vector<Worker> workers_;
+};
+
+} // namespace rtd::pg

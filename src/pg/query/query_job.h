@@ -1,0 +1,75 @@
+// What hub and query worker say to each other, encoded with core/bytes.h and carried by one shared
+// memory message queue per direction.
+#pragma once
+#include "pg/query/publish.h"
+#include "router/message_log.h"
+#include "router/router.h"
+
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace rtd::pg {
+
+struct RunQuery {
+    uint64_t instance = 0;
+    std::string topic;
+    uint64_t topic_generation = 0;
+    uint64_t topic_version = 0;
+    uint32_t role = 0; // the query runs as: the topic's owner, or the subscribers' role
+    bool is_invoker = false;
+    std::string claims; // request.jwt.claims; empty for a topic that runs as its owner
+    std::string search_path;
+    std::string query;
+    ResultShape shape = ResultShape::rows;
+    uint32_t parameter_count = 0;
+    std::vector<std::string> params;
+    uint32_t significant = 0;     // OID of the function to ask; 0: none
+    std::string last_message;     // the last state sent, for it; empty: none
+    std::vector<std::string> key; // of a keyed topic: its columns, and what is to be read
+    KeySelection selection;
+};
+
+// After an open outcome: read this too, in the same snapshot.
+struct ReadMore {
+    KeySelection selection;
+};
+
+// After an open outcome: nothing more. There is no reply.
+struct EndRead {};
+
+struct StoreRetained {
+    std::string schema;
+    std::vector<RetainedMessage> messages;
+};
+
+// A job about rtd_message.
+struct RunLogJob {
+    std::string schema;
+    LogJob job;
+};
+
+struct QueryDone {
+    uint64_t instance = 0;
+    QueryOutcome outcome;
+};
+
+struct StoreDone {
+    bool stored = false;
+    std::string error;
+};
+
+struct LogJobDone {
+    LogOutcome outcome;
+};
+
+using WorkerRequest =
+    std::variant<RunQuery, StoreRetained, RunLogJob, RunPublish, ReadMore, EndRead>;
+using WorkerReply = std::variant<QueryDone, StoreDone, LogJobDone, PublishDone>;
+
+std::string encode(const WorkerRequest &request);
+std::string encode(const WorkerReply &reply);
+Result<WorkerRequest> decode_request(std::string_view bytes);
+Result<WorkerReply> decode_reply(std::string_view bytes);
+
+} // namespace rtd::pg

@@ -1,0 +1,396 @@
+#include "pg/store/message_store.h"
+
+#include <algorithm>
+
+#include "core/envelope.h"
+#include "pg/server/worker_transaction.h"
+#include "pg/store/message_slot.h"
+
+#include "pg/server/prelude.h"
+
+extern "C" {
+#include "access/xact.h"
+}
+
+namespace rtd::pg {
+
+namespace {
+
+// What one job moves at most; a single message may be larger.
+constexpr size_t kMostRows = 1000;
+constexpr uint64_t kMostBytes = 4 << 20;
+// Up to so many ids, planning would take longer than a plan for ten of them.
+constexpr size_t kFewIds = 50;
+
+// Statements are written with `@.` for the schema, as in registry.h.
+std::vector<Row> run(const std::string &schema, std::string statement,
+                     const std::vector<std::optional<std::string>> &args) {
+    for (size_t at = 0; (at = statement.find("@.", at)) != std::string::npos; at += schema.size())
+        statement.replace(at, 1, schema);
+    return run_kept_sql(statement, args);
+}
+
+const std::string &text(const Row &row, size_t column) {
+    return row.at(column).value();
+}
+
+uint64_t number(const Row &row, size_t column) {
+    return std::stoull(text(row, column));
+}
+
+std::string ids_literal(const std::vector<uint64_t> &ids) {
+    std::string literal = "{";
+    for (uint64_t id : ids)
+        literal += (literal.size() > 1 ? "," : "") + std::to_string(id);
+    return literal + "}";
+}
+
+// Rows of a topic that was dropped, or is not durable any more, get no number; `m` is the message.
+// A namesake that was created later has nothing to do with them.
+constexpr char kOfDurableTopic[] =
+    " JOIN @.rtd_topic t ON t.name = m.topic AND t.durable AND m.created_at >= t.created_at"
+    " AND cardinality(t.parameters) = cardinality(m.params)"
+    " AND coalesce(array_ndims(m.params), 1) = 1 ";
+
+// The path of a message's instance. Concatenation fails for arrays of more dimensions, which
+// somebody must have written by hand, and may be asked before the condition above.
+constexpr char kPath[] =
+    "CASE WHEN coalesce(array_ndims(m.params), 1) = 1 THEN m.topic || m.params END";
+
+// `w`: the wanted rows' ids, each with its place, $1 being an array; `m`: the one of them that
+// still has no number. Each is looked up by its id, however many others wait: OFFSET keeps a
+// planner that expects few rows from reading them all, for every id.
+constexpr char kWanted[] =
+    " FROM (SELECT id, min(position) AS position"
+    "  FROM unnest($1::bigint[]) WITH ORDINALITY AS u (id, position) GROUP BY id) w"
+    " CROSS JOIN LATERAL (SELECT tableoid, ctid, * FROM @.rtd_message"
+    "  WHERE id = w.id AND sequence IS NULL OFFSET 0) m";
+
+// NULL where it is infinite.
+constexpr char kMicroseconds[] = "CASE WHEN isfinite(created_at)"
+                                 " THEN (extract(epoch FROM created_at) * 1000000)::bigint END";
+
+void set_local(const char *setting, const char *value) {
+    call([&] {
+        set_config_option(setting, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
+                          false);
+    });
+}
+
+// Plans are kept, and the first ones are made while the tables are empty and have no statistics:
+// what they read must be found by index nevertheless.
+void plan_for_large_tables() {
+    set_local("enable_seqscan", "off");
+    set_local("random_page_cost", "0");
+    set_local("jit", "off");
+}
+
+// A kept plan expects ten ids. Where there are many, a join that compares each with each costs more
+// than to plan anew.
+void plan_for(size_t ids) {
+    set_local("plan_cache_mode", ids > kFewIds ? "force_custom_plan" : "auto");
+}
+
+// ---- number ----
+
+struct Unnumbered {
+    std::vector<uint64_t> ids;
+    bool has_for_many = false;
+};
+
+Unnumbered find_unnumbered(const std::string &schema) {
+    Unnumbered found;
+    set_local("enable_sort", "off"); // the first ones are wanted, not all in order
+    for (const Row &row :
+         run(schema,
+             std::string("SELECT id, for_many::int FROM ("
+                         " SELECT id, for_many, own,"
+                         " sum(own) OVER (ORDER BY id) AS bytes FROM ("
+                         "  SELECT m.id, octet_length(m.data::text) AS own,"
+                         "  array_position(m.params, NULL) IS NOT NULL AS for_many"
+                         "  FROM @.rtd_message m") +
+                 kOfDurableTopic +
+                 "  WHERE m.sequence IS NULL ORDER BY m.id LIMIT $1::int) unnumbered) summed"
+                 " WHERE bytes - own < $2::bigint ORDER BY id",
+             {std::to_string(kMostRows), std::to_string(kMostBytes)})) {
+        found.ids.push_back(number(row, 0));
+        found.has_for_many = found.has_for_many || number(row, 1) != 0;
+    }
+    set_local("enable_sort", "on");
+    return found;
+}
+
+// A message for many instances becomes one row for each that ever had a message, in its place.
+std::vector<uint64_t> expand(const std::string &schema, const std::vector<uint64_t> &ids) {
+    std::vector<uint64_t> expanded;
+    for (uint64_t id : ids) {
+        std::string row = std::to_string(id);
+        bool for_many = !run(schema,
+                             "SELECT FROM @.rtd_message WHERE id = $1::bigint"
+                             " AND sequence IS NULL AND array_position(params, NULL) IS NOT NULL",
+                             {row})
+                             .empty();
+        if (!for_many) {
+            expanded.push_back(id);
+            continue;
+        }
+        for (const Row &made :
+             run(schema,
+                 "INSERT INTO @.rtd_message (slot, topic, params, type, source, data, created_at)"
+                 " SELECT m.slot, m.topic, i.path[2:], m.type, m.source, m.data, m.created_at"
+                 " FROM @.rtd_message m JOIN @.rtd_durable_instance i ON i.topic = m.topic"
+                 " AND cardinality(i.path) = cardinality(m.params) + 1"
+                 " WHERE m.id = $1::bigint AND m.sequence IS NULL AND NOT EXISTS ("
+                 "  SELECT FROM unnest(m.params, i.path[2:]) AS p (wanted, has)"
+                 "  WHERE wanted <> has) RETURNING id",
+                 {row}))
+            expanded.push_back(number(made, 0));
+        run(schema, "DELETE FROM @.rtd_message WHERE id = $1::bigint AND sequence IS NULL", {row});
+    }
+    return expanded;
+}
+
+// Also makes sure that no other worker numbers them, and that what one has done is seen.
+void lock_instances(const std::string &schema, const std::string &ids) {
+    run(schema,
+        std::string("INSERT INTO @.rtd_durable_instance (topic, path, epoch, sequence)"
+                    " SELECT DISTINCT m.topic, ") +
+            kPath + ",  (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint), 0" +
+            kWanted + kOfDurableTopic +
+            " WHERE NOT EXISTS (SELECT FROM @.rtd_durable_instance i"
+            "  WHERE i.path = " +
+            kPath + ") ON CONFLICT DO NOTHING",
+        {ids});
+    run(schema,
+        std::string("SELECT FROM @.rtd_durable_instance i WHERE i.path IN ("
+                    " SELECT ") +
+            kPath + kWanted + ") ORDER BY i.id FOR NO KEY UPDATE",
+        {ids});
+}
+
+// nullopt for a row that somebody changed by hand so that it is no message any more: its number is
+// missing then, which is told as a gap.
+std::optional<NumberedMessage> numbered_message(const std::string &topic,
+                                                std::vector<std::string> params, uint64_t epoch,
+                                                const Row &row, size_t column) {
+    for (size_t needed = column; needed <= column + 4; needed++)
+        if (!row.at(needed))
+            return std::nullopt;
+    NumberedMessage message{topic, std::move(params), epoch, number(row, column), {}};
+    std::string id = message_id(epoch, message.sequence);
+    message.body = to_json({.type = text(row, column + 1),
+                            .data = text(row, column + 3),
+                            .timestamp_us = std::stoll(text(row, column + 4)),
+                            .source = text(row, column + 2),
+                            .topic = topic,
+                            .params = &message.params,
+                            .id = id,
+                            .kind = text(row, column + 1) == kGapType ? "gap" : "event"});
+    return message;
+}
+
+NumberOutcome give_numbers(const std::string &schema, const NumberJob &job) {
+    // Who was sent a message knows its id: it must survive a crash, whatever the server's setting.
+    if (synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
+        call([] {
+            set_config_option("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE,
+                              GUC_ACTION_LOCAL, true, 0, false);
+        });
+    NumberOutcome outcome;
+    std::vector<uint64_t> wanted = job.rows;
+    bool expands = job.expands;
+    if (job.rows.empty()) {
+        Unnumbered found = find_unnumbered(schema);
+        outcome.is_partial = !found.ids.empty(); // until there are none
+        expands = found.has_for_many;
+        wanted = std::move(found.ids);
+    }
+    if (expands)
+        wanted = expand(schema, wanted);
+    if (wanted.empty())
+        return outcome;
+    std::string ids = ids_literal(wanted);
+    plan_for(wanted.size());
+    lock_instances(schema, ids);
+    for (const Row &row :
+         run(schema,
+             std::string(
+                 "WITH wanted AS MATERIALIZED ("
+                 " SELECT m.tableoid, m.ctid, w.position, t.type, i.id AS instance, i.epoch, "
+                 "i.sequence"
+                 "  + row_number() OVER (PARTITION BY i.id ORDER BY w.position) AS sequence") +
+                 kWanted + kOfDurableTopic + " JOIN @.rtd_durable_instance i ON i.path = " + kPath +
+                 "), numbered AS ("
+                 " UPDATE @.rtd_message m SET instance = w.instance, sequence = w.sequence,"
+                 "  type = coalesce(m.type, w.type) FROM wanted w"
+                 " WHERE m.ctid = w.ctid AND m.tableoid = w.tableoid AND m.sequence IS NULL"
+                 " RETURNING w.position, w.epoch, m.*"
+                 "), newest AS ("
+                 " UPDATE @.rtd_durable_instance i SET sequence = n.sequence FROM ("
+                 "  SELECT instance, max(sequence) AS sequence FROM numbered GROUP BY instance) n"
+                 " WHERE i.id = n.instance"
+                 ") SELECT topic, to_json(params), epoch, sequence, type, source, data, " +
+                 kMicroseconds + " FROM numbered ORDER BY position",
+             {ids}))
+        if (std::optional<NumberedMessage> message =
+                numbered_message(text(row, 0), json_strings(text(row, 1)), number(row, 2), row, 3))
+            outcome.messages.push_back(std::move(*message));
+    return outcome;
+}
+
+// ---- read ----
+
+ReadOutcome read_kept(const std::string &schema, const ReadJob &job) {
+    ReadOutcome outcome;
+    outcome.instance = job.instance;
+    outcome.after = job.after;
+    outcome.oldest = 1;
+    std::vector<std::string> path = {job.topic};
+    path.insert(path.end(), job.params.begin(), job.params.end());
+    std::vector<Row> instances =
+        run(schema,
+            "SELECT i.id, i.epoch, i.sequence, coalesce((SELECT min(m.sequence)"
+            "  FROM @.rtd_message m WHERE m.instance = i.id AND m.sequence IS NOT NULL),"
+            "  i.sequence + 1)"
+            " FROM @.rtd_durable_instance i WHERE i.path = $1::text[]",
+            {array_literal(path)});
+    if (instances.empty())
+        return outcome;
+    outcome.epoch = number(instances[0], 1);
+    outcome.newest = number(instances[0], 2);
+    outcome.oldest = number(instances[0], 3);
+    // More may be numbered between the two statements: it is for the next time.
+    std::string direction = job.after ? "ASC" : "DESC";
+    for (const Row &row :
+         run(schema,
+             "SELECT sequence, type, source, data, " + std::string(kMicroseconds) +
+                 " FROM (SELECT *, sum(own) OVER (ORDER BY sequence " + direction +
+                 ") AS bytes FROM ("
+                 "  SELECT *, octet_length(data::text) AS own FROM @.rtd_message"
+                 "  WHERE instance = $1::bigint AND sequence IS NOT NULL"
+                 "  AND sequence > $2::bigint AND sequence <= $5::bigint ORDER BY sequence " +
+                 direction +
+                 " LIMIT $3::int) kept) summed"
+                 " WHERE bytes - own < $4::bigint ORDER BY sequence",
+             {text(instances[0], 0), std::to_string(job.after.value_or(0)),
+              std::to_string(job.after ? kMostRows : job.most), std::to_string(kMostBytes),
+              std::to_string(outcome.newest)}))
+        if (std::optional<NumberedMessage> message =
+                numbered_message(job.topic, job.params, outcome.epoch, row, 0))
+            outcome.messages.push_back(std::move(*message));
+    return outcome;
+}
+
+// ---- expire ----
+
+bool has_row(const std::string &schema, const std::string &partition,
+             const std::string &condition) {
+    return !run(schema, "SELECT FROM @." + partition + condition + " LIMIT 1", {}).empty();
+}
+
+// What a transaction wrote that lasted longer than the retention is sent before it goes.
+bool has_unsent(const std::string &schema, const std::string &partition) {
+    return has_row(schema, partition + " m",
+                   std::string(kOfDurableTopic) + " WHERE m.sequence IS NULL");
+}
+
+// False if messages are left in it. Throws if somebody else has a lock on it.
+bool empty_partition(const std::string &schema, const std::string &partition,
+                     int64_t retention_ms) {
+    std::string young = " WHERE created_at > clock_timestamp() - interval '" +
+                        std::to_string(retention_ms) + " ms'";
+    if (!has_row(schema, partition, ""))
+        return true;
+    if (has_row(schema, partition, young) || has_unsent(schema, partition))
+        return false;
+    run(schema, "LOCK TABLE ONLY @." + partition + " IN ACCESS EXCLUSIVE MODE NOWAIT", {});
+    if (has_row(schema, partition, young) || has_unsent(schema, partition))
+        return false; // committed meanwhile
+    run(schema, "TRUNCATE ONLY @." + partition, {});
+    return true;
+}
+
+ExpireOutcome expire(const std::string &schema, const ExpireJob &job) {
+    ExpireOutcome outcome;
+    int current = message_slot(GetCurrentTimestamp());
+    for (int slot = 0; slot < kMessageSlots; slot++) {
+        std::string partition = "rtd_message_" + std::to_string(slot);
+        bool is_empty = false;
+        try {
+            in_transaction([&] {
+                is_empty = slot == current ? !has_row(schema, partition, "")
+                                           : empty_partition(schema, partition, job.retention_ms);
+            });
+        } catch (const Error &error) {
+            if (error.sqlstate() != ERRCODE_LOCK_NOT_AVAILABLE)
+                throw;
+        }
+        outcome.has_messages = outcome.has_messages || !is_empty;
+    }
+    return outcome;
+}
+
+// ---- store ----
+
+// Of a lost event that names no parameters a gap in every instance.
+StoredRow insert_message(const std::string &schema, const Event &event) {
+    bool is_for_all = event.kind == EventKind::lost && event.params.empty();
+    TimestampTz now = GetCurrentTimestamp();
+    std::vector<Row> inserted =
+        run(schema,
+            "INSERT INTO @.rtd_message (slot, topic, params, type, source, data)"
+            " SELECT $1::smallint, name, CASE WHEN $2 IS NULL THEN"
+            "  array_fill(NULL::text, ARRAY[cardinality(parameters)]) ELSE $2::text[] END,"
+            "  $3, $4, $5::json FROM @.rtd_topic WHERE name = $6 RETURNING id",
+            {std::to_string(message_slot(now)),
+             is_for_all ? std::nullopt : std::optional(array_literal(event.params)),
+             event.kind == EventKind::lost ? std::optional(std::string(kGapType)) : std::nullopt,
+             event.source.empty() ? "event" : event.source, event.payload, event.topic});
+    if (inserted.empty())
+        return {}; // the topic is gone
+    return {number(inserted.at(0), 0), event.payload.size(), is_for_all || is_for_many(event)};
+}
+
+} // namespace
+
+LogOutcome run_log_job(const std::string &schema, const LogJob &job) {
+    if (const auto *expire_job = std::get_if<ExpireJob>(&job))
+        return expire(schema, *expire_job);
+    LogOutcome outcome;
+    in_transaction([&] {
+        plan_for_large_tables();
+        if (const auto *number_job = std::get_if<NumberJob>(&job))
+            outcome = give_numbers(schema, *number_job);
+        else
+            outcome = read_kept(schema, std::get<ReadJob>(job));
+    });
+    return outcome;
+}
+
+ReadOutcome read_messages(const std::string &schema, const ReadJob &job) {
+    plan_for_large_tables();
+    return read_kept(schema, job);
+}
+
+std::vector<Event> store_events(const std::string &schema, const std::vector<Event> &events) {
+    std::vector<Event> stored;
+    in_transaction([&] {
+        call([] {
+            set_config_option("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE,
+                              GUC_ACTION_LOCAL, true, 0, false);
+        });
+        for (const Event &event : events) {
+            StoredRow inserted = insert_message(schema, event);
+            if (inserted.id == 0)
+                continue;
+            Event &row = stored.emplace_back();
+            row.kind = EventKind::stored;
+            row.topic = event.topic;
+            row.origin = event.origin;
+            row.payload = stored_payload(inserted);
+        }
+    });
+    return stored;
+}
+
+} // namespace rtd::pg

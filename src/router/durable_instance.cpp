@@ -1,0 +1,247 @@
+// What an instance of a durable topic does; the rules are in durable_instance.h.
+#include "router/durable_instance.h"
+
+#include "core/envelope.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace rtd {
+
+namespace {
+
+// Of the messages that are in memory from the beginning. Whoever needs older ones waits for a query
+// worker.
+constexpr int64_t kMostLoaded = 100;
+
+// Those who wait for what cannot be read are refused after so long; a newcomer makes the hub try
+// again, but not more often than that.
+constexpr int64_t kPatienceMs = 1500;
+constexpr int64_t kReadAgainMs = 1000;
+
+} // namespace
+
+// ---- subscribers ----
+
+void DurableInstance::subscribe(const link::Subscribe &request, Now now) {
+    join(request.subscription);
+    bool may_read = !read_failed_ms_ || now.steady_ms >= *read_failed_ms_ + kReadAgainMs;
+    if (!is_loaded_ && may_read) {
+        if (std::optional<ReadOutcome> newest = host_.read_messages(next_read()))
+            load(*newest, now);
+        else
+            read_failed_ms_ = now.steady_ms;
+    }
+    if (is_loaded_)
+        return answer(request, now);
+    unanswered_.push_back(request);
+    fail_read(now);
+}
+
+void DurableInstance::fail_read(Now now) {
+    if (!awaits_read())
+        answer_by_ms_.reset();
+    else if (!answer_by_ms_)
+        answer_by_ms_ = now.steady_ms + kPatienceMs;
+}
+
+std::optional<link::Ended> DurableInstance::give_up_waiting(Now now) {
+    if (!awaits_read() || !answer_by_ms_ || now.steady_ms < *answer_by_ms_)
+        return std::nullopt;
+    answer_by_ms_.reset();
+    return link::Ended{0, CloseCode::unavailable,
+                       "the topic's messages cannot be read now; try again"};
+}
+
+std::vector<uint64_t> DurableInstance::waiting_subscriptions() const {
+    std::vector<uint64_t> waiting = Instance::waiting_subscriptions();
+    for (const link::Subscribe &request : unanswered_)
+        waiting.push_back(request.subscription);
+    return waiting;
+}
+
+std::optional<int64_t> DurableInstance::next_deadline_ms() const {
+    return awaits_read() ? answer_by_ms_ : std::nullopt;
+}
+
+void DurableInstance::unsubscribe(uint64_t subscription) {
+    Instance::unsubscribe(subscription);
+    std::erase_if(unanswered_,
+                  [=](const auto &request) { return request.subscription == subscription; });
+    behind_.erase(subscription);
+    if (!awaits_read())
+        answer_by_ms_.reset();
+}
+
+void DurableInstance::answer(const link::Subscribe &request, Now now) {
+    uint64_t subscription = request.subscription;
+    bool has_first = topic_->retain && !last_.body.empty();
+    if (request.since.empty()) {
+        // Those who are behind wait too, and must not get a first message.
+        if (has_first && !behind_.empty())
+            return admit_with(subscription, last_);
+        return admit(subscription, has_first);
+    }
+    if (history_.newest() == sequence_ && resume(request))
+        return;
+    std::optional<MessageId> since = parse_message_id(request.since);
+    // "0-0" is of a gap that was told when there was no message yet.
+    bool is_known = since && (since->epoch == epoch_ || since->epoch + since->sequence == 0) &&
+                    since->sequence <= sequence_ && since->sequence + 1 >= oldest_;
+    if (is_known && since->sequence == sequence_)
+        return admit(subscription, false, true);
+    // Whoever is behind ends with the newest message, so that one must be there.
+    if (is_known && !last_.body.empty()) {
+        greet(); // those who wait for it alone
+        admit(subscription, true, true);
+        behind_[subscription] = since->sequence;
+        return;
+    }
+    admit(subscription, false);
+    replay(subscription, gap(has_first ? sequence_ - 1 : sequence_, now));
+    if (has_first)
+        replay(subscription, last_);
+}
+
+const Sent *DurableInstance::first_message() {
+    return behind_.empty() && !last_.body.empty() ? &last_ : nullptr;
+}
+
+// `sequence`: the client has, or must do without, everything up to it.
+Sent DurableInstance::gap(uint64_t sequence, Now now) const {
+    return compose(sequence, R"({"reason": "more was missed than the server keeps"})", kGapType,
+                   "event", "gap", now);
+}
+
+// ---- messages ----
+
+void DurableInstance::append(const NumberedMessage &message) {
+    epoch_ = message.epoch;
+    sequence_ = message.sequence;
+    last_ = {message_id(message.epoch, message.sequence), message.body};
+    history_.add(sequence_, last_, {history_length(), settings_.history_bytes});
+}
+
+void DurableInstance::receive(const NumberedMessage &message, Now) {
+    if (!is_loaded_ || (message.epoch == epoch_ && message.sequence <= sequence_))
+        return; // it will be read, or was
+    bool follows = message.sequence == sequence_ + 1 && (message.epoch == epoch_ || epoch_ == 0);
+    if (!follows)
+        return doubt();
+    greet(); // those who came before it get it as a later message
+    append(message);
+    if (host_.logs_events())
+        deliver(last_, json_member(last_.body, "type"), json_member(last_.body, "data"));
+    else
+        deliver(last_, {}, {});
+}
+
+// ---- reading ----
+
+ReadJob DurableInstance::next_read() const {
+    ReadJob job{id_, topic_->name, params(), std::nullopt, 0};
+    if (!is_loaded_) {
+        job.most = static_cast<uint32_t>(std::clamp<int64_t>(topic_->history, 1, kMostLoaded));
+    } else if (is_doubtful_) {
+        job.after = sequence_;
+    } else {
+        auto lowest = [](const auto &a, const auto &b) { return a.second < b.second; };
+        job.after = std::ranges::min_element(behind_, lowest)->second;
+    }
+    return job;
+}
+
+void DurableInstance::finish_read(const ReadOutcome &outcome, Now now) {
+    read_failed_ms_.reset();
+    answer_by_ms_.reset();
+    if (!is_loaded_)
+        return load(outcome, now);
+    if (!outcome.after)
+        return; // loaded at once since, for a later subscriber
+    if (epoch_ != 0 && outcome.epoch != epoch_)
+        return begin_anew(outcome, now);
+    oldest_ = outcome.oldest;
+    if (*outcome.after == sequence_)
+        catch_up(outcome, now);
+    else
+        hand_out(outcome, *outcome.after, now);
+}
+
+void DurableInstance::load(const ReadOutcome &outcome, Now now) {
+    is_loaded_ = true;
+    is_doubtful_ = false;
+    epoch_ = outcome.epoch;
+    for (const NumberedMessage &message : outcome.messages)
+        append(message);
+    if (sequence_ != outcome.newest)
+        last_ = {};
+    sequence_ = outcome.newest;
+    oldest_ = outcome.oldest;
+    for (const link::Subscribe &request : std::exchange(unanswered_, {}))
+        answer(request, now);
+}
+
+// The numbers of the instance were taken away under it.
+void DurableInstance::begin_anew(const ReadOutcome &outcome, Now now) {
+    last_ = {};
+    history_ = {};
+    sequence_ = 0;
+    load(outcome, now);
+    tell_live(gap(sequence_, now));
+    for (const auto &[subscription, position] : std::exchange(behind_, {}))
+        replay(subscription, gap(sequence_, now));
+    greet();
+}
+
+// What was numbered without a word to this hub.
+void DurableInstance::catch_up(const ReadOutcome &outcome, Now now) {
+    is_doubtful_ = false;
+    for (const NumberedMessage &message : outcome.messages) {
+        if (message.sequence > sequence_ + 1)
+            skip_to(message.sequence - 1, now);
+        receive(message, now);
+    }
+    if (outcome.messages.empty() && outcome.newest > sequence_)
+        skip_to(outcome.newest, now);
+    is_doubtful_ = outcome.newest > sequence_;
+}
+
+// The messages up to there expired before they were sent.
+void DurableInstance::skip_to(uint64_t sequence, Now now) {
+    sequence_ = sequence;
+    last_ = {};
+    tell_live(gap(sequence_, now));
+}
+
+// To those who are behind, but have everything up to `after`. The last message makes all who caught
+// up live; see link.h.
+void DurableInstance::hand_out(const ReadOutcome &outcome, uint64_t after, Now now) {
+    for (auto &entry : behind_) {
+        uint64_t subscription = entry.first;
+        uint64_t &position = entry.second;
+        if (position < after)
+            continue; // came while this was read
+        auto advance_to = [&](uint64_t number) {
+            if (position + 1 < number) // expired meanwhile
+                replay(subscription, gap(number - 1, now));
+            position = std::max(position, number - 1);
+        };
+        for (const NumberedMessage &message : outcome.messages) {
+            if (message.sequence <= position || message.sequence >= sequence_)
+                continue;
+            advance_to(message.sequence);
+            replay(subscription, {message_id(message.epoch, message.sequence), message.body});
+            position = message.sequence;
+        }
+        if (outcome.messages.empty() || outcome.messages.back().sequence >= sequence_)
+            advance_to(sequence_);
+    }
+    bool caught_up = std::ranges::all_of(
+        behind_, [&](const auto &entry) { return entry.second + 1 >= sequence_; });
+    if (!caught_up)
+        return;
+    behind_.clear();
+    greet();
+}
+
+} // namespace rtd

@@ -1,0 +1,164 @@
+// Router: which instance an event, a subscriber or a query's result is for, and when instances get
+// their turn. The heart of the hub, free of clock, socket and server, so that a unit test can drive
+// it. What an instance does with it is for its kind to say: instance.h.
+//
+// An instance exists while somebody subscribes to it, while its newest retained message is not yet
+// stored, and for a while after its last subscriber left (it lingers): whoever comes back finds its
+// history and its numbering. Those that linger are bounded, in number and in bytes; the oldest go
+// first.
+#pragma once
+#include "core/fence.h"
+#include "core/link.h"
+#include "router/clock.h"
+#include "router/event.h"
+#include "router/gateway_id.h"
+#include "router/instance.h"
+#include "router/message_log.h"
+#include "router/query.h"
+#include "router/router_host.h"
+#include "router/topic.h"
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+namespace rtd {
+
+class Router {
+  public:
+    Router(RouterHost &host, uint64_t first_epoch) : host_(host), next_epoch_(first_epoch) {}
+
+    // Replaces the topics. Subscriptions end if their topic is gone, no longer granted, or altered
+    // so that they cannot go on; those of one that was altered otherwise follow it, and get its new
+    // state.
+    void set_topics(Topics topics, Now now);
+    void set_settings(const RouterSettings &settings);
+
+    // The subscription keeps the identity until it ends.
+    void subscribe(const link::Subscribe &request, const Identity &identity, Now now);
+    void unsubscribe(uint64_t subscription, Now now);
+    // The gateway is gone and all its subscriptions with it.
+    void forget_gateway(GatewayNumber gateway, Now now);
+
+    void handle(const Event &event, Now now);
+    // What queries depend on was defined anew, nobody can tell of which: all are due again, at once
+    // after a quiet time, and else twice a second, so that DDL in a loop does not keep them
+    // running.
+    void query_all_again(Now now);
+    // Events were lost: states are queried again, durable messages looked for in their table, and
+    // subscribers of other event topics get a gap message, the next ones of topics that retain too.
+    // `concerns` says which topics, by key. `reason` is a sentence.
+    void handle_loss(const std::function<bool(uint64_t topic_key)> &concerns,
+                     const std::string &reason, Now now);
+
+    // The next query to run, at most `most_per_topic` of one topic at a time; nullopt if none is
+    // due. The instance counts as running until finish_job() or abandon_job().
+    std::optional<QueryJob> take_job(Now now, size_t most_per_topic);
+    // Before the outcome is_open, all events that its snapshot shows must have been handled.
+    // Returns what the same worker must read in the same snapshot before the job is done.
+    std::optional<QueryJob> finish_job(uint64_t instance, const QueryOutcome &outcome, Now now);
+    // The query worker died: the job is repeated after a backoff.
+    void abandon_job(uint64_t instance, Now now);
+
+    // The next job about the messages of durable topics, if there is one and none is under way. It
+    // is until finish_log_job() or abandon_log_job().
+    std::optional<LogJob> take_log_job(Now now);
+    void finish_log_job(const LogOutcome &outcome, Now now);
+    // The query worker died: whether it had committed is not known.
+    void abandon_log_job(Now now);
+    // The extension is gone, and what was to be done with it.
+    void forget_log_jobs() { log_.forget(); }
+    bool has_log_jobs() const { return log_.has_work(); }
+
+    // End of a turn: sends first messages and moves due instances to the queue.
+    void finish_turn(Now now);
+    // When finish_turn() must be called at the latest; nullopt: only something new can cause work.
+    std::optional<int64_t> next_deadline_ms() const;
+
+    bool has_unstored_messages() const { return !unstored_.empty(); }
+    std::vector<RetainedMessage> unstored_messages() const;
+    void mark_stored(uint64_t instance, uint64_t sequence);
+
+    size_t subscription_count() const { return subscriptions_.size(); }
+    size_t instance_count() const { return instances_.size(); }
+
+  private:
+    // A query that a query worker has.
+    struct Running {
+        std::string topic;
+        uint64_t version; // of the topic
+    };
+    struct Subscription {
+        Instance *instance;
+        Identity identity;
+    };
+    // Topic, parameters (as they match) and identity of an instance.
+    using Name = std::tuple<std::string, std::vector<std::string>, Identity>;
+    // An instance, and where it stands in the queues below.
+    struct Entry {
+        std::unique_ptr<Instance> instance;
+        std::optional<int64_t> deadline_ms; // in deadlines_
+        bool greets = false;                // in greetings_
+        std::optional<int64_t> left_ms;     // in lingering_: when the last subscriber left
+        size_t kept_bytes = 0;              // of kept_bytes_
+    };
+
+    Instance *find(const Name &name);
+    Instance &make_instance(std::shared_ptr<const Topic> topic, InstanceParams params,
+                            Identity identity, Now now);
+    // Must follow every call that may change what the instance waits for.
+    void reschedule(Instance &instance);
+    void start_lingering(Instance &instance, int64_t linger_ms, Now now);
+    void stop_lingering(Instance &instance);
+    void drop_oldest_lingering();
+    void drop_if_unused(Instance &instance);
+    void drop(Instance &instance);
+    void end(uint64_t subscription, CloseCode code, const std::string &reason);
+    void end_all(Instance &instance, CloseCode code, const std::string &reason);
+    void refuse_waiting(Instance &instance, Now now);
+    void remember_failure(Instance &instance, Now now);
+    // After a call to the instance that may have found out that a first message cannot be had. The
+    // instance may be gone then.
+    void settle(Instance &instance, Now now);
+    std::optional<link::Ended> why_refused(const link::Subscribe &request,
+                                           const Identity &identity);
+    bool add_subscriber_interest(uint64_t instance_key, uint64_t topic_key);
+    bool keeps_name(const Instance &instance, const Topic &topic);
+    void follow(Instance &instance, const std::shared_ptr<const Topic> &topic, Now now);
+    std::vector<Instance *> matching(const Event &event);
+    bool handle_stored(const Event &event);
+    void retry_log_job(const std::string &error, Now now);
+    void remember_loss(const Topic &topic, const Loss &loss);
+
+    RouterHost &host_;
+    Topics topics_;
+    RouterSettings settings_;
+    uint64_t next_epoch_;
+    uint64_t next_instance_ = 1;
+    std::unordered_map<uint64_t, Entry> instances_;
+    std::map<Name, Instance *> by_name_;
+    std::unordered_map<uint64_t, Subscription> subscriptions_;
+    std::set<std::pair<int64_t, uint64_t>> deadlines_; // (when, instance)
+    std::set<std::pair<int64_t, uint64_t>> lingering_; // (since when, instance)
+    size_t kept_bytes_ = 0;                            // of those that linger
+    int64_t query_all_from_ms_ = 0;                    // not all queries are due again before
+    bool query_all_waits_ = false;                     // for that
+    std::deque<uint64_t> ready_;                       // instances whose query is due
+    std::unordered_map<uint64_t, Running> running_;    // by instance
+    std::unordered_map<std::string, size_t> running_of_topic_;
+    std::set<uint64_t> unstored_;     // instances with a retained message that is not stored yet
+    MessageLog log_;                  // of durable topics
+    bool log_fails_ = false;          // the last job about them failed
+    std::vector<uint64_t> greetings_; // instances with a first message to send, this turn
+    std::map<std::string, Loss, std::less<>> losses_; // the newest one of each topic that retains
+};
+
+} // namespace rtd
