@@ -2,6 +2,7 @@
 //
 // Without shared_preload_libraries the module still loads (CREATE EXTENSION, triggers): its
 // functions then warn once per session and let writes go on.
+#include "pg/ddl/object_access.h"
 #include "pg/ddl/utility_commands.h"
 #include "pg/hub/hub.h"
 #include "pg/server/settings.h"
@@ -21,5 +22,6 @@ RTD_EXPORT void _PG_init(void) {
         return;
     rtd::pg::request_shared_memory();
     rtd::pg::register_hub();
+    rtd::pg::follow_object_access();
     rtd::pg::follow_utility_commands();
 }

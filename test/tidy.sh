@@ -29,7 +29,25 @@ rule "only src/pg includes the server's headers" \
     "$(grep -nE '#include "(postgres|fmgr|miscadmin|access|catalog|commands|executor|libpq|storage|utils)[./]' \
         -r src/core src/router src/gateway)"
 
-rule "every header of core, net and gateway stands behind the fence" \
+# Lines "room allowed ...", of the table in src/README.md.
+rooms=$(sed -nE 's/^\| `([a-z/]+)` \| [^|]* \|(.*)\|$/\1 \2/p' src/README.md | tr -d '`')
+rule "every include goes to a room that src/README.md allows" \
+    "$(find src -name '*.cpp' -o -name '*.h' | sort | while read -r file; do
+        room=${file#src/} && room=${room%/*}
+        [ "$file" != src/rtd.cpp ] || continue
+        allowed=$(echo "$rooms" | sed -n "s|^$room ||p")
+        [ -n "$(echo "$rooms" | grep "^$room ")" ] || echo "$file is in no room of src/README.md"
+        sed -nE 's/^#include "((core|router|pg|gateway)\/[^"]+)".*/\1/p' "$file" | while read -r header; do
+            target=${header%/*}
+            case " core $room pg/server/prelude.h $allowed " in
+            *" $target "* | *" $header "*) ;;
+            *" every room of the gateway "*) [ "${target%%/*}" = gateway ] || echo "$file includes $header" ;;
+            *) echo "$file includes $header" ;;
+            esac
+        done
+    done)"
+
+rule "every header of core, router and gateway stands behind the fence" \
     "$(for header in src/core/*.h src/router/*.h src/gateway/*.h src/gateway/*/*.h; do
         [ "$header" = src/core/fence.h ] || grep -qE '#include "(core|router|gateway)/' "$header" ||
             echo "$header"

@@ -76,7 +76,7 @@ void Server::apply_limits(const link::Settings &settings) {
 // ---- at the door ----
 
 void Server::on_accept(Fd fd, const Address &address) {
-    Socket socket(environment_.poller, std::move(fd));
+    AdmittedSocket socket(environment_.poller, std::move(fd));
     socket.ticket = admission_.admit(address, uv_now(environment_.loop));
     if (socket.ticket.is_turned_away()) {
         Refusal refusal = *socket.ticket.refusal();
@@ -99,13 +99,13 @@ void Server::on_accept(Fd fd, const Address &address) {
 
 // Closes at once. The answer is there if the client looks; what it has sent already is read first,
 // because a close with unread bytes is a reset, which may overtake the answer.
-void Server::turn_away(Socket socket, const Address &address, Refusal refusal) {
+void Server::turn_away(AdmittedSocket socket, const Address &address, Refusal refusal) {
     environment_.refusals.count(name_of(refusal), address);
     if (tls_)
         return; // an answer would cost the handshake that is to be spared
     std::array<char, kMaxHeadBytes> unread;
     (void)socket.read(unread.data(), unread.size());
-    std::string text = render(limit_answer(refusal), true);
+    std::string text = render(answer_of(Limited{refusal}), true);
     iovec piece{text.data(), text.size()};
     (void)socket.write(&piece, 1);
 }
@@ -123,6 +123,10 @@ void Server::on_request(Arrival &arrival, const HttpRequest &request,
         return open_session(arrival, *join, with_body, what_follows);
     if (std::holds_alternative<AskReadiness>(to))
         return readiness_.ask(environment_, arrival.take_socket(), with_body);
+    if (auto *limited = std::get_if<Limited>(&to)) {
+        environment_.refusals.count(name_of(limited->refusal), arrival.address());
+        return answer(arrival, answer_of(*limited), with_body);
+    }
     answer(arrival, std::get<Answer>(to), with_body);
 }
 
@@ -131,9 +135,7 @@ void Server::on_bad_request(Arrival &arrival, RefusalReason reason, const std::s
 }
 
 void Server::answer(Arrival &arrival, const Answer &answer, bool with_body) {
-    if (answer.refusal)
-        environment_.refusals.count(name_of(*answer.refusal), arrival.address());
-    else if (answer.reason)
+    if (answer.reason)
         environment_.refusals.count(*answer.reason, answer.sentence, arrival.address());
     auto reply = std::make_unique<Reply>(environment_, arrival.take_socket(), with_body);
     reply->answer(answer);
@@ -150,7 +152,7 @@ void Server::on_tls_failure(Arrival &arrival, const std::string &reason) {
 
 // ---- sessions ----
 
-std::unique_ptr<Session> Server::make_session(Socket socket, Client client, Join &join,
+std::unique_ptr<Session> Server::make_session(AdmittedSocket socket, Client client, Join &join,
                                               bool with_body) {
     switch (join.as) {
     case Join::As::websocket:

@@ -5,7 +5,7 @@
 #include "core/fence.h"
 #include "core/link.h"
 #include "gateway/admission/admission.h"
-#include "gateway/http/http.h"
+#include "gateway/route.h"
 #include "gateway/session/arrival.h"
 #include "gateway/session/environment.h"
 #include "gateway/session/hub.h"
@@ -50,7 +50,7 @@ class Server final : ArrivalOwner, SessionOwner {
   private:
     void apply_limits(const link::Settings &settings);
     void on_accept(Fd fd, const Address &address);
-    void turn_away(Socket socket, const Address &address, Refusal refusal);
+    void turn_away(AdmittedSocket socket, const Address &address, Refusal refusal);
     void on_request(Arrival &arrival, const HttpRequest &request,
                     std::string_view what_follows) override;
     void on_bad_request(Arrival &arrival, RefusalReason reason,
@@ -59,7 +59,8 @@ class Server final : ArrivalOwner, SessionOwner {
     void answer(Arrival &arrival, const Answer &answer, bool with_body);
     void on_tls_failure(Arrival &arrival, const std::string &reason) override;
     void open_session(Arrival &arrival, Join &join, bool with_body, std::string_view what_follows);
-    std::unique_ptr<Session> make_session(Socket socket, Client client, Join &join, bool with_body);
+    std::unique_ptr<Session> make_session(AdmittedSocket socket, Client client, Join &join,
+                                          bool with_body);
     void on_session_gone(Session &session) override;
     void finish_if_done();
     void on_all_written();

@@ -1,7 +1,7 @@
 // An entry of rtd.allowed_origins and the Origin of a request, one line each: what is let in by its
 // name has that name.
 #include "core/header_text.h"
-#include "gateway/http/origin.h"
+#include "core/origin.h"
 
 #include "fuzz.h"
 

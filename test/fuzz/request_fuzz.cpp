@@ -1,8 +1,8 @@
 // What a stranger sends first: the head of an HTTP request, and all that is made of it.
 #include "gateway/http/http_request.h"
 #include "core/log_text.h"
-#include "gateway/http/origin.h"
-#include "gateway/http/request_path.h"
+#include "core/origin.h"
+#include "core/request_path.h"
 #include "core/utf8.h"
 
 #include "fuzz.h"

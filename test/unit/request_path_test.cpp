@@ -1,4 +1,4 @@
-#include "gateway/http/request_path.h"
+#include "core/request_path.h"
 
 #include <gtest/gtest.h>
 

@@ -1,3 +1,4 @@
+#include "gateway/session/wire_message.h"
 #include "gateway/websocket/ws_frame.h"
 
 #include <gtest/gtest.h>

@@ -2,8 +2,8 @@
 // Decides only.
 #pragma once
 #include "core/fence.h"
+#include "core/origin.h"
 #include "gateway/http/http_request.h"
-#include "gateway/http/origin.h"
 
 #include <string>
 

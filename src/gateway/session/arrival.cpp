@@ -10,13 +10,13 @@ constexpr char kTlsHandshake = 0x16; // what a client that wants TLS says first
 
 } // namespace
 
-Arrival::Arrival(Environment &environment, Socket socket, const Address &address,
+Arrival::Arrival(Environment &environment, AdmittedSocket socket, const Address &address,
                  ArrivalOwner &owner)
     : Connection(environment, std::move(socket)), address_(address), owner_(owner) {
     environment.heads.begin(wait());
 }
 
-Socket Arrival::take_socket() {
+AdmittedSocket Arrival::take_socket() {
     vanish("");
     return std::move(socket());
 }

@@ -33,14 +33,15 @@ class ArrivalOwner {
 
 class Arrival final : public Connection {
   public:
-    Arrival(Environment &environment, Socket socket, const Address &address, ArrivalOwner &owner);
+    Arrival(Environment &environment, AdmittedSocket socket, const Address &address,
+            ArrivalOwner &owner);
 
     // Called once it is one of Connections.
     void begin() { read_now(); }
     const Address &address() const { return address_; }
     Admission::Ticket &ticket() { return socket().ticket; }
     // After this the arrival is gone.
-    Socket take_socket();
+    AdmittedSocket take_socket();
 
   protected:
     void on_data(std::string_view bytes) override;

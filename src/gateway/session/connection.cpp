@@ -18,7 +18,7 @@ constexpr size_t kPiecesPerWrite = 64;
 
 } // namespace
 
-Connection::Connection(Environment &environment, Socket socket)
+Connection::Connection(Environment &environment, AdmittedSocket socket)
     : environment_(environment), socket_(std::move(socket)), wait_(*this) {}
 
 // Nothing that happens to one client may end the gateway, nor travel through the loop's C code.

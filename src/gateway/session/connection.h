@@ -5,9 +5,9 @@
 // It never goes away by itself: vanish() marks it, and Connections frees it at the end of the turn.
 #pragma once
 #include "core/fence.h"
+#include "gateway/session/admitted_socket.h"
 #include "gateway/session/environment.h"
 #include "gateway/session/send_queue.h"
-#include "gateway/transport/socket.h"
 
 #include <string>
 #include <string_view>
@@ -16,7 +16,7 @@ namespace rtd::net {
 
 class Connection : Poller::Watcher {
   public:
-    Connection(Environment &environment, Socket socket);
+    Connection(Environment &environment, AdmittedSocket socket);
     Connection(const Connection &) = delete;
     virtual ~Connection() = default;
 
@@ -69,7 +69,7 @@ class Connection : Poller::Watcher {
 
     Environment &environment() const { return environment_; }
     Wait &wait() { return wait_; }
-    Socket &socket() { return socket_; }
+    AdmittedSocket &socket() { return socket_; }
 
     SendQueue queue_;
 
@@ -83,7 +83,7 @@ class Connection : Poller::Watcher {
     template <class Action> void guarded(Action action);
 
     Environment &environment_;
-    Socket socket_;
+    AdmittedSocket socket_;
     Wait wait_;
     size_t index_ = 0; // in Connections
     bool reads_ = false;

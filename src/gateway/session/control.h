@@ -3,7 +3,7 @@
 #pragma once
 #include "core/close_code.h"
 #include "core/fence.h"
-#include "gateway/http/request_path.h"
+#include "core/request_path.h"
 
 #include <string>
 #include <string_view>

@@ -14,7 +14,7 @@ constexpr std::string_view kRetry = "retry: 2000\n\n";
 
 // Nothing the client's program does shows that it lives; but its machine acknowledges what it is
 // sent, comments included, and the kernel notices if it does not.
-EventStream::EventStream(Environment &environment, Socket socket, Client client,
+EventStream::EventStream(Environment &environment, AdmittedSocket socket, Client client,
                          std::string headers)
     : HttpSession(environment, std::move(socket), std::move(client), std::move(headers), true) {
     this->socket().set_acknowledge_timeout(2 * settings().ping_interval_ms);

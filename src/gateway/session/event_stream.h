@@ -14,7 +14,8 @@ namespace rtd::net {
 
 class EventStream final : public HttpSession {
   public:
-    EventStream(Environment &environment, Socket socket, Client client, std::string headers);
+    EventStream(Environment &environment, AdmittedSocket socket, Client client,
+                std::string headers);
 
     Delivery deliver(const Subscription &subscription, Outgoing &message,
                      QueuePolicy policy) override;

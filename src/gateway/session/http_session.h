@@ -1,7 +1,7 @@
 // HttpSession: a client that gets its messages in the answer to a plain HTTP request.
 #pragma once
 #include "core/fence.h"
-#include "gateway/http/http.h"
+#include "gateway/http/response.h"
 #include "gateway/session/session.h"
 
 #include <string>
@@ -14,7 +14,7 @@ inline constexpr uint16_t kNormalClosure = 1000; // as RFC 6455 calls it
 class HttpSession : public Session {
   public:
     // `headers` go into every answer.
-    HttpSession(Environment &environment, Socket socket, Client client, std::string headers,
+    HttpSession(Environment &environment, AdmittedSocket socket, Client client, std::string headers,
                 bool with_body)
         : Session(environment, std::move(socket), std::move(client)), headers_(std::move(headers)),
           with_body_(with_body) {}

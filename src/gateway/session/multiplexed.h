@@ -17,7 +17,7 @@ namespace rtd::net {
 
 class MultiplexedWebSocket final : public WebSocket {
   public:
-    MultiplexedWebSocket(Environment &environment, Socket socket, Client client,
+    MultiplexedWebSocket(Environment &environment, AdmittedSocket socket, Client client,
                          const Upgrade &upgrade)
         : WebSocket(environment, std::move(socket), std::move(client), upgrade) {
         open(); // it has to ask first

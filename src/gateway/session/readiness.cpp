@@ -12,7 +12,7 @@ constexpr uint64_t kProbeDeadlineMs = 5000;
 
 class Readiness::Question final : public Reply {
   public:
-    Question(Readiness &readiness, Environment &environment, Socket socket, bool with_body)
+    Question(Readiness &readiness, Environment &environment, AdmittedSocket socket, bool with_body)
         : Reply(environment, std::move(socket), with_body), readiness_(readiness) {}
 
     void on_gone() override {
@@ -31,7 +31,7 @@ Readiness::Readiness(uv_loop_t *loop, Hub &hub) : hub_(hub) {
     deadline_->data = this;
 }
 
-void Readiness::ask(Environment &environment, Socket socket, bool with_body) {
+void Readiness::ask(Environment &environment, AdmittedSocket socket, bool with_body) {
     auto question = std::make_unique<Question>(*this, environment, std::move(socket), with_body);
     waiting_.push_back(question.get());
     environment.connections.add(std::move(question));

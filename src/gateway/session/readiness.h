@@ -17,7 +17,7 @@ class Readiness {
     Readiness(uv_loop_t *loop, Hub &hub);
 
     // Answers the request, now or later.
-    void ask(Environment &environment, Socket socket, bool with_body);
+    void ask(Environment &environment, AdmittedSocket socket, bool with_body);
     void answered(const link::Probed &probed);
 
   private:

@@ -1,14 +1,14 @@
 // Reply: a request that is answered once, by somebody who is no client of topics.
 #pragma once
 #include "core/fence.h"
-#include "gateway/http/http.h"
+#include "gateway/http/response.h"
 #include "gateway/session/connection.h"
 
 namespace rtd::net {
 
 class Reply : public Connection {
   public:
-    Reply(Environment &environment, Socket socket, bool with_body)
+    Reply(Environment &environment, AdmittedSocket socket, bool with_body)
         : Connection(environment, std::move(socket)), with_body_(with_body) {
         environment.answers.begin(wait());
         start_reading();

@@ -4,7 +4,7 @@
 
 namespace rtd::net {
 
-Session::Session(Environment &environment, Socket socket, Client client)
+Session::Session(Environment &environment, AdmittedSocket socket, Client client)
     : Connection(environment, std::move(socket)), client_(std::move(client)) {
     saw_life();
     start_reading();

@@ -42,7 +42,7 @@ struct Client {
 
 class Session : public Connection {
   public:
-    Session(Environment &environment, Socket socket, Client client);
+    Session(Environment &environment, AdmittedSocket socket, Client client);
 
     uint64_t id() const { return client_.id; }
     const std::string &address() const { return client_.address; }

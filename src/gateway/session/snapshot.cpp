@@ -1,5 +1,7 @@
 #include "gateway/session/snapshot.h"
 
+#include "gateway/http/http_request.h"
+
 namespace rtd::net {
 
 namespace {
@@ -8,8 +10,8 @@ constexpr std::string_view kDone = "answered";
 
 } // namespace
 
-Snapshot::Snapshot(Environment &environment, Socket socket, Client client, std::string headers,
-                   bool with_body, std::string if_none_match)
+Snapshot::Snapshot(Environment &environment, AdmittedSocket socket, Client client,
+                   std::string headers, bool with_body, std::string if_none_match)
     : HttpSession(environment, std::move(socket), std::move(client), std::move(headers), with_body),
       if_none_match_(std::move(if_none_match)) {
     environment.snapshots.begin(wait());

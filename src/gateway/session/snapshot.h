@@ -11,7 +11,7 @@ namespace rtd::net {
 
 class Snapshot final : public HttpSession {
   public:
-    Snapshot(Environment &environment, Socket socket, Client client, std::string headers,
+    Snapshot(Environment &environment, AdmittedSocket socket, Client client, std::string headers,
              bool with_body, std::string if_none_match);
 
     Delivery deliver(const Subscription &subscription, Outgoing &messages,

@@ -2,7 +2,7 @@
 #pragma once
 #include "core/fence.h"
 #include "core/link.h"
-#include "gateway/http/request_path.h"
+#include "core/request_path.h"
 
 #include <cstddef>
 #include <cstdint>

@@ -2,7 +2,7 @@
 
 #include "core/log_text.h"
 #include "core/utf8.h"
-#include "gateway/http/http.h"
+#include "gateway/http/response.h"
 #include "gateway/session/control.h"
 #include "gateway/session/subscriptions.h"
 
@@ -25,7 +25,8 @@ uint64_t now_ms() {
 
 } // namespace
 
-WebSocket::WebSocket(Environment &environment, Socket socket, Client client, const Upgrade &upgrade)
+WebSocket::WebSocket(Environment &environment, AdmittedSocket socket, Client client,
+                     const Upgrade &upgrade)
     : Session(environment, std::move(socket), std::move(client)),
       deflates_(!upgrade.extensions.empty()) {
     hold();

@@ -3,7 +3,7 @@
 #pragma once
 #include "core/fence.h"
 #include "gateway/admission/token_bucket.h"
-#include "gateway/http/http.h"
+#include "gateway/http/response.h"
 #include "gateway/session/session.h"
 #include "gateway/websocket/heartbeat.h"
 #include "gateway/websocket/ws_reader.h"
@@ -19,7 +19,8 @@ class WebSocket : public Session {
   public:
     // Answers the upgrade that was asked for. The answer waits up to 10 ms for the hub, whose first
     // message then goes out in the same write: that is half of what a connection costs.
-    WebSocket(Environment &environment, Socket socket, Client client, const Upgrade &upgrade);
+    WebSocket(Environment &environment, AdmittedSocket socket, Client client,
+              const Upgrade &upgrade);
 
     Delivery deliver(const Subscription &subscription, Outgoing &messages,
                      QueuePolicy policy) override;

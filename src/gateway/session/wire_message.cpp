@@ -13,4 +13,10 @@ size_t WireMessage::break_after(size_t offset) const {
     return end;
 }
 
+WireMessage ws_message(std::string_view body) {
+    std::string bytes;
+    append_ws_message(bytes, body);
+    return WireMessage(std::move(bytes), WireMessage::Kind::ws_frames);
+}
+
 } // namespace rtd

@@ -43,4 +43,7 @@ class WireMessage {
 
 using WireMessagePtr = std::shared_ptr<const WireMessage>;
 
+// One text message.
+WireMessage ws_message(std::string_view body);
+
 } // namespace rtd

@@ -3,7 +3,6 @@
 // call.
 #pragma once
 #include "core/fence.h"
-#include "gateway/admission/admission.h"
 #include "gateway/transport/fd.h"
 #include "gateway/transport/poller.h"
 #include "gateway/transport/tls.h"
@@ -29,8 +28,6 @@ class Socket {
     Socket(Poller &poller, Fd fd);
     Socket(Socket &&) noexcept = default;
     ~Socket();
-
-    Admission::Ticket ticket; // its place among all connections
 
     // Everything from here on goes over TLS. The handshake is a matter of the first reads.
     void start_tls(const TlsContext &context);

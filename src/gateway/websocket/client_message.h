@@ -1,10 +1,10 @@
 // What a client says on the multiplexed WebSocket: one JSON object with an `action`, see
-// docs/PROTOCOL.md. Strict on purpose, as gateway/http/request_path.h is: an unknown member is a
+// docs/PROTOCOL.md. Strict on purpose, as core/request_path.h is: an unknown member is a
 // mistake that would otherwise show up as something else.
 #pragma once
 #include "core/fence.h"
+#include "core/request_path.h"
 #include "core/result.h"
-#include "gateway/http/request_path.h"
 
 #include <string>
 #include <string_view>

@@ -59,12 +59,6 @@ void append_deflated_ws_message(std::string &out, std::string_view payload) {
     append_message(out, WsOpcode::text, kDeflated, payload);
 }
 
-WireMessage ws_message(std::string_view body) {
-    std::string bytes;
-    append_ws_message(bytes, body);
-    return WireMessage(std::move(bytes), WireMessage::Kind::ws_frames);
-}
-
 std::string ws_control_frame(WsOpcode opcode, std::string_view payload) {
     assert(payload.size() <= kMaxControlBytes);
     std::string frame;

@@ -3,7 +3,6 @@
 // where in the middle of a frame they would garble it.
 #pragma once
 #include "core/fence.h"
-#include "gateway/session/wire_message.h"
 
 #include <cstdint>
 #include <string>
@@ -28,7 +27,6 @@ enum class WsOpcode : uint8_t {
 void append_ws_message(std::string &out, std::string_view body);
 // The same, compressed: `payload` is what gateway/websocket/deflate.h made of its body.
 void append_deflated_ws_message(std::string &out, std::string_view payload);
-WireMessage ws_message(std::string_view body);
 // `payload` has at most kMaxControlBytes.
 std::string ws_control_frame(WsOpcode opcode, std::string_view payload);
 // `reason` is valid UTF-8 and is cut to what fits.

@@ -3,6 +3,7 @@
 #include "pg/hub/access.h"
 #include "pg/hub/gateways.h"
 #include "pg/hub/notification_listener.h"
+#include "pg/hub/publish_queue.h"
 #include "pg/hub/query_pool.h"
 #include "pg/hub/readiness.h"
 #include "pg/hub/topic_loader.h"

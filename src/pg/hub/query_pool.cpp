@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "pg/query/query_worker.h"
 #include "pg/server/boundary.h"
 
 #include "pg/server/prelude.h"

@@ -2,11 +2,13 @@
 
 #include <cstdlib>
 
+#include "router/event.h"
+
 #include "pg/server/boundary.h"
 #include "pg/server/sql_function.h"
 #include "pg/server/worker_transaction.h"
+#include "pg/shared/event_queue.h"
 #include "pg/shared/shared_state.h"
-#include "pg/writer/pending_events.h"
 
 #include "pg/server/prelude.h"
 
@@ -24,7 +26,7 @@ uint64_t start_probe() {
     Event probe;
     probe.kind = EventKind::probe;
     probe.origin = std::to_string(nonce);
-    publish_now(probe, Delivery::always);
+    publish_now(encode(probe), topic_key(probe.topic));
     return nonce;
 }
 

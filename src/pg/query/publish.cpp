@@ -100,23 +100,4 @@ PublishDone publish(const RunPublish &job) {
     return {std::move(answer)};
 }
 
-RunPublish PublishQueue::take() {
-    RunPublish job = std::move(waiting_.front());
-    waiting_.pop_front();
-    is_running_ = true;
-    return job;
-}
-
-void PublishQueue::forget_gateway(GatewayNumber gateway) {
-    std::erase_if(waiting_,
-                  [&](const RunPublish &job) { return gateway_of(job.message.client) == gateway; });
-}
-
-PublishDone PublishQueue::lost(const RunPublish &job) {
-    link::Published answer{job.message.client, job.message.request, 0, false, {}, {}};
-    refuse(answer, CloseCode::unavailable,
-           "the server lost the message while it published it; it may have been sent or not");
-    return {std::move(answer)};
-}
-
 } // namespace rtd::pg

@@ -1,7 +1,8 @@
 // What hub and query worker say to each other, encoded with core/bytes.h and carried by one shared
 // memory message queue per direction.
 #pragma once
-#include "pg/query/publish.h"
+#include "core/fence.h"
+#include "core/link.h"
 #include "router/message_log.h"
 #include "router/router.h"
 
@@ -10,6 +11,22 @@
 #include <vector>
 
 namespace rtd::pg {
+
+// The dynamic shared memory segment that the hub gives each query worker: two message queues.
+inline constexpr uint64_t kWorkerMagic = 0x7274642071756572; // "rtd quer"
+inline constexpr uint64_t kRequestKey = 0;
+inline constexpr uint64_t kReplyKey = 1;
+
+// What a client publishes.
+struct RunPublish {
+    std::string schema; // of the extension
+    uint32_t role = 0;  // of the client
+    link::Publish message;
+};
+
+struct PublishDone {
+    link::Published answer;
+};
 
 struct RunQuery {
     uint64_t instance = 0;

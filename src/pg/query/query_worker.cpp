@@ -9,6 +9,7 @@
 #include "pg/analysis/topic_query.h"
 #include "pg/query/keyed_read.h"
 #include "pg/query/parameter_errors.h"
+#include "pg/query/publish.h"
 #include "pg/query/query_job.h"
 #include "pg/server/boundary.h"
 #include "pg/server/settings.h"

@@ -5,14 +5,5 @@
 
 #include "pg/server/prelude.h"
 
-namespace rtd::pg {
-
-// The dynamic shared memory segment a hub gives each query worker: two message queues.
-inline constexpr uint64 kWorkerMagic = 0x7274642071756572; // "rtd quer"
-inline constexpr uint64 kRequestKey = 0;
-inline constexpr uint64 kReplyKey = 1;
-
-} // namespace rtd::pg
-
 // Entry point named in the worker's registration. `segment` is the handle of its segment.
 RTD_EXPORT void rtd_query_worker_main(Datum segment);

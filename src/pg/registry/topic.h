@@ -41,24 +41,7 @@ void check_owner(const Topic &topic);
 // The parameters of one instance in canonical form: as many as the topic has, none of them NULL.
 InstanceParams checked_instance(const Topic &topic, const TextList &params);
 
-// Refuses what can be neither a message type nor told from rtd's own.
-void check_message_type(const std::string &type);
-void check_channel_name(const std::string &channel);
-
 // Reads two text[] cells: what rtd_topic has of its parameters' types.
 std::vector<ParameterType> parameter_types_of(const Cell &types, const Cell &collations);
-
-// Makes an event topic with the default options, for rtd_watch_table() without a topic.
-void create_event_topic(const Registry &registry, const std::string &name);
-
-// A topic with a query and otherwise default options, for rtd_serve_table().
-struct QueryTopic {
-    std::string name, query;
-    std::vector<std::string> key; // empty: a state topic
-    bool is_invoker = false;
-};
-// As rtd_create_topic() and rtd_alter_topic(), with their checks.
-void create_query_topic(const Registry &registry, const QueryTopic &topic);
-void alter_query_topic(const Registry &registry, const QueryTopic &topic);
 
 } // namespace rtd::pg

@@ -5,8 +5,8 @@
 #include <string>
 
 #include "core/link.h"
+#include "core/origin.h"
 #include "core/setting_list.h"
-#include "gateway/http/origin.h"
 
 #include "pg/server/prelude.h"
 

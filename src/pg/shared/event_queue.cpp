@@ -135,6 +135,13 @@ uint64_t copy_block(std::string &block, uint64_t *wanted, LostEvents *lost, bool
 
 } // namespace
 
+void publish_now(std::string_view bytes, uint64_t topic_key) {
+    lock_event_queue();
+    append_event(bytes, topic_key, {GetXLogInsertRecPtr(), false});
+    unlock_event_queue();
+    wake_hub_if_it_sleeps();
+}
+
 DrainedEvents drain_events(std::string &block, bool *more) {
     DrainedEvents drained;
     if (block.size() != kBlockBytes) {

@@ -50,6 +50,9 @@ void lock_event_queue();
 void append_event(std::string_view bytes, uint64_t topic_key, CommitPosition position);
 void unlock_event_queue();
 
+// Appends one event at once and wakes the hub, whatever becomes of the transaction.
+void publish_now(std::string_view bytes, uint64_t topic_key);
+
 // Hub: takes everything that was there when the call began, in pieces, so that the lock is never
 // held for long; commit order rests on nothing being left behind. `more` says if something has come
 // since. `buffer` is working space that the caller keeps between calls.

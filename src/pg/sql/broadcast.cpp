@@ -1,6 +1,7 @@
 // rtd_broadcast() and rtd_refresh(): events that SQL makes itself. Runs in backends, and in query
 // workers for what clients publish.
 #include "pg/sql/broadcast.h"
+#include "pg/sql/topic_declaration.h"
 
 #include "pg/registry/topic_cache.h"
 #include "pg/server/settings.h"

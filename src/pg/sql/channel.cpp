@@ -1,6 +1,7 @@
 // rtd_listen() and rtd_unlisten(): NOTIFY channels that feed a topic. Runs in backends; the hub
 // reads rtd_channel and LISTENs.
 #include "pg/registry/topic.h"
+#include "pg/sql/topic_declaration.h"
 #include "pg/writer/pending_events.h"
 
 #include "pg/server/prelude.h"

@@ -9,6 +9,7 @@
 // condition is analyzed) and depend on the extension: DROP EXTENSION takes them along, and the
 // table works on.
 #include "pg/sql/watch.h"
+#include "pg/sql/topic_declaration.h"
 
 #include <algorithm>
 

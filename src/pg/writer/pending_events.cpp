@@ -397,10 +397,7 @@ void publish_now(const Event &event, Delivery delivery) {
     PreparedEvent prepared = prepare(event);
     if (delivery != Delivery::always && !has_interest(prepared.interest_key))
         return;
-    lock_event_queue();
-    append_event(prepared.bytes, prepared.topic_key, {GetXLogInsertRecPtr(), false});
-    unlock_event_queue();
-    wake_hub_if_it_sleeps();
+    publish_now(prepared.bytes, prepared.topic_key);
 }
 
 void note_definitions_moved() {

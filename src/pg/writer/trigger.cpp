@@ -24,7 +24,7 @@
 #include <unordered_set>
 
 #include "core/json_text.h"
-#include "gateway/http/request_path.h"
+#include "core/request_path.h"
 #include "pg/registry/registry.h"
 #include "pg/registry/topic.h"
 #include "pg/registry/watch_columns.h"

@@ -1,8 +1,7 @@
-#include "gateway/http/http.h"
+#include "gateway/route.h"
 
 #include "core/envelope.h"
 #include "core/header_text.h"
-#include "core/json_text.h"
 #include "core/log_text.h"
 #include "core/names.h"
 #include "gateway/http/cors.h"
@@ -12,45 +11,10 @@
 
 #include <algorithm>
 #include <cctype>
-#include <openssl/evp.h>
 
 namespace rtd::net {
 
 namespace {
-
-constexpr std::string_view kNoStore = "Cache-Control: no-store\r\n";
-
-const char *reason_phrase(int status) {
-    switch (status) {
-    case 200:
-        return "OK";
-    case 204:
-        return "No Content";
-    case 304:
-        return "Not Modified";
-    case 400:
-        return "Bad Request";
-    case 401:
-        return "Unauthorized";
-    case 403:
-        return "Forbidden";
-    case 404:
-        return "Not Found";
-    case 405:
-        return "Method Not Allowed";
-    case 426:
-        return "Upgrade Required";
-    case 429:
-        return "Too Many Requests";
-    case 500:
-        return "Internal Server Error";
-    case 503:
-        return "Service Unavailable";
-    case 504:
-        return "Gateway Timeout";
-    }
-    return "Error";
-}
 
 Answer page_answer() {
     return {200, "text/html; charset=utf-8", std::string(page().html), page().headers};
@@ -61,22 +25,6 @@ bool is_websocket_key(std::string_view key) {
     return key.size() == 24 && key.ends_with("==") &&
            std::all_of(key.begin(), key.end() - 2,
                        [](unsigned char c) { return std::isalnum(c) || c == '+' || c == '/'; });
-}
-
-constexpr std::string_view kComeBack = "Retry-After: 1\r\n";
-
-std::string_view sentence_of(Refusal refusal) {
-    switch (refusal) {
-    case Refusal::max_clients:
-        return "the server has as many clients as it may have";
-    case Refusal::max_clients_per_address:
-        return "your address has as many connections as it may have";
-    case Refusal::connection_rate:
-        return "your address opens connections faster than it may";
-    case Refusal::under_way:
-        return "the server is reading as many requests as it may";
-    }
-    return "";
 }
 
 // A request as far as every answer to it depends on the page that asks.
@@ -212,7 +160,7 @@ Route route_websocket(const Visit &visit, const RequestPath &path) {
     if (visit.standing == OriginStanding::foreign)
         return refuse_origin(visit);
     if (visit.policy.refusal)
-        return limit_answer(*visit.policy.refusal, visit.headers);
+        return Limited{*visit.policy.refusal, visit.headers};
     join->upgrade = std::get<Upgrade>(std::move(negotiated));
     return std::move(*join);
 }
@@ -233,7 +181,7 @@ Route route_fetch(const Visit &visit, const RequestPath &path, Join::As as) {
     if (!join)
         return refuse(visit, 400, RefusalReason::bad_request, join.error());
     if (visit.policy.refusal)
-        return limit_answer(*visit.policy.refusal, visit.headers);
+        return Limited{*visit.policy.refusal, visit.headers};
     if (!is_stream)
         join->if_none_match = visit.request.if_none_match;
     join->headers = visit.headers;
@@ -244,115 +192,6 @@ bool is_snapshot_path(const RequestPath &path) {
     return path.segments.size() >= 3 && path.segments[0] == "api" && path.segments[1] == "v1" &&
            path.segments[2] == "topics";
 }
-
-int status_of(CloseCode code) {
-    switch (code) {
-    case CloseCode::bad_request:
-    case CloseCode::protocol_error:
-    case CloseCode::not_text:
-    case CloseCode::bad_utf8:
-    case CloseCode::too_big:
-        return 400;
-    case CloseCode::unauthorized:
-        return 401;
-    case CloseCode::forbidden:
-        return 403;
-    case CloseCode::unknown_topic:
-    case CloseCode::topic_dropped:
-        return 404;
-    case CloseCode::internal_error:
-        return 500;
-    case CloseCode::going_away:
-    case CloseCode::unavailable:
-    case CloseCode::too_slow:
-    case CloseCode::topic_changed:
-    case CloseCode::too_many:
-        return 503;
-    }
-    return 500;
-}
-
-} // namespace
-
-// SHA-1 because RFC 6455 says so; it proves to the client that its request was understood, and
-// protects nothing.
-std::string upgrade_head(const Upgrade &upgrade) {
-    constexpr std::string_view kGuid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-    static EVP_MD *const sha1 = EVP_MD_fetch(nullptr, "SHA1", nullptr); // a slow search, so once
-    std::string text(upgrade.key);
-    text += kGuid;
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned digest_bytes = 0;
-    EVP_Digest(text.data(), text.size(), digest, &digest_bytes, sha1, nullptr);
-    unsigned char accept[2 * EVP_MAX_MD_SIZE];
-    EVP_EncodeBlock(accept, digest, static_cast<int>(digest_bytes));
-    std::string head("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-                     "Connection: Upgrade\r\nSec-WebSocket-Accept: ");
-    head += reinterpret_cast<const char *>(accept);
-    if (!upgrade.protocol.empty())
-        head.append("\r\nSec-WebSocket-Protocol: ").append(upgrade.protocol);
-    if (!upgrade.extensions.empty())
-        head.append("\r\nSec-WebSocket-Extensions: ").append(upgrade.extensions);
-    return head.append(kHeadEnd);
-}
-
-std::string render_head(const Answer &answer, size_t body_bytes) {
-    std::string text =
-        "HTTP/1.1 " + std::to_string(answer.status) + " " + reason_phrase(answer.status) + "\r\n";
-    bool has_body = answer.status != 204 && answer.status != 304;
-    if (has_body)
-        text += "Content-Type: " + answer.content_type +
-                "\r\nContent-Length: " + std::to_string(body_bytes) +
-                "\r\nX-Content-Type-Options: nosniff\r\n";
-    return text + answer.headers + "Connection: close\r\n\r\n";
-}
-
-std::string render(const Answer &answer, bool with_body) {
-    std::string text = render_head(answer, answer.body.size());
-    if (with_body)
-        text += answer.body;
-    return text;
-}
-
-Answer error_answer(int status, std::optional<RefusalReason> reason, std::string_view sentence,
-                    std::string headers) {
-    return {status,
-            "application/json",
-            "{\"error\":" + json_quote(sentence) + "}\n",
-            headers.append(kNoStore),
-            std::string(sentence),
-            reason,
-            {}};
-}
-
-Answer refusal_answer(CloseCode code, std::string_view sentence, std::string headers) {
-    int status = status_of(code);
-    if (status == 503)
-        headers += kComeBack;
-    Answer answer = error_answer(status, std::nullopt, sentence, std::move(headers));
-    answer.body = "{\"error\":" + json_quote(sentence) +
-                  ",\"code\":" + std::to_string(static_cast<uint16_t>(code)) + "}\n";
-    return answer;
-}
-
-Answer limit_answer(Refusal refusal, std::string headers) {
-    bool is_of_address =
-        refusal == Refusal::max_clients_per_address || refusal == Refusal::connection_rate;
-    Answer answer = error_answer(is_of_address ? 429 : 503, std::nullopt, sentence_of(refusal),
-                                 headers.append(kComeBack));
-    answer.refusal = refusal;
-    return answer;
-}
-
-Answer readiness_answer(bool ready, std::string_view detail) {
-    Answer answer{ready ? 200 : 503, "application/json"};
-    answer.body = std::string("{\"ready\":") + (ready ? "true" : "false") +
-                  ",\"detail\":" + json_quote(detail) + "}\n";
-    answer.headers = kNoStore;
-    return answer;
-}
-
-namespace {
 
 constexpr std::string_view kProbeMethods = "GET, HEAD, OPTIONS";
 
@@ -406,7 +245,28 @@ Route route_visit(const Visit &visit) {
     return route_probe(visit, *path);
 }
 
+std::string_view sentence_of(Refusal refusal) {
+    switch (refusal) {
+    case Refusal::max_clients:
+        return "the server has as many clients as it may have";
+    case Refusal::max_clients_per_address:
+        return "your address has as many connections as it may have";
+    case Refusal::connection_rate:
+        return "your address opens connections faster than it may";
+    case Refusal::under_way:
+        return "the server is reading as many requests as it may";
+    }
+    return "";
+}
+
 } // namespace
+
+Answer answer_of(const Limited &limited) {
+    bool is_of_address = limited.refusal == Refusal::max_clients_per_address ||
+                         limited.refusal == Refusal::connection_rate;
+    return error_answer(is_of_address ? 429 : 503, std::nullopt, sentence_of(limited.refusal),
+                        limited.headers + std::string(kComeBack));
+}
 
 Route route(const HttpRequest &request, const Policy &policy) {
     OriginStanding standing = policy.allowed_origins.standing(request.origin, request.host);

@@ -1,4 +1,4 @@
-#include "gateway/http/request_path.h"
+#include "core/request_path.h"
 
 #include "core/names.h"
 #include "core/utf8.h"

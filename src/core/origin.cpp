@@ -1,4 +1,4 @@
-#include "gateway/http/origin.h"
+#include "core/origin.h"
 
 #include "core/header_text.h"
 
