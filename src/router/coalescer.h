@@ -9,6 +9,7 @@
 // it ends the backoff, and so does a new subscriber; but not sooner than 1 s after the failure, so
 // that neither a busy table nor a crowd of clients runs a failing query in a loop.
 #pragma once
+#include "core/backoff.h"
 #include "core/fence.h"
 
 #include <algorithm>
@@ -39,7 +40,7 @@ class Coalescer {
         }
     }
     // The next run does not wait longer than 1 s after the last failure.
-    void hasten() { not_before_ms_ = std::min(not_before_ms_, failed_at_ms_ + kFirstRetryMs); }
+    void hasten() { not_before_ms_ = std::min(not_before_ms_, failed_at_ms_ + kFirstBackoffMs); }
 
     // The next run has another reason than the changes so far.
     void relabel(Cause cause) { cause_ = cause; }
@@ -73,9 +74,7 @@ class Coalescer {
     int64_t failed(int64_t now_ms, Cause cause) {
         running_ = false;
         failed_at_ms_ = now_ms;
-        not_before_ms_ =
-            now_ms + std::min<int64_t>(kFirstRetryMs << std::min(failures_, 6), kLastRetryMs);
-        failures_++;
+        not_before_ms_ = now_ms + backoff_ms(++failures_);
         if (may_be_mended_) // by a change that the run may not have seen
             hasten();
         // No change of its own: those it ran for have had their quiet time.
@@ -97,8 +96,6 @@ class Coalescer {
 
   private:
     static constexpr int64_t kDebounceBound = 10;
-    static constexpr int64_t kFirstRetryMs = 1000;
-    static constexpr int64_t kLastRetryMs = 60'000;
 
     int64_t throttle_ms_;
     int64_t debounce_ms_;

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/backoff.h"
+
 namespace rtd {
 
 namespace {
@@ -13,7 +15,6 @@ constexpr size_t kMaxBatchRows = 1000;
 constexpr uint64_t kMaxBatchBytes = 4 << 20;
 
 constexpr int64_t kFirstRetryMs = 250;
-constexpr int64_t kLastRetryMs = 60'000;
 
 // Looks for what can expire this often per retention; rtd_message has partitions of that length.
 constexpr int64_t kExpiriesPerRetention = 6;
@@ -103,10 +104,9 @@ int64_t MessageLog::fail(int64_t now_ms) {
     }
     batch_.clear();
     running_.reset();
-    int64_t backoff_ms = std::min(kFirstRetryMs << std::min(failures_, 8), kLastRetryMs);
-    failures_++;
-    not_before_ms_ = now_ms + backoff_ms;
-    return backoff_ms;
+    int64_t wait_ms = backoff_ms(++failures_, kFirstRetryMs);
+    not_before_ms_ = now_ms + wait_ms;
+    return wait_ms;
 }
 
 bool MessageLog::has_work() const {

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/backoff.h"
 #include "pg/server/boundary.h"
 
 #include "pg/server/prelude.h"
@@ -18,7 +19,7 @@ namespace rtd::pg {
 namespace {
 
 constexpr int kLinkDescriptor = 3; // the gateway finds the link there
-constexpr int64_t kLongestBackoffMs = 30'000;
+constexpr int64_t kLongestWaitMs = 30'000;
 constexpr int64_t kNonsenseBackoffMs = 1000;
 constexpr int kLinkBufferBytes = 4 << 20;
 // A gateway that lets this much pile up has stopped reading: it is replaced.
@@ -157,11 +158,7 @@ std::optional<std::string> GatewayProcess::transfer(const OnFrame &on_frame, Now
     kill(pid_, SIGKILL);
     std::string why = reap();
     // A crash after a healthy life is repaired at once; failures in a row wait 1 s, 2 s, ... 30 s.
-    int64_t backoff_ms =
-        failures_ == 0 ? 0
-                       : std::min<int64_t>(1000LL << std::min(failures_ - 1, 5), kLongestBackoffMs);
-    failures_++;
-    start_at_ms_ = now.steady_ms + backoff_ms;
+    start_at_ms_ = now.steady_ms + backoff_ms(failures_++, kFirstBackoffMs, kLongestWaitMs);
     return why;
 }
 

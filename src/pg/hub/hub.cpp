@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/backoff.h"
 #include "pg/hub/hub_loop.h"
 #include "pg/server/boundary.h"
 #include "pg/server/settings.h"
@@ -22,7 +23,6 @@ namespace rtd::pg {
 namespace {
 
 constexpr int kRestartSeconds = 1;
-constexpr long kLongestBackoffMs = 60'000;
 
 void set_hub(pid_t pid, Latch *latch) {
     SpinLockAcquire(&shared->hub_lock);
@@ -37,24 +37,21 @@ void on_exit(int, Datum) {
     pg_atomic_write_u32(&shared->hub_sleeps, 0);
 }
 
-long start_backoff_ms(uint32_t failures) {
-    return failures == 0 ? 0 : std::min(1000L << std::min(failures - 1, 6U), kLongestBackoffMs);
-}
-
 void on_failed_connection(int, Datum connected) {
     if (*reinterpret_cast<bool *>(DatumGetPointer(connected)))
         return;
-    ereport(LOG, (errmsg("rtd hub could not connect to database \"%s\"", database),
-                  errdetail("The next attempt is in about %ld s; the rest of the server is not "
-                            "affected.",
-                            std::max(1L, start_backoff_ms(shared->hub_failures) / 1000)),
-                  errhint("Set rtd.database to the database to serve, and restart the server; or "
-                          "create that database.")));
+    ereport(LOG,
+            (errmsg("rtd hub could not connect to database \"%s\"", database),
+             errdetail("The next attempt is in about %ld s; the rest of the server is not "
+                       "affected.",
+                       std::max(1L, static_cast<long>(backoff_ms(shared->hub_failures) / 1000))),
+             errhint("Set rtd.database to the database to serve, and restart the server; or "
+                     "create that database.")));
 }
 
 // Attempts that failed in a row are followed by ever longer pauses.
 void pause_before_start() {
-    long left_ms = start_backoff_ms(shared->hub_failures);
+    long left_ms = static_cast<long>(backoff_ms(shared->hub_failures));
     TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), left_ms);
     while (left_ms > 0 && !ShutdownRequestPending) {
         WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, left_ms,

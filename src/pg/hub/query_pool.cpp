@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/backoff.h"
 #include "pg/server/boundary.h"
 
 #include "pg/server/prelude.h"
@@ -15,14 +16,6 @@ namespace rtd::pg {
 namespace {
 
 constexpr Size kQueueBytes = 256 * 1024; // per direction; longer messages pass in pieces
-constexpr int64_t kLongestBackoffMs = 60'000;
-
-// Failures in a row before the next attempt: 0 at once, then 1 s, 2 s, 4 s, ... 1 min.
-int64_t backoff_ms(int failures) {
-    return failures == 0
-               ? 0
-               : std::min<int64_t>(1000LL << std::min(failures - 1, 6), kLongestBackoffMs);
-}
 
 } // namespace
 
