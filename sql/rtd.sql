@@ -151,13 +151,19 @@ CREATE TABLE rtd_durable_instance (
     topic text NOT NULL REFERENCES rtd_topic ON UPDATE CASCADE ON DELETE CASCADE,
     path text[] NOT NULL, -- of any length, which a B-tree could not hold
     epoch bigint NOT NULL,
+    timeline bigint NOT NULL,
+    former_epochs bigint[] NOT NULL DEFAULT '{}',
+    former_newest bigint[] NOT NULL DEFAULT '{}',
     sequence bigint NOT NULL,
     EXCLUDE USING hash (path WITH =)
 );
 COMMENT ON TABLE rtd_durable_instance IS
     'instances of durable topics that had a message; written by the hub''s query worker alone';
 COMMENT ON COLUMN rtd_durable_instance.path IS 'topic and parameters';
-COMMENT ON COLUMN rtd_durable_instance.epoch IS 'first part of its messages'' ids: when its first message was numbered, in microseconds';
+COMMENT ON COLUMN rtd_durable_instance.epoch IS 'first part of its messages'' ids: when the first message with it was numbered, in microseconds';
+COMMENT ON COLUMN rtd_durable_instance.timeline IS 'the server''s timeline that the epoch belongs to; on another one the next message begins another epoch';
+COMMENT ON COLUMN rtd_durable_instance.former_epochs IS 'epochs before it, the newest last';
+COMMENT ON COLUMN rtd_durable_instance.former_newest IS 'number of the newest message of each of them';
 COMMENT ON COLUMN rtd_durable_instance.sequence IS 'number of its newest message';
 
 REVOKE ALL ON rtd_topic, rtd_topic_grant, rtd_channel, rtd_watch, rtd_served_table, rtd_retained, rtd_audit_log,

@@ -73,6 +73,20 @@ void DurableInstance::unsubscribe(uint64_t subscription) {
         answer_by_ms_.reset();
 }
 
+// The number of the message that this id names, if it is one of this instance and this timeline.
+std::optional<uint64_t> DurableInstance::position_of(const std::string &since) const {
+    std::optional<MessageId> id = parse_message_id(since);
+    if (!id)
+        return std::nullopt;
+    // "0-0" is of a gap that was told when there was no message yet.
+    if (id->epoch == epoch_ || id->epoch + id->sequence == 0)
+        return id->sequence;
+    auto has_it = [&](const FormerEpoch &former) {
+        return former.epoch == id->epoch && id->sequence <= former.newest;
+    };
+    return std::ranges::any_of(former_, has_it) ? std::optional(id->sequence) : std::nullopt;
+}
+
 void DurableInstance::answer(const link::Subscribe &request, Now now) {
     uint64_t subscription = request.subscription;
     bool has_first = topic_->retain && !last_.body.empty();
@@ -82,19 +96,17 @@ void DurableInstance::answer(const link::Subscribe &request, Now now) {
             return admit_with(subscription, last_);
         return admit(subscription, has_first);
     }
-    if (history_.newest() == sequence_ && resume(request))
+    std::optional<uint64_t> since = position_of(request.since);
+    if (since && history_.newest() == sequence_ && resume_after(subscription, *since))
         return;
-    std::optional<MessageId> since = parse_message_id(request.since);
-    // "0-0" is of a gap that was told when there was no message yet.
-    bool is_known = since && (since->epoch == epoch_ || since->epoch + since->sequence == 0) &&
-                    since->sequence <= sequence_ && since->sequence + 1 >= oldest_;
-    if (is_known && since->sequence == sequence_)
+    bool is_known = since && *since <= sequence_ && *since + 1 >= oldest_;
+    if (is_known && *since == sequence_)
         return admit(subscription, false, true);
     // Whoever is behind ends with the newest message, so that one must be there.
     if (is_known && !last_.body.empty()) {
         greet(); // those who wait for it alone
         admit(subscription, true, true);
-        behind_[subscription] = since->sequence;
+        behind_[subscription] = *since;
         return;
     }
     admit(subscription, false);
@@ -116,6 +128,8 @@ Sent DurableInstance::gap(uint64_t sequence, Now now) const {
 // ---- messages ----
 
 void DurableInstance::append(const NumberedMessage &message) {
+    if (epoch_ != 0 && epoch_ != message.epoch && message.former_epoch == epoch_)
+        former_.push_back({epoch_, sequence_});
     epoch_ = message.epoch;
     sequence_ = message.sequence;
     last_ = {message_id(message.epoch, message.sequence), message.body};
@@ -125,7 +139,8 @@ void DurableInstance::append(const NumberedMessage &message) {
 void DurableInstance::receive(const NumberedMessage &message, Now) {
     if (!is_loaded_ || (message.epoch == epoch_ && message.sequence <= sequence_))
         return; // it will be read, or was
-    bool follows = message.sequence == sequence_ + 1 && (message.epoch == epoch_ || epoch_ == 0);
+    bool follows = message.sequence == sequence_ + 1 &&
+                   (message.epoch == epoch_ || epoch_ == 0 || message.former_epoch == epoch_);
     if (!follows)
         return doubt();
     greet(); // those who came before it get it as a later message
@@ -158,7 +173,7 @@ void DurableInstance::finish_read(const ReadOutcome &outcome, Now now) {
         return load(outcome, now);
     if (!outcome.after)
         return; // loaded at once since, for a later subscriber
-    if (epoch_ != 0 && outcome.epoch != epoch_)
+    if (!goes_on(outcome))
         return begin_anew(outcome, now);
     oldest_ = outcome.oldest;
     if (*outcome.after == sequence_)
@@ -167,12 +182,20 @@ void DurableInstance::finish_read(const ReadOutcome &outcome, Now now) {
         hand_out(outcome, *outcome.after, now);
 }
 
+// The numbers are those that the instance knows, or follow them in a later epoch.
+bool DurableInstance::goes_on(const ReadOutcome &outcome) const {
+    auto is_mine = [&](const FormerEpoch &former) { return former.epoch == epoch_; };
+    return epoch_ == 0 || outcome.epoch == epoch_ || std::ranges::any_of(outcome.former, is_mine);
+}
+
 void DurableInstance::load(const ReadOutcome &outcome, Now now) {
     is_loaded_ = true;
     is_doubtful_ = false;
-    epoch_ = outcome.epoch;
+    epoch_ = 0;
     for (const NumberedMessage &message : outcome.messages)
         append(message);
+    epoch_ = outcome.epoch;
+    former_ = outcome.former;
     if (sequence_ != outcome.newest)
         last_ = {};
     sequence_ = outcome.newest;
@@ -204,6 +227,10 @@ void DurableInstance::catch_up(const ReadOutcome &outcome, Now now) {
     if (outcome.messages.empty() && outcome.newest > sequence_)
         skip_to(outcome.newest, now);
     is_doubtful_ = outcome.newest > sequence_;
+    if (is_doubtful_)
+        return;
+    epoch_ = outcome.epoch;
+    former_ = outcome.former;
 }
 
 // The messages up to there expired before they were sent.

@@ -9,6 +9,10 @@
 // Nothing is numbered while something is read, so there is no gap and no repetition between the
 // two. If nothing can be read, those who wait for it are refused after a moment.
 //
+// The epoch of its ids changes with the server's timeline while the numbers go on. So an id is
+// known if its epoch is the instance's, or a former one that had this number before the timelines
+// parted.
+//
 // A number that does not follow the last one means that somebody else numbered, a query worker
 // whose end was not seen: the instance reads what it missed before it goes on.
 #pragma once
@@ -53,6 +57,8 @@ class DurableInstance final : public Instance {
 
   private:
     bool awaits_read() const { return !unanswered_.empty() || !behind_.empty(); }
+    std::optional<uint64_t> position_of(const std::string &since) const;
+    bool goes_on(const ReadOutcome &outcome) const;
     void load(const ReadOutcome &outcome, Now now);
     void begin_anew(const ReadOutcome &outcome, Now now);
     void catch_up(const ReadOutcome &outcome, Now now);
@@ -64,6 +70,7 @@ class DurableInstance final : public Instance {
 
     bool is_loaded_ = false;
     bool is_doubtful_ = false;
+    std::vector<FormerEpoch> former_;         // before epoch_, ascending
     std::optional<int64_t> read_failed_ms_;   // the last time, without a success since
     std::optional<int64_t> answer_by_ms_;     // then those who wait for it are refused
     uint64_t oldest_ = 1;                     // kept in the table, when it was last read

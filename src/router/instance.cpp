@@ -50,11 +50,14 @@ void Instance::admit_with(uint64_t subscription, const Sent &first) {
 
 bool Instance::resume(const link::Subscribe &request) {
     std::optional<MessageId> since = parse_message_id(request.since);
-    if (!since || since->epoch != epoch_ || !history_.covers(since->sequence))
+    return since && since->epoch == epoch_ && resume_after(request.subscription, since->sequence);
+}
+
+bool Instance::resume_after(uint64_t subscription, uint64_t sequence) {
+    if (!history_.covers(sequence))
         return false;
-    admit(request.subscription, false, true);
-    history_.replay(since->sequence,
-                    [&](const Sent &message) { replay(request.subscription, message); });
+    admit(subscription, false, true);
+    history_.replay(sequence, [&](const Sent &message) { replay(subscription, message); });
     return true;
 }
 

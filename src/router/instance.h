@@ -143,6 +143,8 @@ class Instance {
     // Takes in a live subscriber that resumes, and sends it what it missed. False, and nothing is
     // done, if the request names no message or one after which not everything is known.
     bool resume(const link::Subscribe &request);
+    // The same from the message of this number, which is of this instance.
+    bool resume_after(uint64_t subscription, uint64_t sequence);
     // A message that only this subscriber gets.
     void replay(uint64_t subscription, const Sent &message);
     Sent compose(uint64_t sequence, std::string_view data, std::string_view type,

@@ -28,11 +28,20 @@ namespace rtd {
 
 // ---- jobs of a query worker, and what comes of them ----
 
+// The numbers of an instance go on for ever; the epoch before them in an id changes when the server
+// continues on another timeline, so that what a former primary numbered after the two parted is
+// never taken for what is numbered here.
+struct FormerEpoch {
+    uint64_t epoch = 0;
+    uint64_t newest = 0; // the last number given in it that this timeline has
+};
+
 // A message of a durable topic with its number.
 struct NumberedMessage {
     std::string topic;
     std::vector<std::string> params;
     uint64_t epoch = 0;
+    uint64_t former_epoch = 0; // the one before it; 0: none
     uint64_t sequence = 0;
     std::string body; // the whole envelope
 };
@@ -63,6 +72,7 @@ struct ReadOutcome {
     uint64_t instance = 0;
     std::optional<uint64_t> after;         // as in the job
     uint64_t epoch = 0;                    // 0: the instance never had a message
+    std::vector<FormerEpoch> former;       // ascending
     uint64_t newest = 0;                   // number of its newest message; 0: none
     uint64_t oldest = 0;                   // number of the oldest that is kept; newest + 1: none is
     std::vector<NumberedMessage> messages; // ascending

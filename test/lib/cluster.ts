@@ -102,6 +102,28 @@ export class Cluster {
         return cluster;
     }
 
+    /** A base backup of this server, not started: what comes later here is not in it. */
+    async backup(): Promise<Cluster> {
+        const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'rtd-e2e-'));
+        if (isRoot) execFileSync('chown', [serverUser, dir]);
+        const copy = new Cluster(dir, this.database, await freePort());
+        execFileSync(
+            ...asServer(path.join(bindir, 'pg_basebackup'), ['--no-sync', '--checkpoint=fast', '-h', this.dir, '-U', 'postgres', '-D', copy.dataDir]),
+            { stdio: ['ignore', 'ignore', 'pipe'], cwd: '/' },
+        );
+        copy.configure({ unix_socket_directories: dir, 'rtd.port': copy.rtdPort });
+        return copy;
+    }
+
+    /** Starts a backup as what becomes the primary where the other one is lost: on a new timeline. */
+    async startRecovered() {
+        this.configure({ restore_command: 'false' }); // it has all the WAL that there is
+        fs.writeFileSync(path.join(this.dataDir, 'recovery.signal'), '');
+        if (isRoot) execFileSync('chown', [serverUser, path.join(this.dataDir, 'recovery.signal')]);
+        await this.start();
+        await this.ready();
+    }
+
     get dataDir() {
         return path.join(this.dir, 'data');
     }

@@ -53,8 +53,22 @@ struct Table {
         return next_row++;
     }
     NumberedMessage message(const Stored &stored) const {
-        return {"log", stored.params, kEpoch, stored.sequence,
-                "{\"row\": " + std::to_string(stored.row) + "}"};
+        uint64_t before = 0;
+        for (const FormerEpoch &one : former) {
+            if (stored.sequence <= one.newest)
+                return numbered(stored, one.epoch, before);
+            before = one.epoch;
+        }
+        return numbered(stored, epoch, before);
+    }
+    static NumberedMessage numbered(const Stored &stored, uint64_t epoch, uint64_t former_epoch) {
+        return {"log",        stored.params,   epoch,
+                former_epoch, stored.sequence, "{\"row\": " + std::to_string(stored.row) + "}"};
+    }
+    // The server goes on on another timeline, with the messages that it has; of the only instance.
+    void fork() {
+        former.push_back({epoch, newest[{}]});
+        epoch++;
     }
     LogOutcome run(const LogJob &job) {
         if (const auto *number = std::get_if<NumberJob>(&job))
@@ -87,7 +101,8 @@ struct Table {
         outcome.instance = job.instance;
         outcome.after = job.after;
         outcome.newest = newest[job.params];
-        outcome.epoch = outcome.newest > 0 ? kEpoch : 0;
+        outcome.epoch = outcome.newest > 0 ? epoch : 0;
+        outcome.former = former;
         std::map<uint64_t, NumberedMessage> kept;
         for (const Stored &stored : rows)
             if (stored.params == job.params && stored.sequence > 0)
@@ -107,6 +122,8 @@ struct Table {
     }
 
     std::vector<Stored> rows;
+    uint64_t epoch = kEpoch;
+    std::vector<FormerEpoch> former;
     std::map<std::vector<std::string>, uint64_t> newest;
     uint64_t next_row = 1;
 };
@@ -307,6 +324,74 @@ TEST_F(DurableTest, AForeignNumberIsReadBeforeItIsSkipped) {
     broadcast();
     work_off();
     EXPECT_EQ(clients[1].ids, ids(1, 2));
+}
+
+TEST_F(DurableTest, AnotherTimelineGoesOnWithTheNumbersInAnotherEpoch) {
+    for (bool has_them_in_memory : {false, true}) {
+        table = {};
+        DurableHost other;
+        other.read = [this](const ReadJob &job) { return table.run_reading(job); };
+        Router hub(other, 1000);
+        declare(hub, {}, 10);
+        auto work_off = [&] {
+            while (std::optional<LogJob> job = hub.take_log_job(now))
+                hub.finish_log_job(table.run(*job), now);
+            hub.finish_turn(now);
+        };
+        auto numbered = [&](int count) {
+            while (count-- > 0) {
+                Event event;
+                event.kind = EventKind::stored;
+                event.topic = "log";
+                event.payload = stored_payload({table.commit(), 10});
+                hub.handle(event, now);
+                work_off();
+            }
+        };
+        auto told = [&](const std::string &since) {
+            other.frames.clear();
+            hub.subscribe({1, 1, "log", {}, since}, {}, now);
+            work_off();
+            std::vector<std::string> got;
+            for (const link::HubFrame &frame : std::exchange(other.frames, {}))
+                if (const auto *replayed = std::get_if<link::Replayed>(&frame))
+                    got.push_back(replayed->id);
+                else if (const auto *message = std::get_if<link::Message>(&frame))
+                    got.push_back(message->id);
+            hub.unsubscribe(1, now);
+            return got;
+        };
+        numbered(3);
+        if (has_them_in_memory)
+            hub.subscribe({2, 2, "log", {}, {}}, {}, now);
+        table.fork();
+        numbered(2);
+        using Ids = std::vector<std::string>;
+        Ids after_two = {message_id(77, 3), message_id(78, 4), message_id(78, 5)};
+        EXPECT_EQ(told(message_id(77, 2)), after_two);
+        EXPECT_EQ(told(message_id(78, 2)), after_two) << "the id of a gap";
+        EXPECT_EQ(told(message_id(77, 3)), Ids({message_id(78, 4), message_id(78, 5)}));
+        EXPECT_EQ(told(message_id(78, 4)), Ids({message_id(78, 5)}));
+        Ids gap_and_newest = {message_id(78, 4), message_id(78, 5)};
+        EXPECT_EQ(told(message_id(77, 4)), gap_and_newest) << "of the lost timeline";
+        EXPECT_EQ(told(message_id(79, 3)), gap_and_newest) << "of none";
+    }
+}
+
+TEST_F(DurableTest, ALiveSubscriberIsToldNothingOfAnotherEpoch) {
+    subscribe(1);
+    work_off();
+    broadcast();
+    work_off();
+    table.fork();
+    broadcast();
+    work_off();
+    table.fork(); // and numbered by a worker whose end was not seen
+    table.run_numbering({table.commit()});
+    broadcast();
+    work_off();
+    EXPECT_EQ(clients[1].ids, std::vector<std::string>({message_id(77, 1), message_id(78, 2),
+                                                        message_id(79, 3), message_id(79, 4)}));
 }
 
 TEST_F(DurableTest, ASubscriberMissesNothingFromTheMomentItCame) {

@@ -21,10 +21,16 @@ template <class IO> void fields(IO &io, KeyedRow &row) {
     io(row.row);
 }
 
+template <class IO> void fields(IO &io, FormerEpoch &former) {
+    io(former.epoch);
+    io(former.newest);
+}
+
 template <class IO> void fields(IO &io, NumberedMessage &message) {
     io(message.topic);
     io(message.params);
     io(message.epoch);
+    io(message.former_epoch);
     io(message.sequence);
     io(message.body);
 }
@@ -55,6 +61,7 @@ template <class IO> void fields(IO &io, ReadOutcome &outcome) {
     io(outcome.instance);
     io(outcome.after);
     io(outcome.epoch);
+    io.list(outcome.former);
     io(outcome.newest);
     io(outcome.oldest);
     io.list(outcome.messages);

@@ -10,6 +10,7 @@
 
 extern "C" {
 #include "access/xact.h"
+#include "access/xlog.h"
 }
 
 namespace rtd::pg {
@@ -21,6 +22,8 @@ constexpr size_t kMostRows = 1000;
 constexpr uint64_t kMostBytes = 4 << 20;
 // Up to so many ids, planning would take longer than a plan for ten of them.
 constexpr size_t kFewIds = 50;
+// Who resumes from before so many changes of the timeline is told of a gap.
+constexpr int kMostFormerEpochs = 32;
 
 // Statements are written with `@.` for the schema, as in registry.h.
 std::vector<Row> run(const std::string &schema, std::string statement,
@@ -65,6 +68,8 @@ constexpr char kWanted[] =
     "  FROM unnest($1::bigint[]) WITH ORDINALITY AS u (id, position) GROUP BY id) w"
     " CROSS JOIN LATERAL (SELECT tableoid, ctid, * FROM @.rtd_message"
     "  WHERE id = w.id AND sequence IS NULL OFFSET 0) m";
+
+constexpr char kNewEpoch[] = "(SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)";
 
 // NULL where it is infinite.
 constexpr char kMicroseconds[] = "CASE WHEN isfinite(created_at)"
@@ -150,33 +155,54 @@ std::vector<uint64_t> expand(const std::string &schema, const std::vector<uint64
     return expanded;
 }
 
+// Another server may have gone on with the numbers from where this timeline parted from its own.
+void begin_epoch(const std::string &schema, const std::string &ids, const std::string &timeline) {
+    run(schema,
+        std::string("UPDATE @.rtd_durable_instance i SET timeline = $2::bigint,"
+                    " epoch = greatest(epoch + 1, ") +
+            kNewEpoch +
+            "), former_epochs = (former_epochs || epoch)"
+            "  [greatest(cardinality(former_epochs) + 2 - $3::int, 1):],"
+            " former_newest = (former_newest || sequence)"
+            "  [greatest(cardinality(former_newest) + 2 - $3::int, 1):]"
+            " WHERE i.timeline <> $2::bigint AND i.path IN (SELECT " +
+            kPath + kWanted + ")",
+        {ids, timeline, std::to_string(kMostFormerEpochs)});
+}
+
 // Also makes sure that no other worker numbers them, and that what one has done is seen.
 void lock_instances(const std::string &schema, const std::string &ids) {
+    std::string timeline = std::to_string(GetWALInsertionTimeLine());
     run(schema,
-        std::string("INSERT INTO @.rtd_durable_instance (topic, path, epoch, sequence)"
+        std::string("INSERT INTO @.rtd_durable_instance (topic, path, epoch, timeline, sequence)"
                     " SELECT DISTINCT m.topic, ") +
-            kPath + ",  (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint), 0" +
-            kWanted + kOfDurableTopic +
+            kPath + ", " + kNewEpoch + ", $2::bigint, 0" + kWanted + kOfDurableTopic +
             " WHERE NOT EXISTS (SELECT FROM @.rtd_durable_instance i"
             "  WHERE i.path = " +
             kPath + ") ON CONFLICT DO NOTHING",
-        {ids});
-    run(schema,
-        std::string("SELECT FROM @.rtd_durable_instance i WHERE i.path IN ("
-                    " SELECT ") +
-            kPath + kWanted + ") ORDER BY i.id FOR NO KEY UPDATE",
-        {ids});
+        {ids, timeline});
+    bool is_of_other = false;
+    for (const Row &row :
+         run(schema,
+             std::string("SELECT (i.timeline <> $2::bigint)::int FROM @.rtd_durable_instance i"
+                         " WHERE i.path IN (SELECT ") +
+                 kPath + kWanted + ") ORDER BY i.id FOR NO KEY UPDATE",
+             {ids, timeline}))
+        is_of_other = is_of_other || number(row, 0) != 0;
+    if (is_of_other)
+        begin_epoch(schema, ids, timeline);
 }
 
 // nullopt for a row that somebody changed by hand so that it is no message any more: its number is
 // missing then, which is told as a gap.
 std::optional<NumberedMessage> numbered_message(const std::string &topic,
                                                 std::vector<std::string> params, uint64_t epoch,
-                                                const Row &row, size_t column) {
+                                                uint64_t former_epoch, const Row &row,
+                                                size_t column) {
     for (size_t needed = column; needed <= column + 4; needed++)
         if (!row.at(needed))
             return std::nullopt;
-    NumberedMessage message{topic, std::move(params), epoch, number(row, column), {}};
+    NumberedMessage message{topic, std::move(params), epoch, former_epoch, number(row, column), {}};
     std::string id = message_id(epoch, message.sequence);
     message.body = to_json({.type = text(row, column + 1),
                             .data = text(row, column + 3),
@@ -216,7 +242,8 @@ NumberOutcome give_numbers(const std::string &schema, const NumberJob &job) {
          run(schema,
              std::string(
                  "WITH wanted AS MATERIALIZED ("
-                 " SELECT m.tableoid, m.ctid, w.position, t.type, i.id AS instance, i.epoch, "
+                 " SELECT m.tableoid, m.ctid, w.position, t.type, i.id AS instance, i.epoch,"
+                 " coalesce(i.former_epochs[cardinality(i.former_epochs)], 0) AS former_epoch, "
                  "i.sequence"
                  "  + row_number() OVER (PARTITION BY i.id ORDER BY w.position) AS sequence") +
                  kWanted + kOfDurableTopic + " JOIN @.rtd_durable_instance i ON i.path = " + kPath +
@@ -224,21 +251,45 @@ NumberOutcome give_numbers(const std::string &schema, const NumberJob &job) {
                  " UPDATE @.rtd_message m SET instance = w.instance, sequence = w.sequence,"
                  "  type = coalesce(m.type, w.type) FROM wanted w"
                  " WHERE m.ctid = w.ctid AND m.tableoid = w.tableoid AND m.sequence IS NULL"
-                 " RETURNING w.position, w.epoch, m.*"
+                 " RETURNING w.position, w.epoch, w.former_epoch, m.*"
                  "), newest AS ("
                  " UPDATE @.rtd_durable_instance i SET sequence = n.sequence FROM ("
                  "  SELECT instance, max(sequence) AS sequence FROM numbered GROUP BY instance) n"
                  " WHERE i.id = n.instance"
-                 ") SELECT topic, to_json(params), epoch, sequence, type, source, data, " +
+                 ") SELECT topic, to_json(params), epoch, former_epoch, sequence, type, source, "
+                 "data, " +
                  kMicroseconds + " FROM numbered ORDER BY position",
              {ids}))
-        if (std::optional<NumberedMessage> message =
-                numbered_message(text(row, 0), json_strings(text(row, 1)), number(row, 2), row, 3))
+        if (std::optional<NumberedMessage> message = numbered_message(
+                text(row, 0), json_strings(text(row, 1)), number(row, 2), number(row, 3), row, 4))
             outcome.messages.push_back(std::move(*message));
     return outcome;
 }
 
 // ---- read ----
+
+std::vector<FormerEpoch> former_epochs(const Row &row, size_t column) {
+    std::vector<FormerEpoch> former;
+    std::vector<std::string> newest = json_strings(text(row, column + 1));
+    for (const std::string &epoch : json_strings(text(row, column)))
+        if (former.size() < newest.size())
+            former.push_back({std::stoull(epoch), std::stoull(newest[former.size()])});
+    return former;
+}
+
+// Under the id that it was sent with.
+std::optional<NumberedMessage> read_message(const ReadJob &job, const ReadOutcome &outcome,
+                                            const Row &row) {
+    uint64_t epoch = outcome.epoch, former_epoch = 0;
+    for (const FormerEpoch &former : outcome.former) {
+        if (row.at(0) && number(row, 0) <= former.newest) {
+            epoch = former.epoch;
+            break;
+        }
+        former_epoch = former.epoch;
+    }
+    return numbered_message(job.topic, job.params, epoch, former_epoch, row, 0);
+}
 
 ReadOutcome read_kept(const std::string &schema, const ReadJob &job) {
     ReadOutcome outcome;
@@ -251,7 +302,7 @@ ReadOutcome read_kept(const std::string &schema, const ReadJob &job) {
         run(schema,
             "SELECT i.id, i.epoch, i.sequence, coalesce((SELECT min(m.sequence)"
             "  FROM @.rtd_message m WHERE m.instance = i.id AND m.sequence IS NOT NULL),"
-            "  i.sequence + 1)"
+            "  i.sequence + 1), to_json(i.former_epochs::text[]), to_json(i.former_newest::text[])"
             " FROM @.rtd_durable_instance i WHERE i.path = $1::text[]",
             {array_literal(path)});
     if (instances.empty())
@@ -259,6 +310,7 @@ ReadOutcome read_kept(const std::string &schema, const ReadJob &job) {
     outcome.epoch = number(instances[0], 1);
     outcome.newest = number(instances[0], 2);
     outcome.oldest = number(instances[0], 3);
+    outcome.former = former_epochs(instances[0], 4);
     // More may be numbered between the two statements: it is for the next time.
     std::string direction = job.after ? "ASC" : "DESC";
     for (const Row &row :
@@ -275,8 +327,7 @@ ReadOutcome read_kept(const std::string &schema, const ReadJob &job) {
              {text(instances[0], 0), std::to_string(job.after.value_or(0)),
               std::to_string(job.after ? kMostRows : job.most), std::to_string(kMostBytes),
               std::to_string(outcome.newest)}))
-        if (std::optional<NumberedMessage> message =
-                numbered_message(job.topic, job.params, outcome.epoch, row, 0))
+        if (std::optional<NumberedMessage> message = read_message(job, outcome, row))
             outcome.messages.push_back(std::move(*message));
     return outcome;
 }
