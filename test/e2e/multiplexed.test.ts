@@ -206,6 +206,37 @@ describe('publish', () => {
         await waitFor('90 answers', () => client.messages.filter((m) => m.type === 'rtd_published').length === 90);
     });
 
+    test('as much waits as rtd.publish_queue_size allows; the rest is refused at once, and nothing of it is lost', async () => {
+        await createTopic(use.cluster, 'flooded');
+        await sql(`SELECT rtd_grant('flooded', 'web_anon', 'publish')`);
+        await use.cluster.reload({ 'rtd.publish_queue_size': '256kB', 'rtd.client_message_rate': 0 });
+        const position = use.cluster.logPosition();
+        const all = await subscribe(use.cluster, 'flooded');
+        const clients = await Promise.all(Array.from({ length: 20 }, () => Multiplexed.open(use.cluster)));
+        const blocker = await use.cluster.connect();
+        try {
+            // The worker that publishes waits for the lock that its look at the topic needs.
+            await blocker.query('BEGIN; LOCK TABLE rtd_topic, rtd_topic_grant IN ACCESS EXCLUSIVE MODE');
+            const data = 'x'.repeat(20_000);
+            for (const client of clients) for (let n = 0; n < 20; n++) client.send({ action: 'publish', topic: 'flooded', data });
+            const count = (type: string) => clients.flatMap(({ messages }) => messages.filter((message) => message.type === type)).length;
+            await waitFor('refusals of what finds no room', () => count('rtd_error') >= 380);
+            await blocker.query('ROLLBACK');
+            await waitFor('answers to the others', () => count('rtd_error') + count('rtd_published') === 400);
+            const published = count('rtd_published');
+            assert.ok(published > 0 && published <= 20, `${published}`);
+            await waitFor('their messages', () => all.messages.length === published);
+            const errors = clients.flatMap(({ messages }) => messages.filter(({ type }) => type === 'rtd_error'));
+            assert.deepEqual([...new Set(errors.map((error) => error.data.code))], [4503]);
+            await use.cluster.waitForLog(/rtd refuses messages that clients publish/, position);
+            assert.equal(use.cluster.logSince(position).match(/rtd refuses messages/g)?.length, 1);
+        } finally {
+            await blocker.query('ROLLBACK');
+            await use.cluster.release(blocker);
+            await use.cluster.reload({ 'rtd.publish_queue_size': '8MB', 'rtd.client_message_rate': 50 });
+        }
+    });
+
     test('clients that may not come without signing in may not publish', async () => {
         await createTopic(use.cluster, 'closed');
         await sql(`SELECT rtd_grant('closed', 'web_anon', 'publish')`);

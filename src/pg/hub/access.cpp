@@ -31,6 +31,28 @@ std::variant<Identity, link::Ended> ask_anonymous_role() {
                        "the server's role for clients that do not sign in does not exist"};
 }
 
+// Inside in_transaction().
+bool is_granted(const Catalog::Grants &grants, Oid role, const Topic &topic) {
+    if (call([&] { return has_privs_of_role(role, topic.owner); }))
+        return true;
+    for (auto grant = grants.lower_bound({topic.name, 0});
+         grant != grants.end() && grant->first == topic.name; ++grant)
+        if (call([&] { return has_privs_of_role(role, grant->second); }))
+            return true;
+    return false;
+}
+
+// In the words of rtd_broadcast().
+std::optional<link::Ended> ask_publish_grants(const Catalog &catalog, Oid role,
+                                              const Topic &topic) {
+    bool allowed = false;
+    in_transaction([&] { allowed = is_granted(catalog.publish_grants, role, topic); });
+    if (allowed)
+        return std::nullopt;
+    return link::Ended{0, CloseCode::forbidden,
+                       "permission denied to publish to topic \"" + topic.name + "\""};
+}
+
 std::optional<link::Ended> ask_grants(const Catalog &catalog, Oid role, const Topic *topic) {
     std::optional<std::string> name; // of the role, if it is still there
     bool allowed = false, has_owner = true;
@@ -41,11 +63,7 @@ std::optional<link::Ended> ask_grants(const Catalog &catalog, Oid role, const To
             return;
         has_owner =
             call([&] { return SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(topic->owner)); });
-        allowed = call([&] { return has_privs_of_role(role, topic->owner); });
-        for (auto grant = catalog.subscribe_grants.lower_bound({topic->name, 0});
-             !allowed && grant != catalog.subscribe_grants.end() && grant->first == topic->name;
-             ++grant)
-            allowed = call([&] { return has_privs_of_role(role, grant->second); });
+        allowed = is_granted(catalog.subscribe_grants, role, *topic);
     });
     if (!name)
         return link::Ended{0, CloseCode::unauthorized, "the role of this client does not exist"};
@@ -68,6 +86,20 @@ link::Ended unanswered(const Error &error) {
     return {0, CloseCode::unavailable, "the server could not check the grants"};
 }
 
+template <class Decisions, class Ask>
+std::optional<link::Ended> decide(Decisions &decisions, typename Decisions::key_type about,
+                                  Ask ask) {
+    auto [decision, is_new] = decisions.try_emplace(std::move(about));
+    if (is_new) {
+        try {
+            decision->second = ask();
+        } catch (const Error &error) {
+            decision->second = unanswered(error);
+        }
+    }
+    return decision->second;
+}
+
 } // namespace
 
 std::variant<Identity, link::Ended> Access::identify() {
@@ -84,15 +116,14 @@ std::variant<Identity, link::Ended> Access::identify() {
 std::optional<link::Ended> Access::refuse(const Catalog &catalog, const Identity &identity,
                                           const Topic *topic) {
     std::string name = topic != nullptr ? topic->name : "";
-    auto [decision, is_new] = decisions_.try_emplace({identity.role, name});
-    if (is_new) {
-        try {
-            decision->second = ask_grants(catalog, identity.role, topic);
-        } catch (const Error &error) {
-            decision->second = unanswered(error);
-        }
-    }
-    return decision->second;
+    return decide(decisions_, {identity.role, name},
+                  [&] { return ask_grants(catalog, identity.role, topic); });
+}
+
+std::optional<link::Ended> Access::refuse_to_publish(const Catalog &catalog,
+                                                     const Identity &identity, const Topic &topic) {
+    return decide(publish_decisions_, {identity.role, topic.name},
+                  [&] { return ask_publish_grants(catalog, identity.role, topic); });
 }
 
 } // namespace rtd::pg

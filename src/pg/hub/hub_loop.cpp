@@ -461,11 +461,42 @@ void HubLoop::handle(const link::Note &frame, Now) {
 
 void HubLoop::handle(const link::Publish &frame, Now now) {
     reload_catalog_if_changed(now);
+    if (std::optional<link::Ended> refusal = accept_publish(frame))
+        gateways_.send(link::Published{frame.client, frame.request, 0, true, refusal->code,
+                                       std::move(refusal->reason)});
+}
+
+// What cannot be published anyway does not wait for a query worker.
+std::optional<link::Ended> HubLoop::accept_publish(const link::Publish &frame) {
     std::variant<Identity, link::Ended> client = access_.identify();
     if (link::Ended *refusal = std::get_if<link::Ended>(&client))
-        return gateways_.send(
-            link::Published{frame.client, frame.request, 0, true, refusal->code, refusal->reason});
-    publishing_.add({catalog_.schema, std::get<Identity>(client).role, frame});
+        return std::move(*refusal);
+    const auto &identity = std::get<Identity>(client);
+    auto topic = catalog_.topics.find(frame.topic);
+    if (topic == catalog_.topics.end())
+        return link::Ended{0, CloseCode::unknown_topic,
+                           "topic \"" + frame.topic + "\" does not exist"};
+    if (auto refusal = access_.refuse_to_publish(catalog_, identity, *topic->second))
+        return refusal;
+    size_t most_bytes = static_cast<size_t>(publish_queue_kilobytes) * 1024;
+    if (publishing_.add({catalog_.schema, identity.role, frame}, most_bytes))
+        return std::nullopt;
+    note_full_publish_queue();
+    return link::Ended{0, CloseCode::too_many,
+                       "the server has as many messages to publish as it may have; try again"};
+}
+
+// Not more than once a minute.
+void HubLoop::note_full_publish_queue() {
+    constexpr int64_t kQuietMs = 60'000;
+    int64_t now_ms = read_clock().steady_ms;
+    if (publish_queue_noted_ms_ && now_ms < *publish_queue_noted_ms_ + kQuietMs)
+        return;
+    publish_queue_noted_ms_ = now_ms;
+    report(WARNING, "rtd refuses messages that clients publish: as many wait as may",
+           "They wait for a query worker. Raise rtd.query_workers or rtd.publish_queue_size, or "
+           "allow fewer with "
+           "rtd.client_message_rate.");
 }
 
 // ---- query workers ----

@@ -56,6 +56,8 @@ class HubLoop final : private RouterHost {
     void handle(const link::Pong &frame, Now now);
     void handle(const link::Note &frame, Now now);
     void handle(const link::Publish &frame, Now now);
+    std::optional<link::Ended> accept_publish(const link::Publish &frame);
+    void note_full_publish_queue();
     void tend_queries(Now now);
     void tend_publishing();
     void tend_retained(Now now);
@@ -114,6 +116,7 @@ class HubLoop final : private RouterHost {
     bool waiting_logged_ = false;
 
     PublishQueue publishing_;
+    std::optional<int64_t> publish_queue_noted_ms_;
     bool published_last_ = false; // a query goes first now
 
     std::optional<std::vector<RetainedMessage>> storing_; // handed to a query worker

@@ -207,6 +207,13 @@ void load_channels(Catalog &catalog) {
     }
 }
 
+void load_grants(const Catalog &catalog, const char *privilege, Catalog::Grants &grants) {
+    for (const Row &row : run_sql("SELECT topic, role::oid FROM " + catalog.schema +
+                                      ".rtd_topic_grant WHERE privilege = '" + privilege + "'",
+                                  {}, true))
+        grants.emplace(value(row, 0, "topic"), number(row, 1, "role"));
+}
+
 } // namespace
 
 Catalog load_catalog() {
@@ -222,10 +229,8 @@ Catalog load_catalog() {
                                    .at(0),
                                0, "schema");
         load_topics(catalog);
-        for (const Row &row : run_sql("SELECT topic, role::oid FROM " + catalog.schema +
-                                          ".rtd_topic_grant WHERE privilege = 'subscribe'",
-                                      {}, true))
-            catalog.subscribe_grants.emplace(value(row, 0, "topic"), number(row, 1, "role"));
+        load_grants(catalog, "subscribe", catalog.subscribe_grants);
+        load_grants(catalog, "publish", catalog.publish_grants);
         load_channels(catalog);
     });
     return catalog;

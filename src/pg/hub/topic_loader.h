@@ -14,8 +14,9 @@ struct Catalog {
     std::string schema; // of the extension, quoted; empty: the extension does not exist
     Topics topics;
     std::vector<Channel> channels;
-    // (topic, role OID) of every subscribe grant. Membership of roles is asked when it matters.
-    std::set<std::pair<std::string, uint32_t>> subscribe_grants;
+    // (topic, role OID) of every grant. Membership of roles is asked when it matters.
+    using Grants = std::set<std::pair<std::string, uint32_t>>;
+    Grants subscribe_grants, publish_grants;
 
     bool is_durable(const std::string &topic) const {
         auto found = topics.find(topic);

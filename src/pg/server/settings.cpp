@@ -15,6 +15,7 @@ namespace rtd::pg {
 char *database;
 int query_workers;
 int queue_kilobytes;
+int publish_queue_kilobytes;
 char *listen_addresses;
 int port;
 int gateways;
@@ -185,6 +186,10 @@ void define_settings() {
                &client_buffer_kilobytes, 1024, 16, INT_MAX / 1024, PGC_SIGHUP, GUC_UNIT_KB);
     define_int("rtd.max_client_message_size", "Largest message a client may send.", nullptr,
                &max_client_message_kilobytes, 64, 1, 16 * 1024, PGC_SIGHUP, GUC_UNIT_KB);
+    define_int("rtd.publish_queue_size",
+               "Memory for messages that clients publish, until a query worker takes them.",
+               "Beyond it they are refused, and the client is told.", &publish_queue_kilobytes,
+               8 * 1024, 64, 1024 * 1024, PGC_SIGHUP, GUC_UNIT_KB);
     define_int(
         "rtd.client_message_rate", "Messages a client may send per second.",
         "More are answered with an error, and a client that goes on is disconnected. 0 turns "

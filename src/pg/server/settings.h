@@ -14,6 +14,7 @@ extern int queue_kilobytes;
 // Follow a reload (SIGHUP).
 extern char *listen_addresses;
 extern int port;
+extern int publish_queue_kilobytes;
 extern int gateways;
 extern char *anonymous_role;
 extern int statement_timeout_ms;
