@@ -14,14 +14,14 @@ CREATE TABLE rtd_topic (
     shape text CHECK (shape IN ('rows', 'value') AND (kind <> 'keyed' OR shape = 'rows')),
     search_path text NOT NULL,
     parameters text[] NOT NULL DEFAULT '{}',
-    parameter_types regtype[] NOT NULL DEFAULT '{}',
-    parameter_collations regcollation[] NOT NULL DEFAULT '{}',
+    parameter_types text[] NOT NULL DEFAULT '{}',
+    parameter_collations text[] NOT NULL DEFAULT '{}',
     type text NOT NULL,
     security text NOT NULL DEFAULT 'definer' CHECK (security IN ('definer', 'invoker')),
     throttle interval NOT NULL,
     debounce interval NOT NULL,
     refresh interval,
-    significant regprocedure,
+    significant text,
     retain boolean NOT NULL,
     history integer NOT NULL,
     durable boolean NOT NULL DEFAULT false,
@@ -29,12 +29,14 @@ CREATE TABLE rtd_topic (
     created_at timestamptz NOT NULL DEFAULT now(),
     CHECK ((shape IS NULL) = (kind = 'event'))
 );
+-- Columns hold no OID of what pg_upgrade gives another one: functions, collations and types are here
+-- by their names, as they are under a search_path of pg_catalog; tables and roles keep their OIDs.
 COMMENT ON TABLE rtd_topic IS 'topics; written by rtd_create_topic(), read through rtd_topics';
 COMMENT ON COLUMN rtd_topic.search_path IS 'in force when the query was given; "$user" means the owner';
-COMMENT ON COLUMN rtd_topic.parameter_types IS 'the types that the query gives its parameters, or the watched columns have; empty: not known yet, then text';
-COMMENT ON COLUMN rtd_topic.parameter_collations IS 'for each parameter: by which its values are equal where that is not the type''s own rule, else -; NULL: the query does not compare it for equality alone, so that a change may concern any value';
+COMMENT ON COLUMN rtd_topic.parameter_types IS 'names of the types that the query gives its parameters, or the watched columns have; empty: not known yet, then text';
+COMMENT ON COLUMN rtd_topic.parameter_collations IS 'for each parameter the name of the collation by which its values are equal where that is not the type''s own rule, else -; NULL: the query does not compare it for equality alone, so that a change may concern any value';
 COMMENT ON COLUMN rtd_topic.security IS 'as whom the query runs: definer, the owner; invoker, the role of the subscriber';
-COMMENT ON COLUMN rtd_topic.significant IS 'function (old jsonb, new jsonb) returns boolean, or NULL: every state that differs is sent';
+COMMENT ON COLUMN rtd_topic.significant IS 'name, with its schema, of a function (old jsonb, new jsonb) returns boolean, looked up when it is called; or NULL: every state that differs is sent';
 COMMENT ON COLUMN rtd_topic.shape IS 'what the data of a message is: rows, an array with an object for each row; value, the query''s one column as it is. Decided by its type when the topic got its query, or declared';
 COMMENT ON COLUMN rtd_topic.version IS 'one more with every rtd_alter_topic()';
 
@@ -386,7 +388,7 @@ COMMENT ON COLUMN rtd_watched_tables.problem IS 'NULL if all is well; rtd_watch_
 
 CREATE VIEW rtd_topics AS
 SELECT t.name, t.kind, t.type, t.parameters, t.parameter_types, t.owner, t.query, t.key, t.shape, t.security, t.search_path, t.throttle, t.debounce,
-       t.refresh, t.significant, t.retain, t.history, t.durable, t.version, t.created_at,
+       t.refresh, t.significant || '(jsonb,jsonb)' AS significant, t.retain, t.history, t.durable, t.version, t.created_at,
        t.refresh IS NOT NULL
        OR EXISTS (SELECT FROM rtd_watched_tables w WHERE w.topic = t.name AND w.enabled)
        OR EXISTS (SELECT FROM rtd_channel c WHERE c.topic = t.name)

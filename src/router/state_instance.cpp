@@ -22,7 +22,7 @@ void StateInstance::subscribe(const link::Subscribe &request, Now now) {
 
 QueryJob StateInstance::start_query(Now now) {
     QueryJob job = QueryInstance::start_query(now);
-    if (topic_->significant != 0 && last_sent_is_state_)
+    if (!topic_->significant.empty() && last_sent_is_state_)
         job.last_message = state_.body;
     compared_with_ = sequence_;
     return job;

@@ -50,9 +50,9 @@ struct Topic {
     std::string type;
     int64_t throttle_ms = 0;
     int64_t debounce_ms = 0;
-    int64_t refresh_ms = 0;   // 0: no timer
-    bool is_invoker = false;  // the query runs as the subscriber's role, not the owner's
-    uint32_t significant = 0; // OID of (old jsonb, new jsonb) returns boolean; 0: none
+    int64_t refresh_ms = 0;  // 0: no timer
+    bool is_invoker = false; // the query runs as the subscriber's role, not the owner's
+    std::string significant; // name of (old jsonb, new jsonb) returns boolean; empty: none
     bool retain = false;
     int64_t history = 0; // how many messages an instance keeps for those who resume
     bool is_durable = false;

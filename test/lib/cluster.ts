@@ -21,7 +21,7 @@ const isRoot = process.getuid!() === 0;
 const serverUser = process.env.CLUSTER_USER || 'postgres';
 
 /** A server does not run as root: root hands over to another user. setpriv execs, so pids stay. */
-function asServer(command: string, args: string[]): [string, string[]] {
+export function asServer(command: string, args: string[]): [string, string[]] {
     const identity = isRoot ? ['--reuid', serverUser, '--regid', serverUser, '--init-groups'] : [];
     return ['setpriv', [...identity, '--pdeathsig', 'QUIT', '--', command, ...args]];
 }

@@ -317,7 +317,7 @@ TEST_F(FailingQuery, newcomers_do_not_wait_for_a_query_worker_for_ever) {
 }
 
 TEST_F(FailingQuery, a_held_back_state_is_not_sent_as_the_newest_while_it_fails) {
-    alter("list").significant = 7;
+    alter("list").significant = "public.moved";
     apply();
     subscribe(1, "list");
     jobs_due();

@@ -486,7 +486,7 @@ TEST_F(ResumeTest, a_topic_that_is_altered_lingers_on_and_is_queried_for_who_com
 
 // What is held back for those who stayed is the state of now for one who comes.
 TEST_F(ResumeTest, who_waits_for_a_query_gets_its_result_also_if_it_is_not_significant) {
-    add("list", TopicKind::state).significant = 1;
+    add("list", TopicKind::state).significant = "public.moved";
     apply();
     subscribe(1, "list");
     jobs_due();

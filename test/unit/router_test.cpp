@@ -248,7 +248,7 @@ TEST_F(InvokerTest, a_role_that_may_not_read_what_the_query_reads_is_told) {
 class SignificantTest : public RouterTest {
   protected:
     SignificantTest() {
-        add("measured", TopicKind::state).significant = 4711;
+        add("measured", TopicKind::state).significant = "public.moved";
         apply();
         subscribe(1, "measured");
         jobs_due();

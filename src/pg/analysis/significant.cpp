@@ -1,6 +1,7 @@
 #include "pg/analysis/significant.h"
 
 #include "pg/server/boundary.h"
+#include "pg/server/catalog_names.h"
 
 #include "pg/server/prelude.h"
 
@@ -60,7 +61,18 @@ void check_significant(Oid function, Oid role) {
                     "GRANT EXECUTE on the function to that role.");
 }
 
-bool is_significant(Oid function, const std::string &last_message, Datum state) {
+Oid significant_named(const std::string &name) {
+    Oid function = comparison_named(name);
+    if (!OidIsValid(function))
+        throw Error(ERRCODE_UNDEFINED_FUNCTION,
+                    "function " + name + "(jsonb, jsonb) does not exist",
+                    "The topic names it as significant.",
+                    "Name another one with rtd_alter_topic(), or significant => '-' for none.");
+    return function;
+}
+
+bool is_significant(const std::string &name, const std::string &last_message, Datum state) {
+    Oid function = significant_named(name);
     check_significant(function, GetUserId());
     return call([&] {
         Datum message = DirectFunctionCall1(jsonb_in, CStringGetDatum(last_message.c_str()));

@@ -7,6 +7,7 @@
 #include "pg/ddl/catalog_object.h"
 #include "pg/server/attempt.h"
 #include "pg/server/boundary.h"
+#include "pg/server/catalog_names.h"
 #include "pg/server/sql_function.h"
 #include "pg/shared/shared_state.h"
 #include "pg/sql/topic_definition.h"
@@ -18,6 +19,8 @@
 extern "C" {
 #include "access/parallel.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
 }
 
@@ -92,6 +95,18 @@ void note_former_names(Oid table, int column) {
         call([&] { return get_attname(table, static_cast<AttrNumber>(column), true); });
     if (former != nullptr && changes->definitions.columns.size() < kMaxObjects)
         changes->definitions.columns.try_emplace({table, column}, former);
+}
+
+// Where it is a function that a topic names as significant, or the schema of one.
+void note_former_name(Oid class_id, Oid oid) {
+    Definitions &definitions = changes->definitions;
+    bool is_function = class_id == ProcedureRelationId;
+    std::map<Oid, std::string> &former = is_function ? definitions.functions : definitions.schemas;
+    if (former.size() >= kMaxObjects || former.contains(oid))
+        return;
+    std::optional<std::string> name = is_function ? name_of_function(oid) : name_of_schema(oid);
+    if (name)
+        former.emplace(oid, *name);
 }
 
 // What follows from DDL is written also where the transaction became read-only after it.
@@ -171,6 +186,9 @@ void note_definition_change(ObjectAccessType access, Oid class_id, Oid object_id
         return add(describe_object(class_id, object_id, changes->made), object_id);
     if (class_id == RelationRelationId && access == OAT_POST_ALTER)
         note_former_names(object_id, sub_id);
+    if ((class_id == ProcedureRelationId || class_id == NamespaceRelationId) &&
+        access == OAT_POST_ALTER)
+        note_former_name(class_id, object_id);
     if (access == OAT_POST_CREATE && sub_id == 0 && !object_exists(class_id, object_id))
         changes->made.insert(object_id);
     note_object({class_id, object_id});

@@ -1,13 +1,16 @@
 #include "pg/hub/topic_loader.h"
 
+#include <algorithm>
 #include <charconv>
 #include <climits>
 #include <map>
 #include <stdexcept>
 
 #include "core/names.h"
+#include "pg/server/attempt.h"
 #include "pg/server/report.h"
 #include "pg/server/worker_transaction.h"
+#include "pg/value/stored_parameter.h"
 
 #include "pg/server/prelude.h"
 
@@ -80,25 +83,41 @@ Lists load_lists(const Catalog &catalog, const std::string &column) {
     return lists;
 }
 
-// What rtd_create_topic() or rtd_watch_table() found, by topic.
-using ParameterTypes = std::map<std::string, std::vector<ParameterType>>;
+// What rtd_create_topic() or rtd_watch_table() found out about parameters.
+class ParameterTypes {
+  public:
+    explicit ParameterTypes(const Catalog &catalog)
+        : types_(load_lists(catalog, "parameter_types")),
+          collations_(load_lists(catalog, "parameter_collations")) {}
 
-ParameterTypes load_parameter_types(const Catalog &catalog) {
-    ParameterTypes types;
-    for (const Row &row : run_sql(
-             "SELECT name, coalesce(parameter_type::oid, 0), coalesce(parameter_collation::oid, 0),"
-             " (parameter_collation IS NOT NULL)::int FROM " +
-                 catalog.schema +
-                 ".rtd_topic, unnest(parameter_types, parameter_collations)"
-                 " WITH ORDINALITY AS e (parameter_type, parameter_collation, position)"
-                 " ORDER BY name, position",
-             {}, true))
-        types[value(row, 0, "name")].push_back(
-            {static_cast<uint32_t>(number(row, 1, "parameter_types")),
-             static_cast<uint32_t>(number(row, 2, "parameter_collations")),
-             number(row, 3, "parameter_collations") != 0});
-    return types;
-}
+    std::vector<ParameterType> of(const std::string &topic) {
+        const auto &types = types_[topic], &collations = collations_[topic];
+        std::vector<ParameterType> found;
+        for (size_t i = 0; i < std::min(types.size(), collations.size()); i++)
+            found.push_back(find(types[i], collations[i]));
+        return found;
+    }
+
+  private:
+    using Names = std::pair<std::optional<std::string>, std::optional<std::string>>;
+
+    // Topics share few types, and a name that is none must not cost the transaction.
+    ParameterType find(const std::optional<std::string> &type,
+                       const std::optional<std::string> &collation) {
+        auto known = found_.find({type, collation});
+        if (known != found_.end())
+            return known->second;
+        ParameterType found;
+        if (std::optional<Error> failed =
+                attempt([&] { found = stored_parameter_type(type, collation); }))
+            throw Unusable("parameter_types: " + failed->message());
+        found_.emplace(Names{type, collation}, found);
+        return found;
+    }
+
+    Lists types_, collations_;
+    std::map<Names, ParameterType> found_;
+};
 
 link::TopicKind kind_of(const std::string &name) {
     if (name == "keyed")
@@ -128,12 +147,12 @@ std::shared_ptr<const Topic> topic_of(const Row &row, Lists &parameters, Lists &
     topic->version = static_cast<uint64_t>(number(row, 10, "version"));
     topic->generation = static_cast<uint64_t>(number(row, 11, "created_at"));
     topic->is_invoker = number(row, 12, "security") != 0;
-    topic->significant = static_cast<uint32_t>(number(row, 13, "significant"));
+    topic->significant = row.at(13).value_or("");
     topic->history = number_between(row, 14, "history", 0, INT_MAX);
     topic->is_durable = number(row, 15, "durable") != 0;
     topic->shape = number(row, 17, "shape") != 0 ? ResultShape::value : ResultShape::rows;
     topic->parameters = elements(parameters, topic->name, "parameters");
-    topic->parameter_types = std::move(types[topic->name]);
+    topic->parameter_types = types.of(topic->name);
     topic->key = elements(keys, topic->name, "key");
     if (topic->type.empty())
         throw Unusable("type is empty");
@@ -149,14 +168,14 @@ std::shared_ptr<const Topic> topic_of(const Row &row, Lists &parameters, Lists &
 void load_topics(Catalog &catalog) {
     Lists parameters = load_lists(catalog, "parameters");
     Lists keys = load_lists(catalog, "key");
-    ParameterTypes types = load_parameter_types(catalog);
+    ParameterTypes types(catalog);
     // A topic and a namesake that was dropped before it differ in created_at.
     std::string sql = "SELECT name, kind, owner::oid, query, search_path, type, " +
                       milliseconds("throttle") + ", " + milliseconds("debounce") +
                       ", CASE WHEN refresh IS NULL THEN 0 ELSE " + milliseconds("refresh") +
                       " END, retain::int, version, CASE WHEN isfinite(created_at) THEN"
                       " (extract(epoch FROM created_at) * 1000000)::bigint END,"
-                      " (security = 'invoker')::int, coalesce(significant::oid, 0), history,"
+                      " (security = 'invoker')::int, significant, history,"
                       " durable::int, greatest(array_ndims(parameters), array_ndims(key), 1),"
                       " coalesce(shape = 'value', false)::int FROM " +
                       catalog.schema + ".rtd_topic";

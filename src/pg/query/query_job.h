@@ -41,7 +41,7 @@ struct RunQuery {
     ResultShape shape = ResultShape::rows;
     uint32_t parameter_count = 0;
     std::vector<std::string> params;
-    uint32_t significant = 0;     // OID of the function to ask; 0: none
+    std::string significant;      // the function to ask; empty: none
     std::string last_message;     // the last state sent, for it; empty: none
     std::vector<std::string> key; // of a keyed topic: its columns, and what is to be read
     KeySelection selection;

@@ -192,7 +192,7 @@ Cell read_cell(SPITupleTable *table, uint64_t row, int column) {
 Rows Registry::execute(const std::string &statement, const std::vector<Value> &values,
                        bool fresh) const {
     ActingAs owner(owner_);
-    SearchPath safe("pg_catalog, pg_temp");
+    SearchPath safe(kSafeSearchPath);
     std::vector<Oid> types;
     std::vector<Datum> datums;
     std::string nulls;

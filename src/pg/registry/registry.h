@@ -30,6 +30,9 @@ class ActingAs {
     int saved_context_;
 };
 
+// Nobody else's objects take the place of the server's.
+constexpr char kSafeSearchPath[] = "pg_catalog, pg_temp";
+
 // Sets search_path while it lives.
 class SearchPath {
   public:

@@ -5,18 +5,18 @@
 #include <algorithm>
 
 #include "pg/value/parameter.h"
+#include "pg/value/stored_parameter.h"
 
 #include "pg/server/prelude.h"
 
 namespace rtd::pg {
 
 std::optional<Topic> find_topic(const Registry &registry, const std::string &name) {
-    Rows found =
-        registry.run_fresh("SELECT owner::oid, query, search_path, parameters, retain,"
-                           " security = 'invoker', durable, coalesce(key, '{}'), shape,"
-                           " parameter_types::oid[]::text[], parameter_collations::oid[]::text[]"
-                           " FROM @.rtd_topic WHERE name = $1",
-                           {text_value(name)});
+    Rows found = registry.run_fresh("SELECT owner::oid, query, search_path, parameters, retain,"
+                                    " security = 'invoker', durable, coalesce(key, '{}'), shape,"
+                                    " parameter_types, parameter_collations, significant"
+                                    " FROM @.rtd_topic WHERE name = $1",
+                                    {text_value(name)});
     if (found.rows.empty())
         return std::nullopt;
     const Row &row = found.rows[0];
@@ -35,6 +35,7 @@ std::optional<Topic> find_topic(const Registry &registry, const std::string &nam
     if (row[8].text)
         topic.shape = row[8].text == "value" ? ResultShape::value : ResultShape::rows;
     topic.parameter_types = parameter_types_of(row[9], row[10]);
+    topic.significant = row[11].text;
     return topic;
 }
 
@@ -53,13 +54,13 @@ void check_owner(const Topic &topic) {
 }
 
 std::vector<ParameterType> parameter_types_of(const Cell &types, const Cell &collations) {
-    auto oid = [](const std::optional<std::string> &text) {
-        return text ? static_cast<Oid>(std::stoul(*text)) : InvalidOid;
-    };
     std::vector<ParameterType> read;
-    for (size_t i = 0; i < std::min(types.elements.size(), collations.elements.size()); i++)
-        read.push_back({oid(types.elements[i]), oid(collations.elements[i]),
-                        collations.elements[i].has_value()});
+    size_t count = std::min(types.elements.size(), collations.elements.size());
+    if (count == 0)
+        return read;
+    SearchPath path(kSafeSearchPath); // under which the names were written
+    for (size_t i = 0; i < count; i++)
+        read.push_back(stored_parameter_type(types.elements[i], collations.elements[i]));
     return read;
 }
 

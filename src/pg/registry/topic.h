@@ -22,6 +22,7 @@ struct Topic {
     std::vector<std::string> key;        // of a keyed topic
     std::vector<std::string> parameters; // their names
     std::vector<ParameterType> parameter_types;
+    std::optional<std::string> significant; // name of the function
     bool retain = false;
     bool is_durable = false;
     bool is_invoker = false; // the query runs as the subscriber's role

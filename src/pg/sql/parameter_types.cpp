@@ -288,8 +288,8 @@ bool describe_parameters(const Registry &registry, const Topic &topic) {
                                  ? std::optional(std::to_string(parameter.collation))
                                  : std::nullopt);
     }
-    registry.run("UPDATE @.rtd_topic SET parameter_types = $2::oid[]::regtype[],"
-                 " parameter_collations = $3::oid[]::regcollation[] WHERE name = $1",
+    registry.run("UPDATE @.rtd_topic SET parameter_types = $2::oid[]::regtype[]::text[],"
+                 " parameter_collations = $3::oid[]::regcollation[]::text[] WHERE name = $1",
                  {text_value(topic.name), texts_value(types), texts_value(collations)});
     return true;
 }

@@ -14,6 +14,7 @@
 #include "pg/analysis/significant.h"
 #include "pg/analysis/topic_query.h"
 #include "pg/registry/topic.h"
+#include "pg/server/catalog_names.h"
 #include "pg/sql/parameter_types.h"
 #include "pg/sql/topic_owner.h"
 #include "pg/sql/watch.h"
@@ -326,9 +327,7 @@ void check_significant_of(const Declaration &topic, bool is_state, Oid owner) {
 }
 
 Value significant_value(std::optional<Oid> function) {
-    Value value = oid_value(function.value_or(InvalidOid), REGPROCEDUREOID);
-    value.null = value.datum == InvalidOid;
-    return value;
+    return text_value(name_of_function(function.value_or(InvalidOid)));
 }
 
 Value refresh_value(std::optional<int64> usec) {

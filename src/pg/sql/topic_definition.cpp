@@ -7,6 +7,7 @@
 #include "pg/analysis/topic_query.h"
 #include "pg/registry/watch_columns.h"
 #include "pg/server/attempt.h"
+#include "pg/server/catalog_names.h"
 #include "pg/shared/shared_state.h"
 #include "pg/sql/parameter_types.h"
 #include "pg/sql/watch.h"
@@ -65,6 +66,7 @@ std::vector<std::string> topics_concerned(const Registry &registry, const Defini
     Rows found = registry.run_fresh(
         "SELECT t.name FROM @.rtd_topic t WHERE (t.query IS NOT NULL AND ($1"
         " OR EXISTS (SELECT FROM unnest($2) n WHERE strpos(lower(t.query), lower(n)) > 0)))"
+        " OR ($1 AND t.query IS NULL AND t.parameters <> '{}')" // whose types may have other names
         " OR EXISTS (SELECT FROM @.rtd_watch w WHERE w.topic = t.name"
         " AND w.relation = ANY ($3::oid[])) ORDER BY t.name",
         {boolean_value(moved.everything), texts_value(texts_of(moved.names)),
@@ -128,6 +130,61 @@ void follow_columns(const Registry &registry, const Definitions &moved) {
     }
 }
 
+// ---- functions that were renamed ----
+
+// As `former` and `now` of a VALUES list, for what has another name.
+std::pair<TextList, TextList> renamed(const std::map<Oid, std::string> &former,
+                                      std::optional<std::string> (*name_of)(Oid)) {
+    std::pair<TextList, TextList> names;
+    for (const auto &[oid, name] : former) {
+        std::optional<std::string> now = name_of(oid);
+        if (!now || *now == name)
+            continue;
+        names.first.emplace_back(name);
+        names.second.emplace_back(now);
+    }
+    return names;
+}
+
+constexpr char kFollowFunctions[] =
+    "UPDATE @.rtd_topic t SET significant = n.now, version = version + 1"
+    " FROM unnest($1, $2) AS n (former, now) WHERE t.significant = n.former RETURNING t.name";
+constexpr char kFollowSchemas[] =
+    "UPDATE @.rtd_topic t"
+    " SET significant = n.now || substr(t.significant, length(n.former) + 1), version = version + 1"
+    " FROM unnest($1, $2) AS n (former, now)"
+    " WHERE starts_with(t.significant, n.former || '.') RETURNING t.name";
+
+void rename_significant(const Registry &registry, const char *statement,
+                        const std::pair<TextList, TextList> &names) {
+    if (names.first.empty())
+        return;
+    Rows topics = registry.run(statement, {texts_value(names.first), texts_value(names.second)});
+    for (const Row &topic : topics.rows)
+        forget_watches_of(registry, topic[0].text.value_or(""));
+}
+
+// A function has had its former name before its schema was renamed, or after it.
+void follow_functions(const Registry &registry, const Definitions &moved) {
+    auto functions = renamed(moved.functions, name_of_function);
+    auto schemas = renamed(moved.schemas, name_of_schema);
+    if (functions.first.empty() && schemas.first.empty())
+        return;
+    if (registry.run("SELECT FROM @.rtd_topic WHERE significant IS NOT NULL LIMIT 1", {})
+            .rows.empty())
+        return;
+    std::optional<Error> failed = attempt_with_snapshot([&] {
+        ShortLockTimeout limit;
+        rename_significant(registry, kFollowFunctions, functions);
+        rename_significant(registry, kFollowSchemas, schemas);
+        rename_significant(registry, kFollowFunctions, functions);
+    });
+    if (failed)
+        warn(failed->sqlstate(),
+             "topics did not follow a renamed significant function: " + failed->message(), {},
+             "Name it again: rtd_alter_topic(..., significant => ...).");
+}
+
 // ---- tables that were swapped ----
 
 void warn_of_swapped_tables(const Registry &registry, const Definitions &moved) {
@@ -172,9 +229,12 @@ std::optional<std::string> problem_of(const Topic &topic) {
         ShortLockTimeout limit;
         analyze(topic);
     });
-    if (!failed)
-        return std::nullopt;
-    return "the query fails: " + failed->message();
+    if (failed)
+        return "the query fails: " + failed->message();
+    if (topic.significant && !OidIsValid(comparison_named(*topic.significant)))
+        return "every state is sent: the significant function " + *topic.significant +
+               "(jsonb,jsonb) does not exist";
+    return std::nullopt;
 }
 
 } // namespace
@@ -201,6 +261,7 @@ void rederive_topic(const Registry &registry, const Topic &topic) {
 void follow_definitions(const Registry &registry, const Definitions &moved) {
     std::vector<std::string> topics = topics_concerned(registry, moved);
     follow_columns(registry, moved);
+    follow_functions(registry, moved);
     if (moved.everything || !topics.empty())
         note_definitions_moved();
     for (const std::string &name : topics) {

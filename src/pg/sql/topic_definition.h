@@ -22,6 +22,8 @@ struct Definitions {
     std::set<std::string> names; // what names a query that is concerned, former names included
     std::set<Oid> tables;
     std::map<std::pair<Oid, int>, std::string> columns; // of tables, with their former names
+    std::map<Oid, std::string> functions;               // with their former names
+    std::map<Oid, std::string> schemas;
 };
 
 // Derives anew all that follows from the topic's query and the catalog: the types of its

@@ -172,7 +172,7 @@ WatchPointer read_watch(const TriggerData *data) {
         " c.relname, quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.oid,"
         " coalesce(w.key, '{}'), t.durable, t.version, " +
             std::string(kIsSuperseded) +
-            ", t.parameter_types::oid[]::text[], t.parameter_collations::oid[]::text[]"
+            ", t.parameter_types, t.parameter_collations"
             " FROM @.rtd_watch w JOIN @.rtd_topic t ON t.name = w.topic"
             " JOIN pg_class c ON c.oid = w.relation JOIN pg_namespace n ON n.oid = c.relnamespace"
             " WHERE w.topic = $1 AND w.relation = ANY ($2::oid[])"
