@@ -39,11 +39,40 @@ std::optional<Topic> find_topic(const Registry &registry, const std::string &nam
     return topic;
 }
 
+namespace {
+
+[[noreturn]] void throw_no_topic(const std::string &name) {
+    throw Error(ERRCODE_UNDEFINED_OBJECT, "topic \"" + name + "\" does not exist", {},
+                "Create it with rtd_create_topic(), or look for its name in rtd_topics.");
+}
+
+} // namespace
+
+// The lock leaves rows that refer to the topic alone, such as those of durable messages. Strangers
+// do not get it, nor wait for it.
+std::optional<Topic> lock_topic(const Registry &registry, const std::string &name) {
+    std::optional<Topic> topic = find_topic(registry, name);
+    if (!topic)
+        return std::nullopt;
+    check_owner(*topic);
+    registry.run("SELECT FROM @.rtd_topic WHERE name = $1 FOR NO KEY UPDATE", {text_value(name)});
+    topic = find_topic(registry, name); // as others left it
+    if (topic)
+        check_owner(*topic);
+    return topic;
+}
+
+Topic needed_locked_topic(const Registry &registry, const std::string &name) {
+    std::optional<Topic> topic = lock_topic(registry, name);
+    if (!topic)
+        throw_no_topic(name);
+    return *topic;
+}
+
 Topic needed_topic(const Registry &registry, const std::string &name) {
     std::optional<Topic> topic = find_topic(registry, name);
     if (!topic)
-        throw Error(ERRCODE_UNDEFINED_OBJECT, "topic \"" + name + "\" does not exist", {},
-                    "Create it with rtd_create_topic(), or look for its name in rtd_topics.");
+        throw_no_topic(name);
     return *topic;
 }
 

@@ -36,6 +36,12 @@ std::optional<Topic> find_topic(const Registry &registry, const std::string &nam
 // Throws if there is none.
 Topic needed_topic(const Registry &registry, const std::string &name);
 
+// The same, locked until the transaction ends against whoever changes or drops it, or what feeds
+// it; the caller must be its owner. Neither events nor clients wait for the lock. It is taken
+// before locks of tables, so that no two sessions wait for each other.
+std::optional<Topic> lock_topic(const Registry &registry, const std::string &name);
+Topic needed_locked_topic(const Registry &registry, const std::string &name);
+
 // The caller must be the owner, a member of the owner's role, or a superuser.
 void check_owner(const Topic &topic);
 

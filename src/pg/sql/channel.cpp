@@ -16,8 +16,7 @@ void listen(const Arguments &arguments) {
     TextList parameters = arguments.texts(2).value_or(TextList{});
     check_channel_name(channel);
     Registry registry(arguments.function());
-    Topic topic = needed_topic(registry, name);
-    check_owner(topic);
+    Topic topic = needed_locked_topic(registry, name);
     if (parameters.size() != topic.parameters.size())
         throw Error(ERRCODE_INVALID_PARAMETER_VALUE,
                     "topic \"" + name + "\" has " + counted(topic.parameters.size(), "parameter") +

@@ -59,7 +59,7 @@ RTD_FUNCTION(rtd_grant) {
         Arguments arguments(fcinfo);
         Registry registry(arguments.function());
         Grant grant = checked_grant(registry, arguments);
-        forget_grants_of_dropped_roles(registry);
+        forget_grants_of_dropped_roles(registry, grant.topic.name);
         grant_on_topic(registry, grant.topic, grant.role, grant.privilege);
         return 0;
     });

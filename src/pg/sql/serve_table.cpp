@@ -440,6 +440,7 @@ void warn_of_missing_privileges(const Registry &registry, const LockedTable &tab
 
 void serve_table(const Registry &registry, const Request &request) {
     check_may_watch(request.relation, kServe);
+    lock_topic(registry, request.topic.value_or(likely_topic_of(request.relation)));
     LockedTable table(request.relation);
     check_can_be_watched(table, kServe);
     std::string name = request.topic ? *request.topic : topic_named_like(table);

@@ -395,8 +395,7 @@ void check_parameters_are_free(const Registry &registry, const std::string &topi
 }
 
 void alter_topic(const Registry &registry, const Declaration &change) {
-    Topic topic = needed_topic(registry, change.name);
-    check_owner(topic);
+    Topic topic = needed_locked_topic(registry, change.name);
     Oid owner = change.owner.value_or(topic.owner);
     if (change.owner)
         check_new_owner(topic, owner);
@@ -479,12 +478,11 @@ void alter_topic(const Registry &registry, const Declaration &change) {
 }
 
 void drop_topic(const Registry &registry, const std::string &name, bool if_exists) {
-    std::optional<Topic> topic = find_topic(registry, name);
+    std::optional<Topic> topic = lock_topic(registry, name);
     if (!topic && if_exists)
         return notice("topic \"" + name + "\" does not exist, skipping");
     if (!topic)
         topic = needed_topic(registry, name); // throws
-    check_owner(*topic);
     drop_watches_of(registry, name);
     registry.run("DELETE FROM @.rtd_topic WHERE name = $1", {text_value(name)});
     note_catalog_change();

@@ -78,14 +78,20 @@ void drop_topics_of(const Registry &registry, const std::vector<Oid> &roles) {
     note_catalog_change();
 }
 
-void forget_grants_of_dropped_roles(const Registry &registry) {
-    registry.run("DELETE FROM @.rtd_topic_grant WHERE NOT EXISTS"
+void forget_grants_of_dropped_roles(const Registry &registry, const std::string &topic) {
+    registry.run("DELETE FROM @.rtd_topic_grant WHERE topic = $1 AND NOT EXISTS"
                  " (SELECT FROM pg_roles r WHERE r.oid = role)",
-                 {});
+                 {text_value(topic)});
 }
 
 void forget_dropped_roles(const Registry &registry) {
-    forget_grants_of_dropped_roles(registry);
+    // What somebody else is about to remove is left to them.
+    registry.run("DELETE FROM @.rtd_topic_grant g USING (SELECT topic, role, privilege"
+                 " FROM @.rtd_topic_grant WHERE NOT EXISTS"
+                 " (SELECT FROM pg_roles r WHERE r.oid = role) FOR UPDATE SKIP LOCKED) AS gone"
+                 " WHERE (g.topic, g.role, g.privilege) ="
+                 " (gone.topic, gone.role, gone.privilege)",
+                 {});
     Rows left = registry.run("SELECT name FROM @.rtd_topic WHERE NOT EXISTS"
                              " (SELECT FROM pg_roles r WHERE r.oid = owner) ORDER BY name",
                              {});

@@ -23,8 +23,9 @@ void reassign_topics(const Registry &registry, const std::vector<Oid> &roles, Oi
 // After DROP OWNED BY roles.
 void drop_topics_of(const Registry &registry, const std::vector<Oid> &roles);
 // Of roles that were dropped where nobody could follow it, such as in another database. Their OIDs
-// may come to be those of other roles.
-void forget_grants_of_dropped_roles(const Registry &registry);
+// may come to be those of other roles. Of one topic, because whoever is about another one would
+// wait for this transaction.
+void forget_grants_of_dropped_roles(const Registry &registry, const std::string &topic);
 // After DROP ROLE: removes grants to roles that do not exist, and warns of topics without an owner.
 void forget_dropped_roles(const Registry &registry);
 

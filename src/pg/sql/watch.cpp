@@ -282,6 +282,8 @@ void drop_triggers(const Registry &registry, Oid relation, const std::string &to
 // A relcache invalidation of the table and its partitions drops the watches that backends keep.
 void forget_watches_on(Oid relation) {
     call([&] {
+        if (get_rel_name(relation) == nullptr)
+            return; // it was dropped
         ListCell *cell;
         foreach (cell, find_all_inheritors(relation, NoLock, nullptr))
             if (get_rel_name(lfirst_oid(cell)) != nullptr)
@@ -289,11 +291,12 @@ void forget_watches_on(Oid relation) {
     });
 }
 
-// Rows of tables that were dropped since: nothing tells us when it happens.
-void purge_dropped_tables(const Registry &registry) {
-    registry.run("DELETE FROM @.rtd_watch WHERE NOT EXISTS"
+// Rows of tables that were dropped since: nothing tells us when it happens. Those of other topics
+// are not touched, because whoever is about them would wait for this transaction.
+void purge_dropped_tables(const Registry &registry, const std::string &topic) {
+    registry.run("DELETE FROM @.rtd_watch WHERE topic = $1 AND NOT EXISTS"
                  " (SELECT FROM pg_class WHERE pg_class.oid = relation)",
-                 {});
+                 {text_value(topic)});
 }
 
 // A table that gave its name to the one that is watched now is a table like others: see
@@ -311,6 +314,7 @@ void forget_former_name(const Registry &registry, const std::string &topic) {
 void watch_table(const Registry &registry, const WatchOptions &options) {
     Oid oid = options.relation;
     check_may_watch(oid);
+    lock_topic(registry, options.topic.value_or(likely_topic_of(oid)));
     LockedTable table(oid);
     check_can_be_watched(table);
 
@@ -324,8 +328,7 @@ void watch_table(const Registry &registry, const WatchOptions &options) {
                        (options.columns ? "." : ", with the primary key as payload."));
         }
     }
-    Topic topic = needed_topic(registry, *topic_name);
-    check_owner(topic);
+    Topic topic = needed_locked_topic(registry, *topic_name);
 
     TextList columns = checked_columns(table, topic, options.columns);
     WatchKey key = derive_watch_key(topic, table.oid(), table.description(), options.columns);
@@ -355,7 +358,7 @@ void watch_table(const Registry &registry, const WatchOptions &options) {
     bool per_row = says_row || !parameters.empty() || condition || channel || options.audit ||
                    has_relatives(table);
 
-    purge_dropped_tables(registry);
+    purge_dropped_tables(registry, topic.name);
     drop_triggers(registry, oid, topic.name);
     if (row_events != 0)
         create_write_trigger(registry, table, topic.name, row_events, per_row, condition);
@@ -387,7 +390,9 @@ void watch_table(const Registry &registry, const WatchOptions &options) {
 namespace {
 
 void check_may_unwatch(const Registry &registry, Oid relation, const std::string &topic_name) {
-    bool owns_table = call([&] { return RTD_MUST_OWN(RelationRelationId, relation); });
+    bool owns_table = call([&] {
+        return get_rel_name(relation) != nullptr && RTD_MUST_OWN(RelationRelationId, relation);
+    });
     if (!owns_table)
         check_owner(needed_topic(registry, topic_name));
 }
@@ -399,9 +404,17 @@ void remove_watch(const Registry &registry, Oid relation, const std::string &top
     forget_watches_on(relation);
 }
 
+// Before the table: see lock_topic().
+void lock_topics_of(const Registry &registry, const Rows &watches) {
+    TextList names;
+    for (const Row &row : watches.rows)
+        names.push_back(row[0].text);
+    registry.run("SELECT FROM @.rtd_topic WHERE name = ANY ($1) ORDER BY name FOR NO KEY UPDATE",
+                 {texts_value(names)});
+}
+
 void unwatch_table(const Registry &registry, Oid relation,
                    const std::optional<std::string> &topic) {
-    purge_dropped_tables(registry);
     const char *name = call([&] { return get_rel_name(relation); });
     Rows watches = registry.run("SELECT topic FROM @.rtd_watch"
                                 " WHERE relation = $1 AND ($2 IS NULL OR topic = $2)"
@@ -414,6 +427,7 @@ void unwatch_table(const Registry &registry, Oid relation,
                     {}, "rtd_watched_tables shows all watches.");
     for (const Row &row : watches.rows)
         check_may_unwatch(registry, relation, row[0].text.value_or(""));
+    lock_topics_of(registry, watches);
     for (const Row &row : watches.rows) {
         std::string name = row[0].text.value_or("");
         remove_watch(registry, relation, name);

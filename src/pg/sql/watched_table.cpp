@@ -107,6 +107,13 @@ void check_can_be_watched(const LockedTable &table, const WatchPurpose &purpose)
         throw Error(ERRCODE_WRONG_OBJECT_TYPE, cannot + "belongs to rtd itself");
 }
 
+std::string likely_topic_of(Oid table) {
+    const char *name = call([&] { return get_rel_name(table); });
+    std::string topic = name != nullptr ? name : "";
+    std::replace(topic.begin(), topic.end(), '_', '-');
+    return topic;
+}
+
 std::string topic_named_like(const LockedTable &table) {
     std::string topic = table.name();
     std::replace(topic.begin(), topic.end(), '_', '-');

@@ -51,6 +51,9 @@ void check_can_be_watched(const LockedTable &table, const WatchPurpose &purpose 
 // The topic of a table, unless it is named: the table's name with - for _. Throws if that is no
 // topic name.
 std::string topic_named_like(const LockedTable &table);
+// The same of a table that is not locked yet, unchecked: for the lock of the topic, which comes
+// first.
+std::string likely_topic_of(Oid table);
 
 // The table's columns, for messages.
 std::string columns_of(TupleDesc description);
