@@ -2,6 +2,9 @@
 -- registry, which functions read and write as the extension's owner; no role has privileges on them.
 \echo Use "CREATE EXTENSION rtd" to load this file. \quit
 
+-- The server refuses a script that has its placeholder for the schema, if the schema's name has quotes
+-- in it: current_schema() is the schema too.
+
 -- Topics are written by one role and used by others, so nothing here follows the caller's
 -- search_path: the functions are C, and name what they use.
 
@@ -179,16 +182,16 @@ REVOKE ALL ON rtd_topic, rtd_topic_grant, rtd_channel, rtd_watch, rtd_served_tab
 -- somebody else on the server they are restored to: they are left out.
 SELECT pg_catalog.pg_extension_config_dump('rtd_topic',
     'WHERE owner IN (SELECT oid FROM pg_catalog.pg_roles)');
-SELECT pg_catalog.pg_extension_config_dump('rtd_topic_grant',
-    'WHERE role IN (SELECT oid FROM pg_catalog.pg_roles) AND topic IN (SELECT name FROM @extschema@.rtd_topic WHERE owner IN (SELECT oid FROM pg_catalog.pg_roles))');
-SELECT pg_catalog.pg_extension_config_dump('rtd_channel',
-    'WHERE topic IN (SELECT name FROM @extschema@.rtd_topic WHERE owner IN (SELECT oid FROM pg_catalog.pg_roles))');
-SELECT pg_catalog.pg_extension_config_dump('rtd_watch',
-    'WHERE relation IN (SELECT oid FROM pg_catalog.pg_class) AND topic IN (SELECT name FROM @extschema@.rtd_topic WHERE owner IN (SELECT oid FROM pg_catalog.pg_roles))');
-SELECT pg_catalog.pg_extension_config_dump('rtd_served_table',
-    'WHERE relation IN (SELECT oid FROM pg_catalog.pg_class) AND topic IN (SELECT name FROM @extschema@.rtd_topic WHERE owner IN (SELECT oid FROM pg_catalog.pg_roles))');
-SELECT pg_catalog.pg_extension_config_dump('rtd_retained',
-    'WHERE topic IN (SELECT name FROM @extschema@.rtd_topic WHERE owner IN (SELECT oid FROM pg_catalog.pg_roles))');
+SELECT pg_catalog.pg_extension_config_dump('rtd_topic_grant', pg_catalog.format(
+    'WHERE role IN (SELECT oid FROM pg_catalog.pg_roles) AND topic IN (SELECT name FROM %I.rtd_topic WHERE owner IN (SELECT oid FROM pg_catalog.pg_roles))', current_schema()));
+SELECT pg_catalog.pg_extension_config_dump('rtd_channel', pg_catalog.format(
+    'WHERE topic IN (SELECT name FROM %I.rtd_topic WHERE owner IN (SELECT oid FROM pg_catalog.pg_roles))', current_schema()));
+SELECT pg_catalog.pg_extension_config_dump('rtd_watch', pg_catalog.format(
+    'WHERE relation IN (SELECT oid FROM pg_catalog.pg_class) AND topic IN (SELECT name FROM %I.rtd_topic WHERE owner IN (SELECT oid FROM pg_catalog.pg_roles))', current_schema()));
+SELECT pg_catalog.pg_extension_config_dump('rtd_served_table', pg_catalog.format(
+    'WHERE relation IN (SELECT oid FROM pg_catalog.pg_class) AND topic IN (SELECT name FROM %I.rtd_topic WHERE owner IN (SELECT oid FROM pg_catalog.pg_roles))', current_schema()));
+SELECT pg_catalog.pg_extension_config_dump('rtd_retained', pg_catalog.format(
+    'WHERE topic IN (SELECT name FROM %I.rtd_topic WHERE owner IN (SELECT oid FROM pg_catalog.pg_roles))', current_schema()));
 SELECT pg_catalog.pg_extension_config_dump('rtd_audit_log', '');
 SELECT pg_catalog.pg_extension_config_dump('rtd_audit_log_id_seq', '');
 
@@ -377,9 +380,8 @@ SELECT w.relation, w.topic, w.columns, w.parameters, w.operations, w.condition, 
               coalesce(bool_and(g.tgenabled IN ('O', 'A')), false) AS enabled,
               bool_or(g.tgtype & 1 = 0 AND g.tgtype & 28 <> 0) AS per_statement -- of INSERT, DELETE, UPDATE
          FROM pg_catalog.pg_trigger g
-         JOIN pg_catalog.pg_proc p ON p.oid = g.tgfoid
         WHERE g.tgrelid = w.relation
-          AND p.proname = 'rtd_trigger' AND p.pronamespace = '@extschema@'::regnamespace
+          AND g.tgfoid = 'rtd_trigger()'::regprocedure
           AND g.tgargs = convert_to(w.topic, 'SQL_ASCII') || '\x00'::bytea) t;
 COMMENT ON VIEW rtd_watched_tables IS 'watched tables, and why one of them makes no events, or incomplete ones';
 COMMENT ON COLUMN rtd_watched_tables.enabled IS 'the triggers are there and enabled, and no other table has taken the name of theirs';

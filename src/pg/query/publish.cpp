@@ -13,6 +13,7 @@ extern "C" {
 #include "pgstat.h"
 #include "utils/fmgrprotos.h"
 #include "utils/timeout.h"
+#include "utils/varlena.h"
 }
 
 namespace rtd::pg {
@@ -20,10 +21,14 @@ namespace rtd::pg {
 namespace {
 
 // rtd_broadcast() itself, by which everything else of the extension is found.
+// The schema is written as in SQL, with quotes where it needs them.
 Oid broadcast_function(const std::string &schema) {
     return call([&] {
-        List *name =
-            list_make2(makeString(pstrdup(schema.c_str())), makeString(pstrdup("rtd_broadcast")));
+        List *parts = NIL;
+        if (!SplitIdentifierString(pstrdup(schema.c_str()), '.', &parts) || list_length(parts) != 1)
+            elog(ERROR, "invalid schema name: %s", schema.c_str());
+        List *name = list_make2(makeString(static_cast<char *>(linitial(parts))),
+                                makeString(pstrdup("rtd_broadcast")));
         return LookupFuncName(name, -1, nullptr, false);
     });
 }

@@ -62,9 +62,9 @@ Condition primary_key_of(const TriggerData *data) {
 }
 
 HeapTuple with_new_id(const Registry &registry, const TriggerData *data) {
-    Rows made = registry.run("SELECT pg_catalog.nextval(pg_catalog.pg_get_serial_sequence("
-                             "'@.rtd_audit_log', 'id'))",
-                             {});
+    Rows made =
+        registry.run("SELECT pg_catalog.nextval(pg_catalog.pg_get_serial_sequence($1, 'id'))",
+                     {text_value(registry.schema_name() + ".rtd_audit_log")});
     int64 id = std::stoll(made.rows.at(0).at(0).text.value());
     TupleDesc description = RelationGetDescr(data->tg_relation);
     int attribute = find_attribute(description, "id");

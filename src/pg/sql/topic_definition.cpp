@@ -185,6 +185,20 @@ void follow_functions(const Registry &registry, const Definitions &moved) {
              "Name it again: rtd_alter_topic(..., significant => ...).");
 }
 
+// ---- the schema of rtd itself ----
+
+void follow_own_schema(const Registry &registry, const Definitions &moved) {
+    auto former = moved.schemas.find(registry.schema());
+    if (former == moved.schemas.end() || former->second == registry.schema_name())
+        return;
+    note_catalog_change();
+    warn(ERRCODE_WARNING,
+         "pg_dump of this database fails as long as the schema of extension \"rtd\" is not named " +
+             former->second + " again",
+         "The extension says by that name which of its rows a dump keeps.",
+         "ALTER SCHEMA " + registry.schema_name() + " RENAME TO " + former->second + ".");
+}
+
 // ---- tables that were swapped ----
 
 void warn_of_swapped_tables(const Registry &registry, const Definitions &moved) {
@@ -262,6 +276,7 @@ void follow_definitions(const Registry &registry, const Definitions &moved) {
     std::vector<std::string> topics = topics_concerned(registry, moved);
     follow_columns(registry, moved);
     follow_functions(registry, moved);
+    follow_own_schema(registry, moved);
     if (moved.everything || !topics.empty())
         note_definitions_moved();
     for (const std::string &name : topics) {

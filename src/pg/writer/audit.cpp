@@ -7,8 +7,8 @@ namespace rtd::pg {
 void skip_used_audit_ids(const Registry &registry) {
     registry.run("SELECT pg_catalog.setval(sequence, greatest(pg_catalog.nextval(sequence),"
                  " (SELECT max(id) FROM @.rtd_audit_log)))"
-                 " FROM pg_catalog.pg_get_serial_sequence('@.rtd_audit_log', 'id') AS sequence",
-                 {});
+                 " FROM pg_catalog.pg_get_serial_sequence($1, 'id') AS sequence",
+                 {text_value(registry.schema_name() + ".rtd_audit_log")});
 }
 
 void append_to_audit_log(const Registry &registry, const std::string &table,
