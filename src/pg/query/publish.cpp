@@ -1,5 +1,6 @@
 #include "pg/query/publish.h"
 
+#include "pg/server/setting_scope.h"
 #include "pg/server/settings.h"
 #include "pg/server/worker_transaction.h"
 #include "pg/sql/broadcast.h"
@@ -43,7 +44,9 @@ int64 publish_as_role(const RunPublish &job) {
     Oid worker_role = InvalidOid;
     int worker_context = 0;
     GetUserIdAndSecContext(&worker_role, &worker_context);
-    SetUserIdAndSecContext(job.role, worker_context | SECURITY_LOCAL_USERID_CHANGE);
+    SetUserIdAndSecContext(job.role, worker_context | SECURITY_LOCAL_USERID_CHANGE |
+                                         SECURITY_RESTRICTED_OPERATION);
+    SettingScope settings;
     Broadcast message;
     message.topic = job.message.topic;
     message.params.assign(job.message.params.begin(), job.message.params.end());

@@ -1,5 +1,6 @@
 #include "pg/query/query_worker.h"
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <optional>
@@ -26,6 +27,7 @@
 #include "pg/server/prelude.h"
 
 extern "C" {
+#include "common/pg_prng.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -44,15 +46,28 @@ namespace rtd::pg {
 
 namespace {
 
-// A prepared query, kept until its topic, or what it reads, is altered.
+// A prepared query, kept until its topic, or what it reads, is altered. It was planned as the role
+// it runs as, whose privileges decide what planning may put into it; so each role has its own.
 struct Prepared {
+    Prepared() = default;
+    ~Prepared() {
+        if (plan != nullptr)
+            SPI_freeplan(plan);
+    }
+    Prepared(const Prepared &) = delete;
+    Prepared &operator=(const Prepared &) = delete;
+
     SPIPlanPtr plan = nullptr;
     std::unique_ptr<KeyedPlans> keyed; // instead, of a keyed topic
     std::vector<Oid> types;
     uint64_t generation = 0;
     uint64_t version = 0;
     uint64_t definitions = 0; // SharedState::definition_generation before it was made
+    uint64_t last_use = 0;    // number of the job
 };
+
+using PreparedName = std::pair<std::string, Oid>; // topic, role
+constexpr size_t kMostPrepared = 500;
 
 class QueryWorker {
   public:
@@ -82,13 +97,16 @@ class QueryWorker {
                    QueryOutcome &outcome);
     template <class Body> void run_as_role(const RunQuery &job, QueryOutcome &outcome, Body body);
     const Prepared &prepare(const RunQuery &job);
+    void fill(Prepared &prepared, const RunQuery &job);
+    void make_room();
     bool convert(const RunQuery &job, const Prepared &prepared, std::vector<Datum> &values,
                  QueryOutcome &outcome);
 
     shm_mq_handle *requests_;
     shm_mq_handle *replies_;
     MemoryContext context_; // reset after every job
-    std::map<std::string, Prepared> prepared_;
+    std::map<PreparedName, std::unique_ptr<Prepared>> prepared_;
+    uint64_t jobs_ = 0;
     uint64_t instance_ = 0;    // of the last job
     uint64_t definitions_ = 0; // SharedState::definition_generation before the job's transaction
     bool is_answered_ = false; // it was answered, and the hub asked for nothing more
@@ -96,14 +114,56 @@ class QueryWorker {
 
 constexpr long kPublicationPollUs = 50;
 
+// A query whose functions catch the cancel ends with its process.
+constexpr int kGraceMs = 1000;
+TimeoutId grace_timeout;
+const RunQuery *running_job = nullptr;
+volatile sig_atomic_t is_overdue = false;
+
+void end_process() {
+    is_overdue = true;
+    ProcDiePending = true;
+    InterruptPending = true;
+    SetLatch(MyLatch);
+}
+
+void log_overdue(int, Datum) {
+    if (is_overdue && running_job != nullptr)
+        ereport(
+            WARNING,
+            (errmsg("the query of topic \"%s\" did not end when it was canceled",
+                    running_job->topic.c_str()),
+             errdetail("It ran for longer than rtd.statement_timeout. Its query worker ends with "
+                       "it, and another one is started."),
+             errhint("A function that the query calls catches query_canceled.")));
+}
+
+void register_grace_timeout() {
+    grace_timeout = RegisterTimeout(USER_TIMEOUT, end_process);
+    before_shmem_exit(log_overdue, 0);
+}
+
 void start_timeout() {
-    if (statement_timeout_ms > 0)
-        enable_timeout_after(STATEMENT_TIMEOUT, statement_timeout_ms);
+    if (statement_timeout_ms <= 0)
+        return;
+    enable_timeout_after(STATEMENT_TIMEOUT, statement_timeout_ms);
+    enable_timeout_after(grace_timeout,
+                         std::min(statement_timeout_ms, INT_MAX - kGraceMs) + kGraceMs);
 }
 
 void end_timeout() {
     disable_timeout(STATEMENT_TIMEOUT, false);
+    disable_timeout(grace_timeout, false);
     QueryCancelPending = false; // it fired when the query was already over
+}
+
+// What the end of a transaction leaves to the session: advisory locks, and the seed of random().
+void forget_session() {
+    call([] {
+        (void)DirectFunctionCall1(pg_advisory_unlock_all, 0);
+        (void)DirectFunctionCall1(setseed,
+                                  Float8GetDatum(2 * pg_prng_double(&pg_global_prng_state) - 1));
+    });
 }
 
 // SIGTERM interrupts a running query; between queries it lets the worker leave quietly.
@@ -197,8 +257,6 @@ std::optional<WorkerReply> QueryWorker::handle(const EndRead &) {
 }
 
 bool QueryWorker::is_outdated(const Prepared &prepared) const {
-    if (prepared.plan == nullptr && prepared.keyed == nullptr)
-        return false;
     // The server replans what DDL touched; names that mean something else by now it leaves alone.
     if (prepared.definitions != pg_atomic_read_u64(&shared->definition_generation))
         return true;
@@ -219,16 +277,27 @@ std::optional<WorkerReply> QueryWorker::handle(const RunQuery &job) {
 // DDL may commit while the query waits for its lock: the plan, and the types of its parameters,
 // then turn out to be outdated on the way. Or jsonb may have refused a value in a row.
 bool QueryWorker::should_run_again(const RunQuery &job, const QueryOutcome &outcome) {
-    auto found = prepared_.find(job.topic);
+    auto found = prepared_.find({job.topic, job.role});
     if (outcome.status == QueryOutcome::Status::ok || found == prepared_.end())
         return false;
-    if (is_outdated(found->second))
+    const Prepared &prepared = *found->second;
+    if (is_outdated(prepared))
         return true;
     bool is_refusal = outcome.status == QueryOutcome::Status::failed && !outcome.sqlstate.empty() &&
                       is_refusal_of_jsonb(MAKE_SQLSTATE(outcome.sqlstate[0], outcome.sqlstate[1],
                                                         outcome.sqlstate[2], outcome.sqlstate[3],
                                                         outcome.sqlstate[4]));
-    return is_refusal && found->second.keyed != nullptr && found->second.keyed->spell_out();
+    return is_refusal && prepared.keyed != nullptr && prepared.keyed->spell_out();
+}
+
+// A topic query is code of others, and leaves nothing behind, however it ends.
+template <class Body> void run_undone(Body body) {
+    in_transaction([&] {
+        undone([&] {
+            body();
+            end_timeout();
+        });
+    });
 }
 
 QueryDone QueryWorker::run(const RunQuery &job) {
@@ -236,11 +305,12 @@ QueryDone QueryWorker::run(const RunQuery &job) {
     instance_ = job.instance;
     is_answered_ = false;
     definitions_ = pg_atomic_read_u64(&shared->definition_generation);
+    running_job = &job;
     int failure = 0; // that may be the parameters' fault
     TimestampTz start = GetCurrentTimestamp();
     pgstat_report_activity(STATE_RUNNING, job.query.c_str());
     try {
-        in_transaction([&] {
+        run_undone([&] {
             run_as_role(job, done.outcome,
                         [&](const Prepared &prepared, std::vector<Datum> &values) {
                             if (prepared.keyed)
@@ -272,6 +342,8 @@ QueryDone QueryWorker::run(const RunQuery &job) {
     end_timeout();
     if (failure != 0)
         blame_parameters(job, failure, done.outcome);
+    running_job = nullptr;
+    forget_session();
     pgstat_report_activity(STATE_IDLE, nullptr);
     pgstat_report_stat(false);
     done.outcome.elapsed_us = GetCurrentTimestamp() - start;
@@ -282,7 +354,7 @@ QueryDone QueryWorker::run(const RunQuery &job) {
 void QueryWorker::blame_parameters(const RunQuery &job, int failure, QueryOutcome &outcome) {
     bool is_their_fault = false;
     try {
-        in_transaction([&] {
+        run_undone([&] {
             run_as_role(job, outcome, [&](const Prepared &prepared, std::vector<Datum> &values) {
                 evaluate_parameters(job.query, prepared.types, values, failure, is_their_fault);
             });
@@ -297,36 +369,49 @@ void QueryWorker::blame_parameters(const RunQuery &job, int failure, QueryOutcom
 }
 
 const Prepared &QueryWorker::prepare(const RunQuery &job) {
-    Prepared &prepared = prepared_[job.topic];
+    auto found = prepared_.find({job.topic, job.role});
     // DDL may have given the parameters other types: a plan that it invalidated is made anew.
-    if ((prepared.plan != nullptr || prepared.keyed != nullptr) &&
-        prepared.generation == job.topic_generation && prepared.version == job.topic_version &&
-        !is_outdated(prepared))
-        return prepared;
-    if (prepared.plan != nullptr)
-        SPI_freeplan(prepared.plan);
-    prepared = Prepared{};
+    bool is_usable = found != prepared_.end() &&
+                     found->second->generation == job.topic_generation &&
+                     found->second->version == job.topic_version && !is_outdated(*found->second);
+    if (!is_usable) {
+        prepared_.erase({job.topic, job.role});
+        make_room();
+        auto prepared = std::make_unique<Prepared>();
+        fill(*prepared, job);
+        found = prepared_.emplace(PreparedName{job.topic, job.role}, std::move(prepared)).first;
+    }
+    found->second->last_use = ++jobs_;
+    return *found->second;
+}
+
+void QueryWorker::make_room() {
+    if (prepared_.size() >= kMostPrepared)
+        prepared_.erase(std::ranges::min_element(
+            prepared_, {}, [](const auto &entry) { return entry.second->last_use; }));
+}
+
+void QueryWorker::fill(Prepared &prepared, const RunQuery &job) {
+    prepared.generation = job.topic_generation;
+    prepared.version = job.topic_version;
+    prepared.definitions = definitions_;
     if (!job.key.empty()) {
-        auto plans =
+        prepared.keyed =
             std::make_unique<KeyedPlans>(job.topic, job.query, job.parameter_count, job.key);
-        std::vector<Oid> types = plans->parameter_types();
-        prepared = {nullptr,           std::move(plans), std::move(types), job.topic_generation,
-                    job.topic_version, definitions_};
-        return prepared;
+        prepared.types = prepared.keyed->parameter_types();
+        return;
     }
     TopicQuery query = analyze_topic_query(job.query, job.parameter_count);
     check_shape(job.topic, query.columns, job.shape);
-    std::vector<Oid> types = std::move(query.parameter_types);
-    SPIPlanPtr plan = call([&] {
+    prepared.types = std::move(query.parameter_types);
+    std::vector<Oid> &types = prepared.types;
+    prepared.plan = call([&] {
         SPIPlanPtr made =
             SPI_prepare(job.query.c_str(), static_cast<int>(types.size()), types.data());
         if (made == nullptr || SPI_keepplan(made) != 0)
             elog(ERROR, "could not prepare the query: %s", SPI_result_code_string(SPI_result));
         return made;
     });
-    prepared = {plan,        nullptr, std::move(types), job.topic_generation, job.topic_version,
-                definitions_};
-    return prepared;
 }
 
 // Errors of input functions that look a name up, such as that of regclass.
@@ -488,6 +573,7 @@ void rtd_query_worker_main(Datum segment_handle) {
     MemoryContextSwitchTo(context);
     enter([&] {
         fix_worker_settings();
+        register_grace_timeout();
         QueryWorker(in, out, context).run();
     });
     proc_exit(0);

@@ -19,26 +19,6 @@ extern "C" {
 
 namespace rtd::pg {
 
-ActingAs::ActingAs(Oid role, int security_flags) {
-    GetUserIdAndSecContext(&saved_role_, &saved_context_);
-    SetUserIdAndSecContext(role, saved_context_ | security_flags);
-}
-
-ActingAs::~ActingAs() {
-    SetUserIdAndSecContext(saved_role_, saved_context_);
-}
-
-SearchPath::SearchPath(const char *value) : nest_level_(NewGUCNestLevel()) {
-    call([&] {
-        (void)set_config_option("search_path", value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-                                true, 0, false);
-    });
-}
-
-SearchPath::~SearchPath() {
-    AtEOXact_GUC(true, nest_level_);
-}
-
 Value text_value(const std::optional<std::string> &text) {
     if (!text)
         return {TEXTOID, 0, true};
@@ -192,7 +172,7 @@ Cell read_cell(SPITupleTable *table, uint64_t row, int column) {
 Rows Registry::execute(const std::string &statement, const std::vector<Value> &values,
                        bool fresh) const {
     ActingAs owner(owner_);
-    SearchPath safe(kSafeSearchPath);
+    SearchPath safe(kOwnSearchPath);
     std::vector<Oid> types;
     std::vector<Datum> datums;
     std::string nulls;

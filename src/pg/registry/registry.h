@@ -11,39 +11,13 @@
 #include <string>
 #include <vector>
 
+#include "pg/server/acting_as.h"
+#include "pg/server/setting_scope.h"
 #include "pg/server/sql_function.h"
 
 #include "pg/server/prelude.h"
 
 namespace rtd::pg {
-
-// Acts as another role while it lives.
-class ActingAs {
-  public:
-    explicit ActingAs(Oid role, int security_flags = SECURITY_LOCAL_USERID_CHANGE);
-    ~ActingAs();
-    ActingAs(const ActingAs &) = delete;
-    ActingAs &operator=(const ActingAs &) = delete;
-
-  private:
-    Oid saved_role_;
-    int saved_context_;
-};
-
-// Nobody else's objects take the place of the server's.
-constexpr char kSafeSearchPath[] = "pg_catalog, pg_temp";
-
-// Sets search_path while it lives.
-class SearchPath {
-  public:
-    explicit SearchPath(const char *value);
-    ~SearchPath();
-    SearchPath(const SearchPath &) = delete;
-    SearchPath &operator=(const SearchPath &) = delete;
-
-  private:
-    int nest_level_;
-};
 
 // A parameter of a statement; points into the memory context it was made in.
 struct Value {

@@ -87,7 +87,7 @@ std::vector<ParameterType> parameter_types_of(const Cell &types, const Cell &col
     size_t count = std::min(types.elements.size(), collations.elements.size());
     if (count == 0)
         return read;
-    SearchPath path(kSafeSearchPath); // under which the names were written
+    SearchPath path(kOwnSearchPath); // under which the names were written
     for (size_t i = 0; i < count; i++)
         read.push_back(stored_parameter_type(types.elements[i], collations.elements[i]));
     return read;

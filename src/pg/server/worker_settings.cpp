@@ -3,6 +3,7 @@
 #include "pg/server/worker_settings.h"
 
 #include "pg/server/boundary.h"
+#include "pg/server/setting_scope.h"
 
 #include "pg/server/prelude.h"
 
@@ -21,7 +22,7 @@ constexpr FixedSetting kOfWorkers[] = {
 
     // Who they are, and what names mean: nobody else's operator may run with their privileges.
     {"role", "none"},
-    {"search_path", "pg_catalog, pg_temp"},
+    {"search_path", kOwnSearchPath},
     {"row_security", "on"}, // off makes the query of a table with policies an error
 
     // Their transactions write, see what is committed, and wait for nothing of that.

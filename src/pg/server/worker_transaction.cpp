@@ -1,12 +1,27 @@
 #include "pg/server/worker_transaction.h"
 
+#include <cstring>
 #include <unordered_map>
+
+#include "pg/server/setting_scope.h"
 
 #include "pg/server/prelude.h"
 
 namespace rtd::pg {
 
 namespace {
+
+// Costs nothing where search_path is what fix_worker_settings() has made it.
+class OwnNames {
+  public:
+    OwnNames() {
+        if (strcmp(namespace_search_path, kOwnSearchPath) != 0)
+            path_.emplace(kOwnSearchPath);
+    }
+
+  private:
+    std::optional<SearchPath> path_;
+};
 
 struct Values {
     std::vector<Datum> datums;
@@ -64,6 +79,7 @@ SPIPlanPtr kept_plan(const std::string &sql, size_t argument_count) {
 
 std::vector<Row> run_sql(const std::string &sql,
                          const std::vector<std::optional<std::string>> &args, bool read_only) {
+    OwnNames names;
     std::vector<Oid> types(args.size(), TEXTOID);
     Values values = text_values(args);
     call([&] {
@@ -78,6 +94,7 @@ std::vector<Row> run_sql(const std::string &sql,
 
 std::vector<Row> run_kept_sql(const std::string &sql,
                               const std::vector<std::optional<std::string>> &args) {
+    OwnNames names; // for the plan too, which keeps the search_path it was made under
     SPIPlanPtr plan = kept_plan(sql, args.size());
     Values values = text_values(args);
     call([&] {

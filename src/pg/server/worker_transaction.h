@@ -11,6 +11,10 @@
 
 #include "pg/server/prelude.h"
 
+extern "C" {
+#include "utils/resowner.h"
+}
+
 namespace rtd::pg {
 
 // Runs `body` in a transaction of its own with a snapshot and SPI connected. A pg::Error thrown by
@@ -38,9 +42,32 @@ template <class Body> void in_transaction(Body &&body) {
     MemoryContextSwitchTo(context);
 }
 
+// Runs `body` in a subtransaction that is undone however it ends: what it set, also for the
+// session, its large objects, notifications and cursors. The transaction around it commits, so that
+// queries do not look like failures in pg_stat_database. Inside in_transaction().
+template <class Body> void undone(Body &&body) {
+    MemoryContext context = CurrentMemoryContext;
+    ResourceOwner owner = CurrentResourceOwner;
+    auto undo = [&] {
+        call([] { RollbackAndReleaseCurrentSubTransaction(); });
+        MemoryContextSwitchTo(context);
+        CurrentResourceOwner = owner;
+    };
+    call([] { BeginInternalSubTransaction(nullptr); });
+    MemoryContextSwitchTo(context);
+    try {
+        body();
+    } catch (...) {
+        undo();
+        throw;
+    }
+    undo();
+}
+
 using Row = std::vector<std::optional<std::string>>;
 
-// Runs one SQL statement with text parameters (nullopt: NULL) and returns its rows as text.
+// Runs one SQL statement of rtd's own with text parameters (nullopt: NULL) and returns its rows as
+// text. Its names mean what they mean in pg_catalog, whatever search_path is.
 std::vector<Row> run_sql(const std::string &sql,
                          const std::vector<std::optional<std::string>> &args, bool read_only);
 

@@ -30,18 +30,10 @@ constexpr char kLockTimeout[] = "200ms";
 
 class ShortLockTimeout {
   public:
-    ShortLockTimeout() : nest_level_(NewGUCNestLevel()) {
-        call([] {
-            (void)set_config_option("lock_timeout", kLockTimeout, PGC_USERSET, PGC_S_SESSION,
-                                    GUC_ACTION_SAVE, true, 0, false);
-        });
-    }
-    ~ShortLockTimeout() { AtEOXact_GUC(true, nest_level_); }
-    ShortLockTimeout(const ShortLockTimeout &) = delete;
-    ShortLockTimeout &operator=(const ShortLockTimeout &) = delete;
+    ShortLockTimeout() { scope_.set("lock_timeout", kLockTimeout); }
 
   private:
-    int nest_level_;
+    SettingScope scope_;
 };
 
 // Other sessions are in the way, not the query.

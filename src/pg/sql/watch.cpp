@@ -209,6 +209,15 @@ void create_trigger(const Registry &registry, const LockedTable &table, const st
     Node *when = condition ? parse_condition(*condition, "the WHEN clause of a trigger",
                                              "'NEW.status = ''done'''")
                            : nullptr;
+    // The analysis of a condition may run code of the table's owner (casts of literals): as the
+    // server does it for the expressions of an index.
+    std::optional<ActingAs> owner;
+    std::optional<SettingScope> settings;
+    if (condition) {
+        owner.emplace(table.get()->rd_rel->relowner,
+                      SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+        settings.emplace();
+    }
     call([&] {
         auto *statement = makeNode(CreateTrigStmt);
         statement->trigname = pstrdup(name.c_str());

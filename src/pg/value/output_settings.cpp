@@ -163,7 +163,7 @@ void OutputSettings::fix(unsigned dependence) {
 
 OutputSettings::~OutputSettings() {
     if (nest_level_ > 0)
-        AtEOXact_GUC(true, nest_level_);
+        AtEOXact_GUC(false, nest_level_); // with what code of a type set meanwhile
 }
 
 } // namespace rtd::pg
