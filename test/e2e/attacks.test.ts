@@ -335,7 +335,7 @@ describe('the query of a topic', () => {
     });
 
     test('cannot stay longer than rtd.statement_timeout by catching its end', async () => {
-        const before = await stateOfWorker();
+        const [before, since] = [await stateOfWorker(), use.cluster.logPosition()];
         await mallory.query(`SELECT rtd_create_topic('stays', query => 'SELECT mallory.stay()'), rtd_grant('stays', 'web_anon')`);
         const client = await Subscriber.open(use.cluster.url('stays'));
         const answer = await Promise.race([client.next(() => true, 20_000), client.closed]);
@@ -343,6 +343,7 @@ describe('the query of a topic', () => {
         client.socket.close();
         await client.closed;
         assert.deepEqual(await stateOfWorker(), before);
+        assert.match(use.cluster.logSince(since), /the query of topic "stays" did not end when it was canceled/);
         await mallory.query(`SELECT rtd_drop_topic('stays')`);
     });
 
@@ -423,6 +424,7 @@ describe('the session of a superuser is as it was, who', () => {
     before(() => createTopic(use.cluster, 'condition-visit'));
     for (const { name, setUp, visit, runs } of ofSessions)
         test(name, async () => {
+            await mallory.query('RESET ALL');
             await mallory.query(setUp);
             const session = await use.cluster.connect();
             const before = await stateOfSession(session);
@@ -440,6 +442,34 @@ describe('the session of a superuser is as it was, who', () => {
             CREATE TEMPORARY TABLE rtd_topic (name text); CREATE TEMPORARY TABLE pg_class (oid oid); CREATE TEMPORARY TABLE rtd_watch (topic text);
             SELECT rtd_create_topic('beside-temporary'); SELECT rtd_drop_topic('beside-temporary')`);
         await use.cluster.release(session);
+    });
+});
+
+describe('the extension in a schema where others create', () => {
+    test('calls none of their functions and operators', async () => {
+        const { cluster } = use;
+        await cluster.sql('CREATE DATABASE shared');
+        await cluster.sql('GRANT CREATE ON DATABASE shared TO mallory');
+        const [owner, superuser] = [await cluster.connect({ database: 'shared', user: 'mallory' }), await cluster.connect({ database: 'shared' })];
+        const since = cluster.logPosition();
+        await owner.query(`
+            CREATE SCHEMA hers;
+            CREATE FUNCTION hers.tell() RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE LOG 'code of mallory (schema) runs as "%"', current_user; END $$;
+            CREATE FUNCTION hers.format(text, text, text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN PERFORM hers.tell(); RETURN $1; END $$;
+            CREATE FUNCTION hers.concat_ws(text, text, text, text, text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN PERFORM hers.tell(); RETURN ''; END $$;
+            CREATE FUNCTION hers.equal(oid, regclass) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN PERFORM hers.tell(); RETURN $1 OPERATOR(pg_catalog.=) $2; END $$;
+            CREATE OPERATOR hers.= (LEFTARG = oid, RIGHTARG = regclass, FUNCTION = hers.equal);
+            CREATE FUNCTION hers.bits(smallint, integer) RETURNS integer LANGUAGE plpgsql AS $$ BEGIN PERFORM hers.tell(); RETURN 1; END $$;
+            CREATE OPERATOR hers.& (LEFTARG = smallint, RIGHTARG = integer, FUNCTION = hers.bits)`);
+        await superuser.query(`
+            CREATE EXTENSION rtd SCHEMA hers; CREATE TABLE watched (id int PRIMARY KEY);
+            SELECT hers.rtd_watch_table('watched')`);
+        const { rows } = await superuser.query('SELECT problem FROM hers.rtd_watched_tables');
+        assert.deepEqual(rows, [{ problem: null }]);
+        await superuser.query('TABLE hers.rtd_topics');
+        assert.deepEqual(await nobodyClimbed(since), []);
+        await Promise.all([cluster.release(owner), cluster.release(superuser)]);
+        await cluster.sql('DROP DATABASE shared WITH (FORCE)');
     });
 });
 

@@ -35,7 +35,7 @@ template <class Body> void in_transaction(Body &&body) {
             CommitTransactionCommand();
         });
     } catch (...) {
-        call([] { AbortCurrentTransaction(); });
+        call([] { AbortOutOfAnyTransaction(); }); // also of subtransactions
         MemoryContextSwitchTo(context);
         throw;
     }
