@@ -1,8 +1,6 @@
 #include "pg/writer/pending_events.h"
 
 #include <algorithm>
-#include <unordered_map>
-#include <vector>
 
 #include "core/json_text.h"
 #include "pg/server/boundary.h"
@@ -24,129 +22,30 @@ namespace rtd::pg {
 
 namespace {
 
-struct Pending {
-    int level; // nesting level of the subtransaction that made it
-    Delivery delivery = Delivery::always;
-    bool may_be_known = false; // a state change that the mark of its interest key covers
-    bool says_lost = false;    // stands for events that are not kept
-    uint64_t interest_key = 0;
-    uint64_t topic_key = 0;
-    size_t offset = 0;          // of its bytes in Transaction::bytes
-    size_t size = 0;            // 0: a generation is to be raised
-    bool is_definition = false; // of definitions; otherwise of the catalog
-};
-
-// How much of one topic the transaction holds back.
-struct Tally {
-    uint64_t topic_key = 0;
-    uint64_t events = 0;
-    uint64_t bytes = 0;
-    int collapsed_level = 0; // level that holds its `lost` event; 0: none
-};
-
 // Everything the running transaction holds back. One object for all transactions of the session,
 // because most make one small event, and its memory would cost more than the event.
 struct Transaction {
     bool in_use = false;
-    std::vector<Pending> events;                 // levels never fall from front to back
-    std::string bytes;                           // their encoded events, one after the other
-    std::unordered_map<uint64_t, int> collapsed; // key of collapse_pending() to its level
-    std::vector<Tally> tallies;                  // few: one for each topic
-    bool has_collapsed = false;                  // some topic has, though perhaps rolled back
-    bool is_committed = false;                   // published once its locks are gone
+    HeldEvents held;
+    bool is_committed = false; // published once its locks are gone
 };
 
 Transaction *const transaction = new Transaction;
 bool warned = false;
 
-// What a large transaction leaves behind is given back.
-constexpr size_t kKeptBytes = 1 << 14;
-constexpr size_t kKeptEvents = 256;
-
-Transaction &current() {
+HeldEvents &held() {
     transaction->in_use = true;
-    return *transaction;
+    return transaction->held;
 }
 
 void forget() {
-    Transaction &ended = *transaction;
-    if (ended.bytes.capacity() > kKeptBytes || ended.events.capacity() > kKeptEvents ||
-        ended.collapsed.bucket_count() > kKeptEvents || ended.tallies.capacity() > kKeptEvents) {
-        ended = Transaction{};
-        return;
-    }
-    ended.in_use = false;
-    ended.events.clear();
-    ended.bytes.clear();
-    if (!ended.collapsed.empty())
-        ended.collapsed.clear();
-    ended.tallies.clear();
-    ended.has_collapsed = false;
-    ended.is_committed = false;
-}
-
-Tally *find_tally(uint64_t topic_key) {
-    for (auto tally = transaction->tallies.rbegin(); tally != transaction->tallies.rend(); ++tally)
-        if (tally->topic_key == topic_key)
-            return &*tally;
-    return nullptr;
-}
-
-Tally &tally_of(uint64_t topic_key) {
-    Tally *known = find_tally(topic_key);
-    return known != nullptr ? *known
-                            : current().tallies.emplace_back(Tally{.topic_key = topic_key});
-}
-
-void untally(const Pending &event) {
-    Tally *tally = find_tally(event.topic_key);
-    if (tally == nullptr)
-        return;
-    tally->events--;
-    tally->bytes -= event.size;
-}
-
-void rollback_level(int level) {
-    while (!transaction->events.empty() && transaction->events.back().level >= level) {
-        const Pending &event = transaction->events.back();
-        untally(event);
-        if (event.size > 0)
-            transaction->bytes.resize(event.offset);
-        transaction->events.pop_back();
-    }
-    std::erase_if(transaction->collapsed, [=](const auto &entry) { return entry.second >= level; });
-    for (Tally &tally : transaction->tallies)
-        if (tally.collapsed_level >= level)
-            tally.collapsed_level = 0;
-}
-
-// A released savepoint hands its events to its parent.
-void release_level(int level) {
-    for (auto it = transaction->events.rbegin();
-         it != transaction->events.rend() && it->level >= level; ++it)
-        it->level = level - 1;
-    for (auto &[key, made_at] : transaction->collapsed)
-        made_at = Min(made_at, level - 1);
-    for (Tally &tally : transaction->tallies)
-        tally.collapsed_level = Min(tally.collapsed_level, level - 1);
+    transaction->in_use = false;
+    transaction->is_committed = false;
+    transaction->held.clear();
 }
 
 void push(const PreparedEvent &event, Delivery delivery) {
-    Transaction &pending = current();
-    Tally &tally = tally_of(event.topic_key);
-    size_t offset = pending.bytes.size();
-    pending.bytes += event.bytes;
-    pending.events.push_back(
-        {.level = GetCurrentTransactionNestLevel(),
-         .delivery = delivery,
-         .may_be_known = delivery == Delivery::state_change && event.covers_interest,
-         .says_lost = event.says_lost,
-         .interest_key = event.interest_key,
-         .topic_key = event.topic_key,
-         .offset = offset,
-         .size = event.bytes.size()});
-    tally.events++;
-    tally.bytes += event.bytes.size();
+    held().add(GetCurrentTransactionNestLevel(), event, delivery);
 }
 
 void push_lost(const std::string &topic, Delivery delivery, const std::string &reason) {
@@ -161,37 +60,12 @@ void push_lost(const std::string &topic, Delivery delivery, const std::string &r
     push(prepare(lost), keeps ? delivery : Delivery::if_subscribed);
 }
 
-// The topic's events of this subtransaction give way to one that says that they are lost. Those of
-// its parents, as many as the bound at most, are kept for the case that this one is rolled back.
 void collapse_topic(const std::string &name, uint64_t topic, Delivery delivery) {
-    int level = GetCurrentTransactionNestLevel();
-    std::string kept_bytes;
-    std::erase_if(transaction->events, [&](Pending &event) {
-        bool goes = event.topic_key == topic && event.level >= level;
-        if (goes) {
-            untally(event);
-        } else {
-            size_t offset = kept_bytes.size();
-            kept_bytes.append(transaction->bytes, event.offset, event.size);
-            event.offset = offset;
-        }
-        return goes;
-    });
-    transaction->bytes = std::move(kept_bytes);
+    held().collapse(GetCurrentTransactionNestLevel(), topic);
     push_lost(name, delivery, "a transaction made more events than rtd.max_transaction_events");
-    tally_of(topic).collapsed_level = level;
-    transaction->has_collapsed = true;
 }
 
-// Its topic collapsed after it was made.
-bool is_superseded(const Pending &event) {
-    if (!transaction->has_collapsed || event.says_lost)
-        return false;
-    const Tally *tally = find_tally(event.topic_key);
-    return tally != nullptr && tally->collapsed_level > 0;
-}
-
-bool is_wanted(const Pending &event) {
+bool is_wanted(const HeldEvent &event) {
     if (event.delivery == Delivery::always)
         return true;
     // A hub that begins to serve says so before it looks for rows, and we were visible before this.
@@ -211,12 +85,12 @@ void withdraw() {
 
 // The hub must be able to tell that it is still to come: for its place in the order of commits, or
 // because a query may see it before.
-bool is_announced(const Pending &event) {
+bool is_announced(const HeldEvent &event) {
     return event.size > 0 && event.delivery != Delivery::state_change;
 }
 
 // Has its place in the order of commits.
-bool is_ordered(const Pending &event) {
+bool is_ordered(const HeldEvent &event) {
     return is_announced(event) && event.delivery != Delivery::keyed_change;
 }
 
@@ -234,20 +108,19 @@ void publish() {
     bool catalog_changed = false;
     bool locked = false;
     CommitPosition position; // of what is not ordered: before everything
-    for (const Pending &event : transaction->events) {
+    for (const HeldEvent &event : transaction->held.events()) {
         if (event.size == 0) {
             catalog_changed = true;
             pg_atomic_fetch_add_u64(event.is_definition ? &shared->definition_generation
                                                         : &shared->catalog_generation,
                                     1);
-        } else if (!is_superseded(event) && is_wanted(event)) {
+        } else if (!transaction->held.is_superseded(event) && is_wanted(event)) {
             if (!locked)
                 lock_event_queue();
             locked = true;
             if (is_ordered(event) && position.lsn == 0)
                 position = commit_position();
-            append_event({transaction->bytes.data() + event.offset, event.size}, event.topic_key,
-                         position);
+            append_event(transaction->held.bytes_of(event), event.topic_key, position);
         }
     }
     if (locked)
@@ -262,7 +135,7 @@ void on_transaction(XactEvent what, void *) {
         return;
     switch (what) {
     case XACT_EVENT_PRE_COMMIT:
-        if (shared != nullptr && std::ranges::any_of(transaction->events, is_announced))
+        if (shared != nullptr && std::ranges::any_of(transaction->held.events(), is_announced))
             announce_commit();
         break;
     case XACT_EVENT_COMMIT:
@@ -279,7 +152,7 @@ void on_transaction(XactEvent what, void *) {
         forget();
         break;
     case XACT_EVENT_PRE_PREPARE:
-        if (!transaction->events.empty())
+        if (!transaction->held.empty())
             ereport(
                 ERROR,
                 (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -309,10 +182,10 @@ void on_subtransaction(SubXactEvent what, SubTransactionId, SubTransactionId, vo
     int level = GetCurrentTransactionNestLevel();
     switch (what) {
     case SUBXACT_EVENT_ABORT_SUB:
-        rollback_level(level);
+        transaction->held.roll_back(level);
         break;
     case SUBXACT_EVENT_COMMIT_SUB:
-        release_level(level);
+        transaction->held.release(level);
         break;
     case SUBXACT_EVENT_START_SUB:
     case SUBXACT_EVENT_PRE_COMMIT_SUB:
@@ -354,25 +227,16 @@ bool hub_is_reachable() {
     return false;
 }
 
-PreparedEvent prepare(const Event &event) {
-    auto known = std::ranges::count_if(event.params, [](const auto &p) { return p.has_value(); });
-    return {.interest_key = interest_key(event),
-            .topic_key = topic_key(event.topic),
-            .covers_interest = known == 0 || known == std::ssize(event.params),
-            .says_lost = event.kind == EventKind::lost,
-            .bytes = encode(event)};
-}
-
 void add_pending(const PreparedEvent &event, const std::string &topic, Delivery delivery) {
-    const Tally &tally = tally_of(event.topic_key);
-    if (tally.collapsed_level > 0)
+    const HeldEvents::Tally *tally = transaction->held.find_tally(event.topic_key);
+    if (tally != nullptr && tally->is_collapsed)
         return;
     // More bytes than the queue has room for would be lost anyway, only later.
     uint64_t most_bytes = static_cast<uint64_t>(queue_kilobytes) * 1024;
     if (event.bytes.size() > most_bytes)
         push_lost(topic, delivery, "an event was larger than rtd.queue_size");
-    else if (tally.events >= static_cast<uint64_t>(max_transaction_events) ||
-             tally.bytes > most_bytes)
+    else if (tally != nullptr && (tally->events >= static_cast<uint64_t>(max_transaction_events) ||
+                                  tally->bytes > most_bytes))
         collapse_topic(topic, event.topic_key, delivery);
     else
         push(event, delivery);
@@ -387,10 +251,8 @@ void add_lost(const std::string &topic, const std::string &reason) {
 }
 
 bool collapse_pending(uint64_t key, uint64_t topic) {
-    const Tally *tally = find_tally(topic);
-    if (tally != nullptr && tally->collapsed_level > 0)
-        return true;
-    return !current().collapsed.try_emplace(key, GetCurrentTransactionNestLevel()).second;
+    return transaction->held.is_collapsed(topic) ||
+           !held().add_key(GetCurrentTransactionNestLevel(), key);
 }
 
 void publish_now(const Event &event, Delivery delivery) {
@@ -402,13 +264,12 @@ void publish_now(const Event &event, Delivery delivery) {
 
 void note_definitions_moved() {
     if (shared != nullptr)
-        current().events.push_back(
-            {.level = GetCurrentTransactionNestLevel(), .is_definition = true});
+        held().add_generation(GetCurrentTransactionNestLevel(), true);
 }
 
 void note_catalog_change() {
     if (shared != nullptr)
-        current().events.push_back({.level = GetCurrentTransactionNestLevel()});
+        held().add_generation(GetCurrentTransactionNestLevel(), false);
 }
 
 } // namespace rtd::pg

@@ -10,29 +10,9 @@
 // position.
 #pragma once
 #include "router/event.h"
+#include "router/held_events.h"
 
 namespace rtd::pg {
-
-// Which events the commit callback may drop.
-enum class Delivery : uint8_t {
-    if_subscribed, // when no subscriber is interested
-    state_change,  // that, or when the hub already knows that the state changed
-    keyed_change,  // as if_subscribed, and it needs no place in the order of commits
-    always,        // never: a retained topic keeps the newest message
-    stored,        // when no hub serves the database: the next one finds the row by itself
-};
-
-// An event as the queue carries it, and what the commit callback must know of it.
-struct PreparedEvent {
-    uint64_t interest_key = 0;
-    uint64_t topic_key = 0;
-    // Concerns everything that has its interest key: one instance, or the whole topic. One that
-    // knows only some parameters shares the topic's key with others that know others.
-    bool covers_interest = false;
-    bool says_lost = false;
-    std::string bytes = {};
-};
-PreparedEvent prepare(const Event &event);
 
 // Registers the transaction callbacks. Called once per backend, from _PG_init.
 void init_pending_events();
