@@ -90,10 +90,13 @@ CREATE TABLE rtd_retained (
     topic text NOT NULL REFERENCES rtd_topic ON UPDATE CASCADE ON DELETE CASCADE,
     params text[] NOT NULL,
     message text NOT NULL,
+    stored_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (topic, params)
 );
-COMMENT ON TABLE rtd_retained IS 'last message of each instance of a retained event topic, written behind';
+CREATE INDEX rtd_retained_age ON rtd_retained (topic, stored_at);
+COMMENT ON TABLE rtd_retained IS 'last message of each instance of a retained event topic, written behind; of rtd.max_retained_messages instances of a topic at most';
 COMMENT ON COLUMN rtd_retained.message IS 'the whole envelope, JSON text';
+COMMENT ON COLUMN rtd_retained.stored_at IS 'when it was written; those of a topic that were written longest ago go when there are too many';
 
 CREATE TABLE rtd_audit_log (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -12,6 +12,7 @@
 #pragma once
 #include "core/fence.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <queue>
@@ -50,6 +51,7 @@ class CommitOrder {
     }
 
     bool empty() const { return held_.empty(); }
+    size_t size() const { return held_.size(); }
     // Position of the first one that waits. Only if not empty().
     uint64_t first_lsn() const { return held_.top().position.lsn; }
 

@@ -21,15 +21,12 @@ constexpr size_t kMaxKeptBytes = 64 << 20;
 // next find what is known of the failure instead of causing it once more.
 constexpr int64_t kFailureKeptMs = 1000;
 
-bool matches(const std::vector<std::optional<std::string>> &pattern,
-             const std::vector<std::string> &params) {
-    if (pattern.size() != params.size())
-        return pattern.empty(); // a topic with parameters, an event without: all its instances
-    for (size_t i = 0; i < params.size(); i++)
-        if (pattern[i] && *pattern[i] != params[i])
-            return false;
-    return true;
-}
+// An event for more instances than these is told in portions.
+constexpr size_t kAtOnce = 256;
+// Instances that hear of such events in one turn, and that get their first message.
+constexpr size_t kPortion = 1000;
+// Of one topic, whose timers run in one turn.
+constexpr size_t kTimersPerTopic = 500;
 
 // The one instance that the event makes a message of, also if nobody subscribes: the message is
 // retained. nullopt: it is only for instances that are there.
@@ -50,6 +47,13 @@ std::optional<InstanceParams> instance_to_retain(const Topic &topic, const Event
     return params;
 }
 
+void hand(Instance &instance, const WideEvent &wide, Now now) {
+    if (wide.loss)
+        instance.handle_loss(*wide.loss, now);
+    else
+        instance.handle(wide.event, now);
+}
+
 } // namespace
 
 // ---- topics ----
@@ -64,6 +68,7 @@ void Router::set_topics(Topics topics, Now now) {
     });
     if (has_new_durable)
         log_.start();
+    std::erase_if(told_bound_, [&](const std::string &name) { return !topics.contains(name); });
     std::erase_if(losses_, [&](const auto &loss) {
         auto was = topics_.find(loss.first), is = topics.find(loss.first);
         return is == topics.end() || is->second->generation != was->second->generation;
@@ -73,6 +78,7 @@ void Router::set_topics(Topics topics, Now now) {
     for (auto &[id, entry] : instances_)
         instances.push_back(entry.instance.get());
     for (Instance *instance : instances) {
+        catch_up(*instance, now);
         const Topic &old = instance->topic();
         auto found = topics_.find(old.name);
         if (found == topics_.end() || found->second->generation != old.generation) {
@@ -164,11 +170,14 @@ void Router::subscribe(const link::Subscribe &request, const Identity &identity,
                                       "too many different topic instances are subscribed"});
 
     Identity whose = topic->is_invoker ? identity : Identity{};
-    Instance *instance = find({topic->name, params->name(), whose});
-    if (instance == nullptr)
+    Instance *instance = index_.find(topic->name, params->name(), whose);
+    if (instance == nullptr) {
         instance = &make_instance(topic, std::move(*params), std::move(whose), now);
-    else
+    } else {
+        catch_up(*instance, now); // it may have changed while nobody subscribed
         stop_lingering(*instance);
+        alone_.remove(instance->id());
+    }
     subscriptions_[request.subscription] = {instance, identity};
     instance->subscribe(request, now);
     if (log_fails_ && instance->is_behind())
@@ -242,11 +251,6 @@ void Router::settle(Instance &instance, Now now) {
 
 // ---- instances ----
 
-Instance *Router::find(const Name &name) {
-    auto found = by_name_.find(name);
-    return found != by_name_.end() ? found->second : nullptr;
-}
-
 Instance &Router::make_instance(std::shared_ptr<const Topic> topic, InstanceParams params,
                                 Identity identity, Now now) {
     uint64_t id = next_instance_++;
@@ -261,8 +265,10 @@ Instance &Router::make_instance(std::shared_ptr<const Topic> topic, InstancePara
         setup.last_loss = loss->second;
     std::unique_ptr<Instance> made = rtd::make_instance(std::move(setup), now);
     Instance &instance = *made;
-    by_name_[{instance.topic().name, instance.name(), instance.identity()}] = &instance;
-    instances_[id].instance = std::move(made);
+    Entry &entry = instances_[id];
+    entry.instance = std::move(made);
+    entry.told = wide_.newest();
+    index_.add(instance);
     return instance;
 }
 
@@ -292,31 +298,32 @@ void Router::drop_oldest_lingering() {
 
 void Router::drop_if_unused(Instance &instance) {
     bool lingers = instances_.at(instance.id()).left_ms.has_value();
-    if (instance.subscriptions().empty() && !instance.is_unstored() && !lingers)
+    if (instance.subscriptions().empty() && !lingers && !instance.is_unstored())
         drop(instance);
+    else
+        note_alone(instance);
+}
+
+// Its newest message, if that is all that it is kept for.
+void Router::note_alone(const Instance &instance) {
+    if (instance.is_unstored() && instance.subscriptions().empty() &&
+        !instances_.at(instance.id()).left_ms)
+        alone_.touch(topic_key(instance.topic().name), instance.id(), instance.kept_bytes());
 }
 
 // Frees the instance; a running query of it ends unheard.
 void Router::drop(Instance &instance) {
     stop_lingering(instance);
-    if (std::optional<int64_t> deadline_ms = instances_.at(instance.id()).deadline_ms)
-        deadlines_.erase({*deadline_ms, instance.id()});
+    deadlines_.set(topic_key(instance.topic().name), instance.id(),
+                   instances_.at(instance.id()).deadline_ms, std::nullopt);
     unstored_.erase(instance.id());
+    alone_.remove(instance.id());
     log_.set_behind(instance.id(), false);
-    by_name_.erase({instance.topic().name, instance.name(), instance.identity()});
+    index_.remove(instance);
     instances_.erase(instance.id());
 }
 
 // ---- events ----
-
-std::vector<Instance *> Router::matching(const Event &event) {
-    std::vector<Instance *> found;
-    for (auto it = by_name_.lower_bound({event.topic, {}, {}});
-         it != by_name_.end() && std::get<0>(it->first) == event.topic; ++it)
-        if (matches(event.params, it->second->name()))
-            found.push_back(it->second);
-    return found;
-}
 
 void Router::handle(const Event &event, Now now) {
     if (host_.logs_events())
@@ -330,16 +337,98 @@ void Router::handle(const Event &event, Now now) {
         return; // dropped since the event was made
     if (event.kind == EventKind::lost)
         remember_loss(*topic->second, {now.wall_us, event.payload});
-    std::vector<Instance *> instances = matching(event);
-    if (instances.empty())
-        if (auto params = instance_to_retain(*topic->second, event))
-            instances.push_back(&make_instance(topic->second, std::move(*params), {}, now));
-    if (instances.empty() && host_.logs_events())
-        host_.log_event("[EVENT_BROADCAST] Skipping " + topic->second->type +
-                        " broadcast - no active connections");
-    for (Instance *instance : instances) {
+    const InstanceIndex::Group &group = index_.candidates(event);
+    if (group.size() > kAtOnce)
+        return tell_all(group, {event, {}}, topic->second->kind != TopicKind::event, now);
+    bool is_for_somebody = false;
+    for (const auto &[id, instance] : group) {
+        if (!InstanceIndex::matches(event, *instance))
+            continue;
+        is_for_somebody = true;
+        catch_up(*instance, now);
         instance->handle(event, now);
         reschedule(*instance);
+        note_alone(*instance);
+    }
+    if (!is_for_somebody)
+        retain_or_skip(*topic, event, now);
+    keep_bound(*topic->second);
+}
+
+// Nobody subscribes.
+void Router::retain_or_skip(const Topics::value_type &topic, const Event &event, Now now) {
+    std::optional<InstanceParams> params = instance_to_retain(*topic.second, event);
+    if (params) {
+        Instance &instance = make_instance(topic.second, std::move(*params), {}, now);
+        instance.handle(event, now);
+        reschedule(instance);
+        note_alone(instance);
+    } else if (host_.logs_events()) {
+        host_.log_event("[EVENT_BROADCAST] Skipping " + topic.second->type +
+                        " broadcast - no active connections");
+    }
+}
+
+void Router::tell(Instance &instance, const WideEvent &event, Now now) {
+    catch_up(instance, now);
+    hand(instance, event, now);
+    reschedule(instance);
+    note_alone(instance);
+}
+
+// At once if they are few, in portions otherwise. `repeats`: one of several equal events is enough.
+void Router::tell_all(const InstanceIndex::Group &group, WideEvent event, bool repeats, Now now) {
+    if (group.size() <= kAtOnce && told_at_once_ < kPortion) {
+        told_at_once_ += group.size();
+        for (const auto &[id, instance] : group)
+            if (InstanceIndex::matches(event.event, *instance))
+                tell(*instance, event, now);
+        return;
+    }
+    if (repeats && wide_.has_equal(event))
+        return;
+    uint64_t topic = topic_key(event.event.topic);
+    wide_.add(std::move(event));
+    while (wide_.is_full(topic))
+        if (std::optional<uint64_t> id = wide_.next_of(topic, index_))
+            if (auto found = instances_.find(*id); found != instances_.end())
+                catch_up(*found->second.instance, now);
+}
+
+// Tells the instance what waits for it.
+void Router::catch_up(Instance &instance, Now now) {
+    Entry &entry = instances_.at(instance.id());
+    if (wide_.empty() || entry.told == wide_.newest())
+        return;
+    wide_.each_after(topic_key(instance.topic().name), entry.told, [&](const WideEvent &wide) {
+        if (!InstanceIndex::matches(wide.event, instance))
+            return;
+        hand(instance, wide, now);
+    });
+    entry.told = wide_.newest();
+    reschedule(instance);
+    note_alone(instance);
+}
+
+void Router::tell_some(Now now) {
+    for (size_t n = 0; n < kPortion; n++) {
+        std::optional<uint64_t> id = wide_.next(index_);
+        if (!id)
+            return;
+        if (auto found = instances_.find(*id); found != instances_.end())
+            catch_up(*found->second.instance, now);
+    }
+}
+
+// Those that wait to be stored are no more than will be kept.
+void Router::keep_bound(const Topic &topic) {
+    if (!topic.retain)
+        return;
+    while (std::optional<uint64_t> oldest =
+               alone_.excess(topic_key(topic.name), settings_.max_retained)) {
+        Instance &instance = *instances_.at(*oldest).instance;
+        note_retained_bound(instance.topic().name);
+        drop(instance);
     }
 }
 
@@ -350,11 +439,11 @@ void Router::query_all_again(Now now) {
     query_all_from_ms_ = now.steady_ms + kQueryAllIntervalMs;
     Event event;
     event.kind = EventKind::refresh;
-    for (auto &[id, entry] : instances_) {
-        if (entry.instance->topic().kind == TopicKind::event)
+    for (const auto &[name, topic] : topics_) {
+        if (topic->kind == TopicKind::event)
             continue;
-        entry.instance->handle(event, now);
-        reschedule(*entry.instance);
+        event.topic = name;
+        tell_all(index_.of_topic(name), {event, {}}, true, now);
     }
 }
 
@@ -383,12 +472,11 @@ void Router::handle_loss(const std::function<bool(uint64_t topic_key)> &concerns
             log_.recover();
         else
             remember_loss(*topic, loss);
-    }
-    for (auto &[id, entry] : instances_) {
-        if (!concerns(topic_key(entry.instance->topic().name)))
-            continue;
-        entry.instance->handle_loss(loss, now);
-        reschedule(*entry.instance);
+        Event event;
+        event.kind = EventKind::lost;
+        event.topic = name;
+        tell_all(index_.of_topic(name), {std::move(event), loss}, topic->kind != TopicKind::event,
+                 now);
     }
 }
 
@@ -396,127 +484,6 @@ void Router::handle_loss(const std::function<bool(uint64_t topic_key)> &concerns
 void Router::remember_loss(const Topic &topic, const Loss &loss) {
     if (topic.kind == TopicKind::event && topic.retain)
         losses_.insert_or_assign(topic.name, loss);
-}
-
-// ---- queries ----
-
-std::optional<QueryJob> Router::take_job(Now now, size_t most_per_topic) {
-    for (auto it = ready_.begin(); it != ready_.end();) {
-        auto found = instances_.find(*it);
-        if (found == instances_.end() || found->second.instance->subscriptions().empty()) {
-            if (found != instances_.end())
-                found->second.instance->postpone_query();
-            it = ready_.erase(it); // nobody subscribes any more
-            continue;
-        }
-        Instance &instance = *found->second.instance;
-        size_t &running = running_of_topic_[instance.topic().name];
-        if (running >= most_per_topic) {
-            ++it;
-            continue;
-        }
-        ready_.erase(it);
-        running++;
-        running_[instance.id()] = {instance.topic().name, instance.topic().version};
-        QueryJob job = instance.start_query(now);
-        reschedule(instance);
-        return job;
-    }
-    return std::nullopt;
-}
-
-std::optional<QueryJob> Router::finish_job(uint64_t id, const QueryOutcome &outcome, Now now) {
-    auto found = instances_.find(id);
-    uint64_t version = 0;
-    if (auto job = running_.find(id); job != running_.end()) {
-        if (outcome.is_open && found != instances_.end() &&
-            found->second.instance->topic().version == job->second.version)
-            if (std::optional<QueryJob> more = found->second.instance->continue_query(outcome))
-                return more;
-        auto count = running_of_topic_.find(job->second.topic);
-        if (--count->second == 0)
-            running_of_topic_.erase(count);
-        version = job->second.version;
-        running_.erase(job);
-    }
-    if (found == instances_.end())
-        return std::nullopt; // everybody left while it ran
-    Instance &instance = *found->second.instance;
-    if (instance.topic().version != version) { // altered while it ran
-        instance.discard_query(now);
-        reschedule(instance);
-        return std::nullopt;
-    }
-    bool is_bad_parameter = outcome.status == QueryOutcome::Status::bad_parameter;
-    if (is_bad_parameter || outcome.status == QueryOutcome::Status::forbidden) {
-        instance.finish_query(outcome, now);
-        if (!instance.subscriptions().empty())
-            remember_failure(instance, now);
-        end_all(instance, is_bad_parameter ? CloseCode::bad_request : CloseCode::forbidden,
-                outcome.text);
-        settle(instance, now);
-        return std::nullopt;
-    }
-    instance.finish_query(outcome, now);
-    settle(instance, now);
-    return std::nullopt;
-}
-
-void Router::abandon_job(uint64_t id, Now now) {
-    QueryOutcome outcome;
-    outcome.text = "the query worker ended unexpectedly";
-    finish_job(id, outcome, now);
-}
-
-// ---- messages of durable topics ----
-
-std::optional<LogJob> Router::take_log_job(Now now) {
-    std::optional<MessageLog::Task> task = log_.take(now.steady_ms);
-    if (!task)
-        return std::nullopt;
-    if (auto *number = std::get_if<NumberJob>(&*task))
-        return std::move(*number);
-    if (const auto *expire = std::get_if<ExpireJob>(&*task))
-        return *expire;
-    return instances_.at(std::get<MessageLog::Reading>(*task).instance).instance->next_read();
-}
-
-void Router::finish_log_job(const LogOutcome &outcome, Now now) {
-    if (const auto *failure = std::get_if<LogFailure>(&outcome))
-        return retry_log_job(failure->error, now);
-    log_.finish(outcome, now.steady_ms);
-    log_fails_ = false;
-    if (const auto *numbered = std::get_if<NumberOutcome>(&outcome))
-        for (const NumberedMessage &message : numbered->messages)
-            if (Instance *instance = find({message.topic, message.params, {}})) {
-                instance->receive(message, now);
-                reschedule(*instance);
-            }
-    if (const auto *read = std::get_if<ReadOutcome>(&outcome))
-        if (auto found = instances_.find(read->instance); found != instances_.end()) {
-            found->second.instance->finish_read(*read, now);
-            reschedule(*found->second.instance);
-        }
-}
-
-void Router::abandon_log_job(Now now) {
-    for (auto &[id, entry] : instances_) {
-        entry.instance->doubt();
-        reschedule(*entry.instance);
-    }
-    retry_log_job("the query worker ended unexpectedly", now);
-}
-
-void Router::retry_log_job(const std::string &error, Now now) {
-    int64_t retry_ms = log_.fail(now.steady_ms);
-    log_fails_ = true;
-    for (auto &[id, entry] : instances_)
-        if (entry.instance->is_behind()) {
-            entry.instance->fail_read(now);
-            reschedule(*entry.instance);
-        }
-    host_.log_warning("rtd hub could not number or read durable messages: " + error +
-                      " (next attempt in " + std::to_string(retry_ms) + " ms)");
 }
 
 // ---- time ----
@@ -540,29 +507,33 @@ void Router::reschedule(Instance &instance) {
     std::optional<int64_t> next = instance.next_deadline_ms();
     if (next == entry.deadline_ms)
         return;
-    if (entry.deadline_ms)
-        deadlines_.erase({*entry.deadline_ms, instance.id()});
-    if (next)
-        deadlines_.insert({*next, instance.id()});
+    deadlines_.set(topic_key(instance.topic().name), instance.id(), entry.deadline_ms, next);
     entry.deadline_ms = next;
 }
 
 void Router::finish_turn(Now now) {
     if (query_all_waits_)
         query_all_again(now);
-    while (!deadlines_.empty() && deadlines_.begin()->first <= now.steady_ms) {
-        Instance &instance = *instances_.at(deadlines_.begin()->second).instance;
+    told_at_once_ = 0;
+    tell_some(now);
+    deadlines_.run_due(now.steady_ms, kTimersPerTopic, [&](uint64_t id) {
+        Instance &instance = *instances_.at(id).instance;
         if (instance.tick(now))
-            ready_.push_back(instance.id());
+            ready_.add(topic_key(instance.topic().name), id);
         settle(instance, now);
-    }
+    });
     while (!lingering_.empty() &&
            (lingering_.begin()->first + settings_.linger_ms <= now.steady_ms ||
             lingering_.size() > kMaxLingering || kept_bytes_ > kMaxKeptBytes))
         drop_oldest_lingering();
-    // One message for all who joined since the last turn.
-    for (uint64_t id : std::exchange(greetings_, {})) {
-        auto found = instances_.find(id);
+    greet_some();
+}
+
+// One message for all who joined since the last turn.
+void Router::greet_some() {
+    for (size_t n = 0; n < kPortion && !greetings_.empty(); n++) {
+        auto found = instances_.find(greetings_.front());
+        greetings_.pop_front();
         if (found == instances_.end())
             continue;
         found->second.greets = false;
@@ -573,8 +544,10 @@ void Router::finish_turn(Now now) {
 std::optional<int64_t> Router::next_deadline_ms() const {
     std::optional<int64_t> next = log_.next_deadline_ms();
     auto consider = [&](int64_t at) { next = next ? std::min(*next, at) : at; };
-    if (!deadlines_.empty())
-        consider(deadlines_.begin()->first);
+    if (!wide_.empty() || !greetings_.empty())
+        consider(0); // there was more than fits into a turn
+    if (std::optional<int64_t> at = deadlines_.next_ms())
+        consider(*at);
     if (query_all_waits_)
         consider(query_all_from_ms_);
     if (!lingering_.empty())
@@ -584,12 +557,28 @@ std::optional<int64_t> Router::next_deadline_ms() const {
 
 // ---- retained messages ----
 
-std::vector<RetainedMessage> Router::unstored_messages() const {
+std::vector<RetainedMessage> Router::unstored_messages(size_t most, size_t most_bytes) {
     std::vector<RetainedMessage> messages;
-    for (uint64_t id : unstored_)
-        if (auto message = instances_.at(id).instance->unstored_message())
+    size_t bytes = 0;
+    auto at = unstored_.upper_bound(store_after_);
+    for (size_t n = std::min(most, unstored_.size()); n > 0 && bytes < most_bytes; n--, ++at) {
+        if (at == unstored_.end())
+            at = unstored_.begin();
+        store_after_ = *at;
+        if (std::optional<RetainedMessage> message =
+                instances_.at(*at).instance->unstored_message()) {
+            bytes += message->message.size();
             messages.push_back(std::move(*message));
+        }
+    }
     return messages;
+}
+
+void Router::note_retained_bound(const std::string &topic) {
+    if (topics_.contains(topic) && told_bound_.insert(topic).second)
+        host_.log_warning("[EVENT_BROADCAST] topic \"" + topic + "\" retains the messages of " +
+                          std::to_string(settings_.max_retained) +
+                          " instances (rtd.max_retained_messages); the oldest go");
 }
 
 void Router::mark_stored(uint64_t id, uint64_t sequence) {

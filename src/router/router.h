@@ -6,17 +6,27 @@
 // stored, and for a while after its last subscriber left (it lingers): whoever comes back finds its
 // history and its numbering. Those that linger are bounded, in number and in bytes; the oldest go
 // first.
+//
+// One topic does not hold up the others, however many instances of it there are and change: an
+// event costs what it is for (instance_index.h), one for many is told in portions (wide_events.h),
+// and in a turn each topic has a share of the instances that are due (fair_deadlines.h,
+// ready_queue.h).
 #pragma once
 #include "core/fence.h"
 #include "core/link.h"
+#include "router/alone_messages.h"
 #include "router/clock.h"
 #include "router/event.h"
+#include "router/fair_deadlines.h"
 #include "router/gateway_id.h"
 #include "router/instance.h"
+#include "router/instance_index.h"
 #include "router/message_log.h"
 #include "router/query.h"
+#include "router/ready_queue.h"
 #include "router/router_host.h"
 #include "router/topic.h"
+#include "router/wide_events.h"
 
 #include <cstdint>
 #include <deque>
@@ -26,7 +36,6 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <tuple>
 #include <unordered_map>
 #include <vector>
 
@@ -84,13 +93,19 @@ class Router {
     std::optional<int64_t> next_deadline_ms() const;
 
     bool has_unstored_messages() const { return !unstored_.empty(); }
-    std::vector<RetainedMessage> unstored_messages() const;
+    // Some of them, at most `most` and about `most_bytes`; one call after the other comes by all.
+    std::vector<RetainedMessage> unstored_messages(size_t most, size_t most_bytes);
     void mark_stored(uint64_t instance, uint64_t sequence);
+    // Messages of the topic went because it has more than RouterSettings::max_retained. Logged
+    // once.
+    void note_retained_bound(const std::string &topic);
 
     size_t subscription_count() const { return subscriptions_.size(); }
     size_t instance_count() const { return instances_.size(); }
 
   private:
+    static constexpr size_t kMostAloneBytes = 64 << 20;
+
     // A query that a query worker has.
     struct Running {
         std::string topic;
@@ -100,8 +115,6 @@ class Router {
         Instance *instance;
         Identity identity;
     };
-    // Topic, parameters (as they match) and identity of an instance.
-    using Name = std::tuple<std::string, std::vector<std::string>, Identity>;
     // An instance, and where it stands in the queues below.
     struct Entry {
         std::unique_ptr<Instance> instance;
@@ -109,9 +122,9 @@ class Router {
         bool greets = false;                // in greetings_
         std::optional<int64_t> left_ms;     // in lingering_: when the last subscriber left
         size_t kept_bytes = 0;              // of kept_bytes_
+        uint64_t told = 0;                  // up to this one of wide_
     };
 
-    Instance *find(const Name &name);
     Instance &make_instance(std::shared_ptr<const Topic> topic, InstanceParams params,
                             Identity identity, Now now);
     // Must follow every call that may change what the instance waits for.
@@ -133,7 +146,14 @@ class Router {
     bool add_subscriber_interest(uint64_t instance_key, uint64_t topic_key);
     bool keeps_name(const Instance &instance, const Topic &topic);
     void follow(Instance &instance, const std::shared_ptr<const Topic> &topic, Now now);
-    std::vector<Instance *> matching(const Event &event);
+    void retain_or_skip(const Topics::value_type &topic, const Event &event, Now now);
+    void tell(Instance &instance, const WideEvent &event, Now now);
+    void tell_all(const InstanceIndex::Group &group, WideEvent event, bool repeats, Now now);
+    void catch_up(Instance &instance, Now now);
+    void tell_some(Now now);
+    void note_alone(const Instance &instance);
+    void keep_bound(const Topic &topic);
+    void greet_some();
     bool handle_stored(const Event &event);
     void retry_log_job(const std::string &error, Now now);
     void remember_loss(const Topic &topic, const Loss &loss);
@@ -144,20 +164,24 @@ class Router {
     uint64_t next_epoch_;
     uint64_t next_instance_ = 1;
     std::unordered_map<uint64_t, Entry> instances_;
-    std::map<Name, Instance *> by_name_;
+    InstanceIndex index_;
+    WideEvents wide_;         // events that not all whom they concern were told yet
+    size_t told_at_once_ = 0; // instances, in this turn, of events for all of a topic
     std::unordered_map<uint64_t, Subscription> subscriptions_;
-    std::set<std::pair<int64_t, uint64_t>> deadlines_; // (when, instance)
+    FairDeadlines deadlines_;
     std::set<std::pair<int64_t, uint64_t>> lingering_; // (since when, instance)
     size_t kept_bytes_ = 0;                            // of those that linger
     int64_t query_all_from_ms_ = 0;                    // not all queries are due again before
     bool query_all_waits_ = false;                     // for that
-    std::deque<uint64_t> ready_;                       // instances whose query is due
+    ReadyQueue ready_;                                 // instances whose query is due
     std::unordered_map<uint64_t, Running> running_;    // by instance
-    std::unordered_map<std::string, size_t> running_of_topic_;
-    std::set<uint64_t> unstored_;     // instances with a retained message that is not stored yet
-    MessageLog log_;                  // of durable topics
-    bool log_fails_ = false;          // the last job about them failed
-    std::vector<uint64_t> greetings_; // instances with a first message to send, this turn
+    std::set<uint64_t> unstored_; // instances with a retained message that is not stored yet
+    uint64_t store_after_ = 0;    // the last of them that unstored_messages() gave
+    AloneMessages alone_{kMostAloneBytes};
+    std::set<std::string> told_bound_; // topics of which note_retained_bound() has told
+    MessageLog log_;                   // of durable topics
+    bool log_fails_ = false;           // the last job about them failed
+    std::deque<uint64_t> greetings_;   // instances with a first message to send
     std::map<std::string, Loss, std::less<>> losses_; // the newest one of each topic that retains
 };
 

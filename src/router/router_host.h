@@ -64,6 +64,7 @@ struct RouterSettings {
     size_t history_bytes = 1 << 20;   // of the messages that an instance keeps
     int64_t message_retention_ms = 0; // durable messages are kept at least so long
     size_t max_message_bytes = SIZE_MAX; // largest data of a message
+    size_t max_retained = SIZE_MAX;      // messages of one topic that are retained
 };
 
 } // namespace rtd

@@ -254,7 +254,7 @@ class World : public RouterHost {
     }
 
     void store() {
-        for (const RetainedMessage &message : router_.unstored_messages()) {
+        for (const RetainedMessage &message : router_.unstored_messages(100, 1 << 20)) {
             stored_[message.topic] = message.message;
             Model &model = models_[message.topic];
             model.stored = std::exchange(model.unstored, -1);

@@ -205,7 +205,7 @@ TEST_F(ResumeTest, after_a_loss_a_new_subscriber_gets_the_retained_message_and_t
 TEST_F(ResumeTest, a_loss_is_remembered_also_if_nobody_was_there) {
     add_event("routes", 10, true);
     broadcast("routes", "1");
-    RetainedMessage stored = router.unstored_messages().at(0);
+    RetainedMessage stored = router.unstored_messages(100, 1 << 20).at(0);
     host.stored["routes"] = stored.message;
     router.mark_stored(stored.instance, stored.sequence);
     ASSERT_EQ(router.instance_count(), 0u);
@@ -226,7 +226,7 @@ TEST_F(ResumeTest, a_loss_before_the_stored_message_does_not_matter) {
     router.handle(lost, now);
     pass(10);
     broadcast("routes", "1");
-    RetainedMessage stored = router.unstored_messages().at(0);
+    RetainedMessage stored = router.unstored_messages(100, 1 << 20).at(0);
     host.stored["routes"] = stored.message;
     router.mark_stored(stored.instance, stored.sequence);
     subscribe(1, "routes");
@@ -534,13 +534,13 @@ TEST_F(ResumeTest, a_retained_message_that_is_stored_leaves_one_that_lingers_alo
     subscribe(1, "routes");
     broadcast("routes", "1");
     router.unsubscribe(1, now);
-    RetainedMessage stored = router.unstored_messages().at(0);
+    RetainedMessage stored = router.unstored_messages(100, 1 << 20).at(0);
     router.mark_stored(stored.instance, stored.sequence);
     EXPECT_EQ(router.instance_count(), 1u);
     broadcast("routes", "2");
     pass(kLingerMs);
     EXPECT_EQ(router.instance_count(), 1u) << "its newest message is not stored yet";
-    stored = router.unstored_messages().at(0);
+    stored = router.unstored_messages(100, 1 << 20).at(0);
     router.mark_stored(stored.instance, stored.sequence);
     EXPECT_EQ(router.instance_count(), 0u);
 }

@@ -475,7 +475,7 @@ TEST_F(RouterTest, a_retained_message_meets_later_subscribers_and_is_kept_until_
     apply();
     broadcast("routes", "[1]");
     broadcast("routes", "[2]");
-    auto unstored = router.unstored_messages();
+    auto unstored = router.unstored_messages(100, 1 << 20);
     ASSERT_EQ(unstored.size(), 1u) << "only the newest";
     EXPECT_NE(unstored[0].message.find(R"("data":[2])"), std::string::npos);
     subscribe(1, "routes");
@@ -483,7 +483,7 @@ TEST_F(RouterTest, a_retained_message_meets_later_subscribers_and_is_kept_until_
     broadcast("routes", "[3]");
     router.mark_stored(unstored[0].instance, unstored[0].sequence);
     EXPECT_TRUE(router.has_unstored_messages()) << "a newer one came meanwhile";
-    auto newer = router.unstored_messages().at(0);
+    auto newer = router.unstored_messages(100, 1 << 20).at(0);
     router.mark_stored(newer.instance, newer.sequence);
     EXPECT_FALSE(router.has_unstored_messages());
 }

@@ -37,7 +37,15 @@ constexpr int64_t kRetryMs = 1000;
 constexpr int64_t kStoreRetryMs = 5000; // of notifications; a lock holds the hub up for two seconds
 constexpr size_t kMostUnstoredBytes = 64 << 20;
 constexpr int kMaxWaitEvents = 2 + kMaxGateways; // the postmaster's death, the latch, the links
-constexpr int64_t kNapMs = 1;                    // the shortest that WaitEventSetWait() knows
+// Events that one turn hands to the router, so that clients and queries are looked after in
+// between; and those that wait for a turn at most, while later ones stay in the queue.
+constexpr size_t kEventsPerTurn = 1000;
+constexpr size_t kMostWaiting = 16 * kEventsPerTurn;
+// Retained messages are written in portions, between which the query worker is free for queries.
+constexpr size_t kStoreMost = 500;
+constexpr size_t kStoreMostBytes = 1 << 20;
+constexpr int64_t kStorePauseMs = 50;
+constexpr int64_t kNapMs = 1; // the shortest that WaitEventSetWait() knows
 
 Now read_clock() {
     timespec steady{};
@@ -101,7 +109,7 @@ void HubLoop::turn() {
     drain_notifications(now); // one may still come when nothing is LISTENed to any more
     if (serving()) {
         store_notifications(now);
-        drain_queue(now);
+        drain_queue(now, kEventsPerTurn);
         gateways_.tend(now);
         tend_messages(now);
         tend_queries(now);
@@ -261,6 +269,7 @@ void HubLoop::stop_serving() {
     unstored_notifications_.clear();
     unstored_bytes_ = 0;
     order_ = {};
+    release_bound_ = 0;
     more_events_ = false;
     listener_.listen({});
     catalog_ = {};
@@ -268,19 +277,37 @@ void HubLoop::stop_serving() {
 
 // ---- what comes in ----
 
-void HubLoop::drain_queue(Now now) {
+// At most so many of them go to the router now; the next turn goes on without a sleep.
+void HubLoop::drain_queue(Now now, size_t most) {
     more_events_ = false;
     if (event_queue_is_empty() && order_.empty())
         return;
-    uint64_t bound = published_up_to(); // before the drain: see router/commit_order.h
+    LostEvents lost;
+    if (order_.size() < kMostWaiting || !may_release() || most == SIZE_MAX)
+        lost = take_events(now);
+    if (!serving())
+        return;
+    // What was lost is younger than what is here.
+    release_events(now, lost.count > 0 ? SIZE_MAX : most);
+    if (lost.count > 0)
+        tell_lost(lost, now);
+}
+
+LostEvents HubLoop::take_events(Now now) {
+    release_bound_ = published_up_to(); // before the drain: see router/commit_order.h
     DrainedEvents drained = drain_events(drain_buffer_, &more_events_);
     load_.count(now.steady_ms, drained.events.size());
     reload_catalog_if_changed(now); // what was revoked before an event must not see it
-    if (!serving())
-        return;
     for (QueuedEvent &queued : drained.events)
         order_.add(queued.position, std::move(queued.bytes));
-    while (std::optional<std::string> bytes = order_.next(bound)) {
+    return drained.lost;
+}
+
+void HubLoop::release_events(Now now, size_t most) {
+    for (size_t n = 0; n < most; n++) {
+        std::optional<std::string> bytes = order_.next(release_bound_);
+        if (!bytes)
+            return;
         Result<Event> event = decode_event(*bytes);
         if (!event)
             throw Error(ERRCODE_INTERNAL_ERROR, event.error());
@@ -289,17 +316,19 @@ void HubLoop::drain_queue(Now now) {
         else
             router_.handle(*event, now);
     }
-    if (drained.lost.count == 0)
-        return;
+    if (!order_.empty() && order_.first_lsn() <= release_bound_)
+        more_events_ = true;
+}
+
+void HubLoop::tell_lost(const LostEvents &lost, Now now) {
     report(WARNING,
-           "rtd hub: " + std::to_string(drained.lost.count) +
-               " events were lost in a full event queue",
+           "rtd hub: " + std::to_string(lost.count) + " events were lost in a full event queue",
            "Raise rtd.queue_size. State topics are queried again, subscribers of event topics are "
            "told.");
     // One that is of no topic says that all queries are due.
-    if (drained.lost.concerns(topic_key("")))
+    if (lost.concerns(topic_key("")))
         router_.query_all_again(now);
-    router_.handle_loss([&](uint64_t topic) { return drained.lost.concerns(topic); },
+    router_.handle_loss([&](uint64_t topic) { return lost.concerns(topic); },
                         "the server's event queue was full", now);
 }
 
@@ -535,7 +564,7 @@ void HubLoop::tend_publishing() {
 std::optional<ReadMore> HubLoop::finish_job(const QueryDone &done, Now now) {
     // All that the snapshot shows has been published: see keyed_instance.h.
     if (done.outcome.is_open)
-        drain_queue(now);
+        drain_queue(now, SIZE_MAX);
     if (std::optional<QueryJob> more = router_.finish_job(done.instance, done.outcome, now))
         return ReadMore{std::move(more->selection)};
     return std::nullopt;
@@ -553,15 +582,20 @@ std::optional<ReadMore> HubLoop::handle(const WorkerReply &reply, Now now) {
         gateways_.send(done->answer);
         return std::nullopt;
     }
-    const StoreDone &store = std::get<StoreDone>(reply);
+    finish_store(std::get<StoreDone>(reply));
+    return std::nullopt;
+}
+
+void HubLoop::finish_store(const StoreDone &store) {
     if (!store.stored)
         report(WARNING, "rtd hub could not store retained messages: " + store.error,
                "They are kept in memory and tried again.");
     else if (storing_)
         for (const RetainedMessage &message : *storing_)
             router_.mark_stored(message.instance, message.sequence);
+    for (const std::string &topic : store.bounded)
+        router_.note_retained_bound(topic);
     storing_.reset();
-    return std::nullopt;
 }
 
 void HubLoop::handle_lost(const WorkerRequest &request, Now now) {
@@ -592,12 +626,26 @@ void HubLoop::tend_retained(Now now) {
     if (!router_.has_unstored_messages() || storing_ || now.steady_ms < next_store_ms_ ||
         !pool_.has_idle())
         return;
-    storing_ = router_.unstored_messages();
-    next_store_ms_ = now.steady_ms + kStoreIntervalMs;
-    pool_.submit(StoreRetained{catalog_.schema, *storing_});
+    storing_ = router_.unstored_messages(kStoreMost, kStoreMostBytes);
+    size_t bytes = 0;
+    for (const RetainedMessage &message : *storing_)
+        bytes += message.message.size();
+    bool is_portion = storing_->size() == kStoreMost || bytes >= kStoreMostBytes;
+    next_store_ms_ = now.steady_ms + (is_portion ? kStorePauseMs : kStoreIntervalMs);
+    pool_.submit(
+        StoreRetained{catalog_.schema, static_cast<uint32_t>(max_retained_messages), *storing_});
 }
 
 // ---- end ----
+
+void HubLoop::store_all_retained() {
+    std::vector<RetainedMessage> messages = router_.unstored_messages(SIZE_MAX, SIZE_MAX);
+    if (messages.empty())
+        return;
+    in_transaction([&] {
+        pg::store_retained(catalog_.schema, messages, static_cast<size_t>(max_retained_messages));
+    });
+}
 
 void HubLoop::shut_down() {
     // Events that were committed before the server was asked to stop may carry messages to retain.
@@ -605,11 +653,9 @@ void HubLoop::shut_down() {
     try {
         if (serving()) {
             do
-                drain_queue(read_clock());
+                drain_queue(read_clock(), SIZE_MAX);
             while (more_events_ || may_release());
-            if (router_.has_unstored_messages())
-                in_transaction(
-                    [&] { pg::store_retained(catalog_.schema, router_.unstored_messages()); });
+            store_all_retained();
         }
     } catch (const Error &error) {
         report(WARNING, "rtd hub could not store retained messages: " + error.message());

@@ -8,6 +8,7 @@
 #include "pg/hub/readiness.h"
 #include "pg/hub/topic_loader.h"
 #include "pg/server/boundary.h"
+#include "pg/shared/event_queue.h"
 #include "router/commit_order.h"
 #include "router/load_meter.h"
 #include "router/router.h"
@@ -41,7 +42,10 @@ class HubLoop final : private RouterHost {
     void start_serving(Catalog catalog);
     void stop_serving();
 
-    void drain_queue(Now now);
+    void drain_queue(Now now, size_t most);
+    LostEvents take_events(Now now);
+    void release_events(Now now, size_t most);
+    void tell_lost(const LostEvents &lost, Now now);
     bool may_release() const;
     void drain_notifications(Now now);
     void handle(const link::GatewayFrame &frame, Now now);
@@ -70,6 +74,8 @@ class HubLoop final : private RouterHost {
     void handle_lost(const WorkerRequest &request, Now now);
     void forget_gateway(GatewayNumber gateway, Now now);
     void prove_ready(uint64_t nonce);
+    void finish_store(const StoreDone &store);
+    void store_all_retained();
     void shut_down();
 
     // RouterHost
@@ -104,6 +110,7 @@ class HubLoop final : private RouterHost {
     Readiness readiness_;
     MemoryContext turn_context_; // reset every turn
     CommitOrder order_;          // events that came in, until all before them have
+    uint64_t release_bound_ = 0; // those up to here may go
     std::string drain_buffer_;
     LoadMeter load_;
     bool more_events_ = false;

@@ -106,6 +106,7 @@ template <class IO> void fields(IO &, EndRead &) {}
 
 template <class IO> void fields(IO &io, StoreRetained &store) {
     io(store.schema);
+    io(store.most);
     io.list(store.messages);
 }
 
@@ -136,6 +137,7 @@ template <class IO> void fields(IO &io, QueryDone &done) {
 template <class IO> void fields(IO &io, StoreDone &done) {
     io(done.stored);
     io(done.error);
+    io(done.bounded);
 }
 
 template <class IO> void fields(IO &io, RunPublish &publish) {

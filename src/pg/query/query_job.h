@@ -57,6 +57,7 @@ struct EndRead {};
 
 struct StoreRetained {
     std::string schema;
+    uint32_t most = 0; // of a topic; the oldest go
     std::vector<RetainedMessage> messages;
 };
 
@@ -74,6 +75,7 @@ struct QueryDone {
 struct StoreDone {
     bool stored = false;
     std::string error;
+    std::vector<std::string> bounded = {}; // topics of which messages went
 };
 
 struct LogJobDone {

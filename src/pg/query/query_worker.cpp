@@ -225,14 +225,16 @@ void QueryWorker::run() {
 }
 
 std::optional<WorkerReply> QueryWorker::handle(const StoreRetained &job) {
+    StoreDone done;
     try {
-        in_transaction([&] { store_retained(job.schema, job.messages); });
+        in_transaction([&] { done.bounded = store_retained(job.schema, job.messages, job.most); });
     } catch (const Error &error) {
         return StoreDone{false, error.message()};
     } catch (const std::exception &error) {
         return StoreDone{false, error.what()};
     }
-    return StoreDone{true, {}};
+    done.stored = true;
+    return done;
 }
 
 std::optional<WorkerReply> QueryWorker::handle(const RunLogJob &job) {

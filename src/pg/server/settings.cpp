@@ -26,6 +26,8 @@ int linger_s;
 int history_kilobytes;
 int max_message_kilobytes;
 int max_transaction_events;
+int max_retained_messages;
+int max_instances;
 int message_retention_s;
 int max_clients;
 int client_buffer_kilobytes;
@@ -167,6 +169,14 @@ void define_settings() {
                "Beyond it a state topic is queried once, and an event topic's subscribers are told "
                "that they missed something.",
                &max_transaction_events, 10000, 1, INT_MAX, PGC_SUSET);
+    define_int("rtd.max_retained_messages",
+               "Instances of one topic of which the last message is retained.",
+               "Beyond it the messages that are oldest go.", &max_retained_messages, 10000, 1,
+               INT_MAX, PGC_SIGHUP);
+    define_int("rtd.max_instances", "Topic instances that may be subscribed to at a time.",
+               "Shared memory for so many is reserved when the server starts, 32 to 64 bytes for "
+               "each.",
+               &max_instances, 200'000, 1000, 16'000'000, at_start);
     define_int("rtd.message_retention", "How long messages of durable topics are kept at least.",
                "They are kept up to a sixth longer.", &message_retention_s, 24 * 3600, 1,
                10 * 365 * 24 * 3600, PGC_SIGHUP, GUC_UNIT_S);

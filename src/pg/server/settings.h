@@ -23,6 +23,8 @@ extern int linger_s;
 extern int history_kilobytes;
 extern int max_message_kilobytes;
 extern int max_transaction_events;
+extern int max_retained_messages;
+extern int max_instances;
 extern int message_retention_s;
 extern int max_clients;
 extern int client_buffer_kilobytes;

@@ -1,5 +1,9 @@
 #include "pg/shared/interest.h"
 
+#include <bit>
+
+#include "pg/server/settings.h"
+
 #include "pg/server/prelude.h"
 
 extern "C" {
@@ -10,12 +14,11 @@ namespace rtd::pg {
 
 namespace {
 
-constexpr uint32_t kSlots = 1u << 16; // a power of two; 1 MB of shared memory
-constexpr uint32_t kMaxProbes = 256;  // how far a key may lie from its home slot
+constexpr uint32_t kMaxProbes = 256; // how far a key may lie from its home slot
 
 // A slot keeps its key until the hub gives it to another one. Its state is one word, so that a
 // backend can mark it and be sure that it is still the slot it looked at: generation (21 bits,
-// another one for every key), the mark (1 bit), instances that linger (18 bits: the table holds
+// another one for every key), the mark (1 bit), instances that linger (18 bits: the router keeps
 // fewer), and subscribers (24 bits).
 struct Slot {
     pg_atomic_uint64 key; // 0: never used, which ends a search
@@ -29,9 +32,16 @@ constexpr uint64_t kGeneration = 1ULL << 43;
 
 Slot *slots = nullptr;
 
+// Topics are counted too; and a table that is half empty is searched in a step or two.
+uint32_t slot_count() {
+    return std::bit_ceil(static_cast<uint32_t>(max_instances) * 2);
+}
+
+uint32_t slot_mask = 0; // their number, a power of two, less one
+
 Slot *find(uint64_t key) {
     for (uint32_t i = 0; i < kMaxProbes; i++) {
-        Slot *slot = &slots[(key + i) & (kSlots - 1)];
+        Slot *slot = &slots[(key + i) & slot_mask];
         uint64_t found = pg_atomic_read_u64(&slot->key);
         if (found == key)
             return slot;
@@ -57,14 +67,15 @@ uint64_t state_of(uint64_t key) {
 } // namespace
 
 size_t interest_shared_size() {
-    return kSlots * sizeof(Slot);
+    return size_t{slot_count()} * sizeof(Slot);
 }
 
 void init_interest(void *memory, bool found) {
     slots = static_cast<Slot *>(memory);
+    slot_mask = slot_count() - 1;
     if (found)
         return;
-    for (uint32_t i = 0; i < kSlots; i++) {
+    for (uint32_t i = 0; i <= slot_mask; i++) {
         pg_atomic_init_u64(&slots[i].key, 0);
         pg_atomic_init_u64(&slots[i].state, 0);
     }
@@ -105,7 +116,7 @@ bool add_interest(Interest interest, uint64_t key) {
         return true;
     }
     for (uint32_t i = 0; i < kMaxProbes; i++) {
-        slot = &slots[(key + i) & (kSlots - 1)];
+        slot = &slots[(key + i) & slot_mask];
         uint64_t state = pg_atomic_read_u64(&slot->state);
         if (is_counted(state))
             continue;
@@ -131,7 +142,7 @@ void clear_changed(uint64_t key) {
 }
 
 void clear_interest() {
-    for (uint32_t i = 0; i < kSlots; i++)
+    for (uint32_t i = 0; i <= slot_mask; i++)
         pg_atomic_fetch_and_u64(&slots[i].state, ~(kGeneration - 1));
 }
 

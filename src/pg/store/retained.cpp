@@ -1,5 +1,8 @@
 #include "pg/store/retained.h"
 
+#include <set>
+#include <span>
+
 #include "core/envelope.h"
 #include "pg/server/attempt.h"
 #include "pg/server/report.h"
@@ -32,20 +35,30 @@ bool is_json(const std::string &text) {
     return true;
 }
 
-} // namespace
-
-void store_retained(const std::string &schema, const std::vector<RetainedMessage> &messages) {
-    // A topic that was dropped meanwhile takes its message along.
-    std::string sql = "INSERT INTO " + schema +
-                      ".rtd_retained (topic, params, message) "
-                      "SELECT name, $2::text[], $3 FROM " +
-                      schema +
-                      ".rtd_topic WHERE name = $1 "
-                      "ON CONFLICT (topic, params) DO UPDATE SET message = excluded.message";
+// A topic that was dropped or retains no longer takes its messages along.
+void store(const std::string &schema, std::span<const RetainedMessage> messages) {
+    std::vector<std::string> topics, params, texts;
     for (const RetainedMessage &message : messages) {
-        std::optional<Error> failure = attempt([&] {
-            run_sql(sql, {message.topic, array_literal(message.params), message.message}, false);
-        });
+        topics.push_back(message.topic);
+        params.push_back(array_literal(message.params));
+        texts.push_back(message.message);
+    }
+    run_sql("INSERT INTO " + schema +
+                ".rtd_retained (topic, params, message, stored_at) "
+                "SELECT m.topic, m.params::text[], m.message, clock_timestamp() "
+                "FROM unnest($1::text[], $2::text[], $3::text[]) "
+                "WITH ORDINALITY AS m (topic, params, message, position) JOIN " +
+                schema +
+                ".rtd_topic t ON t.name = m.topic AND t.retain ORDER BY m.position "
+                "ON CONFLICT (topic, params) DO UPDATE "
+                "SET message = excluded.message, stored_at = excluded.stored_at",
+            {array_literal(topics), array_literal(params), array_literal(texts)}, false);
+}
+
+// One that cannot be stored leaves the others alone.
+void store_one_by_one(const std::string &schema, std::span<const RetainedMessage> messages) {
+    for (const RetainedMessage &message : messages) {
+        std::optional<Error> failure = attempt([&] { store(schema, {&message, 1}); });
         if (failure && !is_about_message(*failure))
             throw *failure;
         if (failure)
@@ -54,6 +67,49 @@ void store_retained(const std::string &schema, const std::vector<RetainedMessage
                        "\" cannot be stored: " + failure->message(),
                    "It is retained until rtd's hub ends.");
     }
+}
+
+bool has_dropped_oldest(const std::string &schema, const std::string &topic, size_t most) {
+    return !run_sql("DELETE FROM " + schema +
+                        ".rtd_retained WHERE ctid = ANY (ARRAY(SELECT ctid FROM " + schema +
+                        ".rtd_retained WHERE topic = $1 ORDER BY stored_at DESC OFFSET " +
+                        std::to_string(most) + ")) RETURNING 1",
+                    {topic}, false)
+                .empty();
+}
+
+// One statement holds so much: its text is several times as long.
+constexpr size_t kPortionBytes = 16 << 20;
+
+size_t portion_of(std::span<const RetainedMessage> messages) {
+    size_t count = 0, bytes = 0;
+    while (count < messages.size() && (count == 0 || bytes < kPortionBytes))
+        bytes += messages[count++].message.size();
+    return count;
+}
+
+} // namespace
+
+std::vector<std::string> store_retained(const std::string &schema,
+                                        const std::vector<RetainedMessage> &messages, size_t most) {
+    std::span<const RetainedMessage> rest = messages;
+    while (!rest.empty()) {
+        std::span<const RetainedMessage> portion = rest.first(portion_of(rest));
+        rest = rest.subspan(portion.size());
+        std::optional<Error> failure = attempt([&] { store(schema, portion); });
+        if (failure && !is_about_message(*failure))
+            throw *failure;
+        if (failure)
+            store_one_by_one(schema, portion);
+    }
+    std::set<std::string> topics;
+    for (const RetainedMessage &message : messages)
+        topics.insert(message.topic);
+    std::vector<std::string> bounded;
+    for (const std::string &topic : topics)
+        if (has_dropped_oldest(schema, topic, most))
+            bounded.push_back(topic);
+    return bounded;
 }
 
 std::optional<std::string> load_retained(const std::string &schema, const std::string &topic,

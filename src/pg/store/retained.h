@@ -1,6 +1,7 @@
 // Retained messages: the newest message of each instance of a retained event topic, in the table
-// rtd_retained. Written behind by a query worker, and by the hub when it shuts down; read by the
-// hub when the first subscriber of an instance comes. All inside in_transaction().
+// rtd_retained, of so many instances of a topic as rtd.max_retained_messages says; those that were
+// written longest ago go. Written behind by a query worker, and by the hub when it shuts down; read
+// by the hub when the first subscriber of an instance comes. All inside in_transaction().
 #pragma once
 #include "router/router.h"
 
@@ -10,8 +11,10 @@
 
 namespace rtd::pg {
 
-// `schema` is the extension's schema, quoted.
-void store_retained(const std::string &schema, const std::vector<RetainedMessage> &messages);
+// `schema` is the extension's schema, quoted. Keeps the `most` newest of each topic that it writes.
+// Returns the topics of which older ones went.
+std::vector<std::string> store_retained(const std::string &schema,
+                                        const std::vector<RetainedMessage> &messages, size_t most);
 std::optional<std::string> load_retained(const std::string &schema, const std::string &topic,
                                          const std::vector<std::string> &params);
 

@@ -1,0 +1,122 @@
+// Queries, and what is read and numbered of durable topics; the rules are in router.h.
+#include "router/router.h"
+
+namespace rtd {
+
+// ---- queries ----
+
+std::optional<QueryJob> Router::take_job(Now now, size_t most_per_topic) {
+    std::optional<uint64_t> next = ready_.take(most_per_topic, [&](uint64_t id) {
+        auto found = instances_.find(id);
+        if (found == instances_.end())
+            return false;
+        bool is_wanted = !found->second.instance->subscriptions().empty();
+        if (!is_wanted)
+            found->second.instance->postpone_query();
+        return is_wanted;
+    });
+    if (!next)
+        return std::nullopt;
+    Instance &instance = *instances_.at(*next).instance;
+    catch_up(instance, now); // its query sees what these events are about
+    running_[instance.id()] = {instance.topic().name, instance.topic().version};
+    QueryJob job = instance.start_query(now);
+    reschedule(instance);
+    return job;
+}
+
+std::optional<QueryJob> Router::finish_job(uint64_t id, const QueryOutcome &outcome, Now now) {
+    auto found = instances_.find(id);
+    uint64_t version = 0;
+    if (found != instances_.end())
+        catch_up(*found->second.instance, now);
+    if (auto job = running_.find(id); job != running_.end()) {
+        if (outcome.is_open && found != instances_.end() &&
+            found->second.instance->topic().version == job->second.version)
+            if (std::optional<QueryJob> more = found->second.instance->continue_query(outcome))
+                return more;
+        ready_.finished(topic_key(job->second.topic));
+        version = job->second.version;
+        running_.erase(job);
+    }
+    if (found == instances_.end())
+        return std::nullopt; // everybody left while it ran
+    Instance &instance = *found->second.instance;
+    if (instance.topic().version != version) { // altered while it ran
+        instance.discard_query(now);
+        reschedule(instance);
+        return std::nullopt;
+    }
+    bool is_bad_parameter = outcome.status == QueryOutcome::Status::bad_parameter;
+    if (is_bad_parameter || outcome.status == QueryOutcome::Status::forbidden) {
+        instance.finish_query(outcome, now);
+        if (!instance.subscriptions().empty())
+            remember_failure(instance, now);
+        end_all(instance, is_bad_parameter ? CloseCode::bad_request : CloseCode::forbidden,
+                outcome.text);
+        settle(instance, now);
+        return std::nullopt;
+    }
+    instance.finish_query(outcome, now);
+    settle(instance, now);
+    return std::nullopt;
+}
+
+void Router::abandon_job(uint64_t id, Now now) {
+    QueryOutcome outcome;
+    outcome.text = "the query worker ended unexpectedly";
+    finish_job(id, outcome, now);
+}
+
+// ---- messages of durable topics ----
+
+std::optional<LogJob> Router::take_log_job(Now now) {
+    std::optional<MessageLog::Task> task = log_.take(now.steady_ms);
+    if (!task)
+        return std::nullopt;
+    if (auto *number = std::get_if<NumberJob>(&*task))
+        return std::move(*number);
+    if (const auto *expire = std::get_if<ExpireJob>(&*task))
+        return *expire;
+    return instances_.at(std::get<MessageLog::Reading>(*task).instance).instance->next_read();
+}
+
+void Router::finish_log_job(const LogOutcome &outcome, Now now) {
+    if (const auto *failure = std::get_if<LogFailure>(&outcome))
+        return retry_log_job(failure->error, now);
+    log_.finish(outcome, now.steady_ms);
+    log_fails_ = false;
+    if (const auto *numbered = std::get_if<NumberOutcome>(&outcome))
+        for (const NumberedMessage &message : numbered->messages)
+            if (Instance *instance = index_.find(message.topic, message.params, {})) {
+                instance->receive(message, now);
+                reschedule(*instance);
+            }
+    if (const auto *read = std::get_if<ReadOutcome>(&outcome))
+        if (auto found = instances_.find(read->instance); found != instances_.end()) {
+            found->second.instance->finish_read(*read, now);
+            reschedule(*found->second.instance);
+        }
+}
+
+void Router::abandon_log_job(Now now) {
+    for (auto &[id, entry] : instances_) {
+        entry.instance->doubt();
+        reschedule(*entry.instance);
+    }
+    retry_log_job("the query worker ended unexpectedly", now);
+}
+
+void Router::retry_log_job(const std::string &error, Now now) {
+    int64_t retry_ms = log_.fail(now.steady_ms);
+    log_fails_ = true;
+    for (auto &[id, entry] : instances_)
+        if (entry.instance->is_behind()) {
+            entry.instance->fail_read(now);
+            reschedule(*entry.instance);
+        }
+    host_.log_warning("rtd hub could not number or read durable messages: " + error +
+                      " (next attempt in " + std::to_string(retry_ms) + " ms)");
+}
+
+} // namespace rtd
