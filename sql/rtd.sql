@@ -352,9 +352,15 @@ COMMENT ON FUNCTION rtd_topic_problem(text) IS
 
 -- Whoever may create functions and operators in the extension's schema must not make those that the
 -- views call: one that takes just these types would be preferred to one of pg_catalog.
-SET LOCAL search_path = pg_catalog, pg_temp;
-
-CREATE VIEW @extschema@.rtd_watched_tables AS
+-- `@.` stands for the schema, whose name may have quotes in it.
+DO $do$
+DECLARE
+    schema text := pg_catalog.quote_ident(pg_catalog.current_schema());
+    path text := pg_catalog.current_setting('search_path');
+BEGIN
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    EXECUTE replace(replace($view$
+CREATE VIEW @.rtd_watched_tables AS
 SELECT w.relation, w.topic, w.columns, w.parameters, w.operations, w.condition, w.channel, w.audit,
        w.key, t.trigger_exists, t.trigger_exists AND t.enabled AND swapped.other IS NULL AS enabled,
        nullif(concat_ws('; ', CASE WHEN c.oid IS NULL THEN 'the table was dropped'
@@ -364,16 +370,16 @@ SELECT w.relation, w.topic, w.columns, w.parameters, w.operations, w.condition, 
                                         SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = w.relation)
                                    THEN 'the table became a partition or a child: writes through its parent are not seen' END,
                               CASE WHEN c.relrowsecurity AND w.topic IN (
-                                        SELECT s.topic FROM @extschema@.rtd_served_table s JOIN @extschema@.rtd_topic o ON o.name = s.topic
+                                        SELECT s.topic FROM @.rtd_served_table s JOIN @.rtd_topic o ON o.name = s.topic
                                          WHERE s.relation = w.relation AND o.security = 'definer')
                                    THEN 'the table got row-level security, which the topic bypasses: call rtd_serve_table() again' END,
                               CASE WHEN swapped.other IS NOT NULL
                                    THEN format('another table has the name %I.%I now, which is not watched: '
                                                'rtd_watch_table() of that one watches it', w.schema_name, w.table_name) END,
                               CASE WHEN c.oid IS NOT NULL
-                                   THEN @extschema@.rtd_watch_problem(w.relation, w.columns, w.parameters) END),
+                                   THEN @.rtd_watch_problem(w.relation, w.columns, w.parameters) END),
               '') AS problem
-  FROM @extschema@.rtd_watch w
+  FROM @.rtd_watch w
   LEFT JOIN pg_catalog.pg_class c ON c.oid = w.relation
   LEFT JOIN LATERAL (
        SELECT o.oid AS other
@@ -388,29 +394,35 @@ SELECT w.relation, w.topic, w.columns, w.parameters, w.operations, w.condition, 
               bool_or(g.tgtype & 1 = 0 AND g.tgtype & 28 <> 0) AS per_statement -- of INSERT, DELETE, UPDATE
          FROM pg_catalog.pg_trigger g
         WHERE g.tgrelid = w.relation
-          AND g.tgfoid = 'rtd_trigger()'::regprocedure
-          AND g.tgargs = convert_to(w.topic, 'SQL_ASCII') || '\x00'::bytea) t;
-COMMENT ON VIEW @extschema@.rtd_watched_tables IS 'watched tables, and why one of them makes no events, or incomplete ones';
-COMMENT ON COLUMN @extschema@.rtd_watched_tables.enabled IS 'the triggers are there and enabled, and no other table has taken the name of theirs';
-COMMENT ON COLUMN @extschema@.rtd_watched_tables.key IS 'into a keyed topic: the columns that tell which of its rows a change concerns; NULL: every change reads it again as a whole';
-COMMENT ON COLUMN @extschema@.rtd_watched_tables.problem IS 'NULL if all is well; rtd_watch_table() called again repairs it';
-
-CREATE VIEW @extschema@.rtd_topics AS
+          AND g.tgfoid = @trigger@::regprocedure
+          AND g.tgargs = convert_to(w.topic, 'SQL_ASCII') || '\x00'::bytea) t
+    $view$, '@trigger@', quote_literal(schema || '.rtd_trigger()')), '@.', schema || '.');
+    EXECUTE replace($view$
+CREATE VIEW @.rtd_topics AS
 SELECT t.name, t.kind, t.type, t.parameters, t.parameter_types, t.owner, t.query, t.key, t.shape, t.security, t.search_path, t.throttle, t.debounce,
        t.refresh, t.significant || '(jsonb,jsonb)' AS significant, t.retain, t.history, t.durable, t.version, t.created_at,
        t.refresh IS NOT NULL
-       OR EXISTS (SELECT FROM @extschema@.rtd_watched_tables w WHERE w.topic = t.name AND w.enabled)
-       OR EXISTS (SELECT FROM @extschema@.rtd_channel c WHERE c.topic = t.name)
-       OR EXISTS (SELECT FROM @extschema@.rtd_topic_grant g WHERE g.topic = t.name AND g.privilege = 'publish')
+       OR EXISTS (SELECT FROM @.rtd_watched_tables w WHERE w.topic = t.name AND w.enabled)
+       OR EXISTS (SELECT FROM @.rtd_channel c WHERE c.topic = t.name)
+       OR EXISTS (SELECT FROM @.rtd_topic_grant g WHERE g.topic = t.name AND g.privilege = 'publish')
        AS has_source,
-       @extschema@.rtd_topic_problem(t.name) AS problem
-  FROM @extschema@.rtd_topic t;
-COMMENT ON VIEW @extschema@.rtd_topics IS 'topics and their options';
-COMMENT ON COLUMN @extschema@.rtd_topics.problem IS 'the owner was dropped, or the query fails because of what it depends on; NULL if all is well';
-COMMENT ON COLUMN @extschema@.rtd_topics.has_source IS
+       @.rtd_topic_problem(t.name) AS problem
+  FROM @.rtd_topic t
+    $view$, '@.', schema || '.');
+    PERFORM set_config('search_path', path, true);
+END $do$;
+
+COMMENT ON VIEW rtd_watched_tables IS 'watched tables, and why one of them makes no events, or incomplete ones';
+COMMENT ON COLUMN rtd_watched_tables.enabled IS 'the triggers are there and enabled, and no other table has taken the name of theirs';
+COMMENT ON COLUMN rtd_watched_tables.key IS 'into a keyed topic: the columns that tell which of its rows a change concerns; NULL: every change reads it again as a whole';
+COMMENT ON COLUMN rtd_watched_tables.problem IS 'NULL if all is well; rtd_watch_table() called again repairs it';
+
+COMMENT ON VIEW rtd_topics IS 'topics and their options';
+COMMENT ON COLUMN rtd_topics.problem IS 'the owner was dropped, or the query fails because of what it depends on; NULL if all is well';
+COMMENT ON COLUMN rtd_topics.has_source IS
     'something can make the topic send: a watched table with working triggers, a channel, a timer, or a role granted publish. If false, only its owner can, by hand';
 
-GRANT SELECT ON @extschema@.rtd_topics, @extschema@.rtd_watched_tables TO PUBLIC;
+GRANT SELECT ON rtd_topics, rtd_watched_tables TO PUBLIC;
 
 -- A running hub notices the extension.
-SELECT @extschema@.rtd_catalog_changed();
+SELECT rtd_catalog_changed();

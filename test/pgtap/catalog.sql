@@ -86,11 +86,11 @@ SELECT columns_are('rtd_topic', ARRAY['name', 'kind', 'owner', 'query', 'search_
 SELECT columns_are('rtd_topic_grant', ARRAY['topic', 'role', 'privilege']);
 SELECT columns_are('rtd_served_table', ARRAY['topic', 'relation']);
 SELECT columns_are('rtd_channel', ARRAY['channel', 'topic', 'parameters']);
-SELECT columns_are('rtd_retained', ARRAY['topic', 'params', 'message']);
+SELECT columns_are('rtd_retained', ARRAY['topic', 'params', 'message', 'stored_at']);
 SELECT columns_are('rtd_audit_log', ARRAY['id', 'relation', 'action', 'key', 'changed_at']);
 SELECT columns_are('rtd_message', ARRAY['id', 'slot', 'topic', 'params', 'type', 'source', 'data',
     'created_at', 'instance', 'sequence']);
-SELECT columns_are('rtd_durable_instance', ARRAY['id', 'topic', 'path', 'epoch', 'sequence']);
+SELECT columns_are('rtd_durable_instance', ARRAY['id', 'topic', 'path', 'epoch', 'timeline', 'former_epochs', 'former_newest', 'sequence']);
 SELECT set_eq(
     $$SELECT substring(pg_get_expr(c.relpartbound, c.oid) FROM '\d+')::int
         FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'rtd_message'::regclass$$,
