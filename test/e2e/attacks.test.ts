@@ -359,6 +359,23 @@ describe('the query of a topic', () => {
         assert.ok((await count()) - before < 5);
     });
 
+    test('shows no role what planning found out as another one', async () => {
+        const { cluster } = use;
+        await cluster.sql('CREATE ROLE other_anon; GRANT USAGE ON SCHEMA mallory TO web_anon, other_anon');
+        await mallory.query(`
+            CREATE FUNCTION mallory.who() RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN current_user; END $$;
+            SELECT rtd_create_topic('of-each', query => 'SELECT mallory.who() AS name', security => 'invoker');
+            SELECT rtd_grant('of-each', 'web_anon'), rtd_grant('of-each', 'other_anon')`);
+        assert.match(await firstAnswer('of-each'), /"name":"web_anon"/);
+        await cluster.reload({ 'rtd.anonymous_role': 'other_anon' });
+        try {
+            await waitFor('the other role', async () => /"name":"other_anon"/.test(await firstAnswer('of-each')));
+        } finally {
+            await cluster.reload({ 'rtd.anonymous_role': 'web_anon' });
+            await waitFor('the first role again', async () => /"name":"web_anon"/.test(await firstAnswer('of-each')));
+        }
+    });
+
     test('fails when its owner is gone, whatever was prepared for her', async () => {
         await use.cluster.sql(`
             CREATE ROLE trent; GRANT CREATE ON DATABASE app TO trent; SET ROLE trent;
