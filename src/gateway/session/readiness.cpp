@@ -1,6 +1,7 @@
 #include "gateway/session/readiness.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace rtd::net {
 
@@ -15,12 +16,7 @@ class Readiness::Question final : public Reply {
     Question(Readiness &readiness, Environment &environment, AdmittedSocket socket, bool with_body)
         : Reply(environment, std::move(socket), with_body), readiness_(readiness) {}
 
-    void on_gone() override {
-        auto &waiting = readiness_.waiting_;
-        std::erase(waiting, this);
-        if (waiting.empty())
-            uv_timer_stop(readiness_.deadline_.get());
-    }
+    void on_gone() override { std::erase(readiness_.waiting_, this); }
 
   private:
     Readiness &readiness_;
@@ -35,7 +31,7 @@ void Readiness::ask(Environment &environment, AdmittedSocket socket, bool with_b
     auto question = std::make_unique<Question>(*this, environment, std::move(socket), with_body);
     waiting_.push_back(question.get());
     environment.connections.add(std::move(question));
-    if (waiting_.size() > 1)
+    if (std::exchange(is_in_flight_, true))
         return;
     hub_.send(link::Probe{++probe_});
     uv_timer_start(
@@ -47,12 +43,13 @@ void Readiness::ask(Environment &environment, AdmittedSocket socket, bool with_b
 }
 
 void Readiness::answered(const link::Probed &probed) {
-    if (probed.probe == probe_ && !waiting_.empty())
+    if (probed.probe == probe_ && is_in_flight_)
         answer(probed.ready, probed.detail);
 }
 
 void Readiness::answer(bool ready, const std::string &detail) {
     uv_timer_stop(deadline_.get());
+    is_in_flight_ = false;
     for (Question *question : waiting_)
         question->answer(readiness_answer(ready, detail));
     waiting_.clear();

@@ -1,5 +1,5 @@
 // Readiness: the requests for /readyz that wait for the hub's answer. One probe is under way at a
-// time and answers everybody who waits: a probe writes WAL, and nobody outside may cause a flood.
+// time and answers everybody who waits: nobody outside may cause a flood in the hub.
 #pragma once
 #include "core/fence.h"
 #include "core/link.h"
@@ -26,7 +26,8 @@ class Readiness {
 
     Hub &hub_;
     uint64_t probe_ = 0;
-    std::vector<Question *> waiting_; // not empty: probe_ is under way
+    bool is_in_flight_ = false; // also after all who waited for it have gone
+    std::vector<Question *> waiting_;
     UvHandle<uv_timer_t> deadline_;
 };
 

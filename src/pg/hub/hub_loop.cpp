@@ -244,6 +244,7 @@ void HubLoop::start_serving(Catalog catalog) {
     for (const Channel &channel : catalog_.channels)
         channels.insert(channel.name);
     listener_.listen(channels);
+    readiness_.forget_proof();
     router_.set_topics(catalog_.topics, read_clock());
     if (was_serving)
         return;
@@ -307,7 +308,7 @@ void HubLoop::release_events(Now now, size_t most) {
         if (!event)
             throw Error(ERRCODE_INTERNAL_ERROR, event.error());
         if (event->kind == EventKind::probe)
-            readiness_.on_event(event->origin);
+            answer_gateways(readiness_.on_event(event->origin, now));
         else
             router_.handle(*event, now);
     }
@@ -423,12 +424,15 @@ void HubLoop::store_notifications(Now now) {
 
 // A probe came through queue and LISTEN; the gateway is its last leg.
 void HubLoop::prove_ready(uint64_t nonce) {
-    if (nonce == 0)
-        return;
+    answer_gateways(nonce);
+    if (nonce != 0)
+        gateways_.ping(nonce);
+}
+
+void HubLoop::answer_gateways(uint64_t nonce) {
     for (uint64_t probe : readiness_.take_gateway_probes(nonce))
         gateways_.send(
             link::Probed{probe, true, "an event travelled through queue, LISTEN and link"});
-    gateways_.ping(nonce);
 }
 
 // ---- gateways ----

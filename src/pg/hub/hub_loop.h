@@ -76,6 +76,7 @@ class HubLoop final : private RouterHost {
     void prove_ready(uint64_t nonce);
     void finish_store(const StoreDone &store);
     void store_all_retained();
+    void answer_gateways(uint64_t nonce); // whose probes are proved by this one, if it is not 0
     void shut_down();
 
     // RouterHost

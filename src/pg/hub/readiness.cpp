@@ -21,6 +21,9 @@ namespace rtd::pg {
 
 namespace {
 
+// How long it is proved that a NOTIFY comes back.
+constexpr int64_t kProofMs = 1000;
+
 uint64_t start_probe() {
     uint64_t nonce = pg_atomic_add_fetch_u64(&shared->next_probe, 1);
     Event probe;
@@ -32,8 +35,18 @@ uint64_t start_probe() {
 
 } // namespace
 
-void Readiness::on_event(const std::string &nonce) {
-    in_transaction([&] { call([&] { Async_Notify(kProbeChannel, nonce.c_str()); }); });
+uint64_t Readiness::on_event(const std::string &text, Now now) {
+    uint64_t nonce = std::strtoull(text.c_str(), nullptr, 10);
+    bool is_recent = sent_at_ms_ && now.steady_ms - *sent_at_ms_ < kProofMs;
+    if (is_recent && gateway_probes_.contains(nonce)) {
+        joined_ = nonce;
+        return came_back_ ? nonce : 0;
+    }
+    in_transaction([&] { call([&] { Async_Notify(kProbeChannel, text.c_str()); }); });
+    sent_at_ms_ = now.steady_ms;
+    sent_ = joined_ = nonce;
+    came_back_ = false;
+    return 0;
 }
 
 uint64_t Readiness::on_notification(const std::string &payload) {
@@ -42,6 +55,7 @@ uint64_t Readiness::on_notification(const std::string &payload) {
     uint64_t nonce = std::strtoull(payload.c_str(), &end, 10);
     if (end == payload.c_str() || *end != '\0' || nonce > pg_atomic_read_u64(&shared->next_probe))
         return 0;
+    came_back_ = came_back_ || nonce == sent_;
     return nonce;
 }
 
@@ -51,6 +65,8 @@ void Readiness::on_gateway_probe(uint64_t gateway_probe) {
 
 std::set<uint64_t> Readiness::take_gateway_probes(uint64_t nonce) {
     std::set<uint64_t> proved;
+    if (nonce == sent_)
+        nonce = joined_;
     while (!gateway_probes_.empty() && gateway_probes_.begin()->first <= nonce) {
         proved.insert(gateway_probes_.begin()->second);
         gateway_probes_.erase(gateway_probes_.begin());
