@@ -352,15 +352,15 @@ COMMENT ON FUNCTION rtd_topic_problem(text) IS
 
 -- Whoever may create functions and operators in the extension's schema must not make those that the
 -- views call: one that takes just these types would be preferred to one of pg_catalog.
--- `@.` stands for the schema, whose name may have quotes in it.
+-- %1$s is the schema, whose name may have quotes in it.
 DO $do$
 DECLARE
     schema text := pg_catalog.quote_ident(pg_catalog.current_schema());
     path text := pg_catalog.current_setting('search_path');
 BEGIN
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
-    EXECUTE replace(replace($view$
-CREATE VIEW @.rtd_watched_tables AS
+    EXECUTE format($view$
+CREATE VIEW %1$s.rtd_watched_tables AS
 SELECT w.relation, w.topic, w.columns, w.parameters, w.operations, w.condition, w.channel, w.audit,
        w.key, t.trigger_exists, t.trigger_exists AND t.enabled AND swapped.other IS NULL AS enabled,
        nullif(concat_ws('; ', CASE WHEN c.oid IS NULL THEN 'the table was dropped'
@@ -370,16 +370,16 @@ SELECT w.relation, w.topic, w.columns, w.parameters, w.operations, w.condition, 
                                         SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = w.relation)
                                    THEN 'the table became a partition or a child: writes through its parent are not seen' END,
                               CASE WHEN c.relrowsecurity AND w.topic IN (
-                                        SELECT s.topic FROM @.rtd_served_table s JOIN @.rtd_topic o ON o.name = s.topic
+                                        SELECT s.topic FROM %1$s.rtd_served_table s JOIN %1$s.rtd_topic o ON o.name = s.topic
                                          WHERE s.relation = w.relation AND o.security = 'definer')
                                    THEN 'the table got row-level security, which the topic bypasses: call rtd_serve_table() again' END,
                               CASE WHEN swapped.other IS NOT NULL
-                                   THEN format('another table has the name %I.%I now, which is not watched: '
+                                   THEN format('another table has the name %%I.%%I now, which is not watched: '
                                                'rtd_watch_table() of that one watches it', w.schema_name, w.table_name) END,
                               CASE WHEN c.oid IS NOT NULL
-                                   THEN @.rtd_watch_problem(w.relation, w.columns, w.parameters) END),
+                                   THEN %1$s.rtd_watch_problem(w.relation, w.columns, w.parameters) END),
               '') AS problem
-  FROM @.rtd_watch w
+  FROM %1$s.rtd_watch w
   LEFT JOIN pg_catalog.pg_class c ON c.oid = w.relation
   LEFT JOIN LATERAL (
        SELECT o.oid AS other
@@ -394,21 +394,21 @@ SELECT w.relation, w.topic, w.columns, w.parameters, w.operations, w.condition, 
               bool_or(g.tgtype & 1 = 0 AND g.tgtype & 28 <> 0) AS per_statement -- of INSERT, DELETE, UPDATE
          FROM pg_catalog.pg_trigger g
         WHERE g.tgrelid = w.relation
-          AND g.tgfoid = @trigger@::regprocedure
+          AND g.tgfoid = %2$s::regprocedure
           AND g.tgargs = convert_to(w.topic, 'SQL_ASCII') || '\x00'::bytea) t
-    $view$, '@trigger@', quote_literal(schema || '.rtd_trigger()')), '@.', schema || '.');
-    EXECUTE replace($view$
-CREATE VIEW @.rtd_topics AS
+    $view$, schema, quote_literal(schema || '.rtd_trigger()'));
+    EXECUTE format($view$
+CREATE VIEW %1$s.rtd_topics AS
 SELECT t.name, t.kind, t.type, t.parameters, t.parameter_types, t.owner, t.query, t.key, t.shape, t.security, t.search_path, t.throttle, t.debounce,
        t.refresh, t.significant || '(jsonb,jsonb)' AS significant, t.retain, t.history, t.durable, t.version, t.created_at,
        t.refresh IS NOT NULL
-       OR EXISTS (SELECT FROM @.rtd_watched_tables w WHERE w.topic = t.name AND w.enabled)
-       OR EXISTS (SELECT FROM @.rtd_channel c WHERE c.topic = t.name)
-       OR EXISTS (SELECT FROM @.rtd_topic_grant g WHERE g.topic = t.name AND g.privilege = 'publish')
+       OR EXISTS (SELECT FROM %1$s.rtd_watched_tables w WHERE w.topic = t.name AND w.enabled)
+       OR EXISTS (SELECT FROM %1$s.rtd_channel c WHERE c.topic = t.name)
+       OR EXISTS (SELECT FROM %1$s.rtd_topic_grant g WHERE g.topic = t.name AND g.privilege = 'publish')
        AS has_source,
-       @.rtd_topic_problem(t.name) AS problem
-  FROM @.rtd_topic t
-    $view$, '@.', schema || '.');
+       %1$s.rtd_topic_problem(t.name) AS problem
+  FROM %1$s.rtd_topic t
+    $view$, schema);
     PERFORM set_config('search_path', path, true);
 END $do$;
 

@@ -69,7 +69,7 @@ rule "every public function is in docs/SQL.md" \
         grep -vE '^rtd_(trigger|catalog_trigger|restore_trigger|catalog_changed|watch_problem|topic_problem)$' | missing_in docs/SQL.md)"
 
 rule "every view is in docs/SQL.md" \
-    "$(grep -oE '^CREATE VIEW @\.rtd_[a-z_]+' sql/rtd.sql | sed 's/.*@\.//' | missing_in docs/SQL.md)"
+    "$(grep -oE '^CREATE VIEW %1\$s\.rtd_[a-z_]+' sql/rtd.sql | sed 's/.*s\.//' | missing_in docs/SQL.md)"
 
 rule "the README installs every package that building needs" \
     "$(sed -nE 's/^build ([^ ]+) .*/\1/p' test/lib/deps.sh | missing_in README.md)"
@@ -82,7 +82,7 @@ rule "links between the documents lead somewhere" \
     done)"
 
 rule "every function, table and view has a comment" \
-    "$(grep -oE '^CREATE (FUNCTION|TABLE|VIEW) (@\.)?rtd_[a-z_]+' sql/rtd.sql | awk '{ sub(/@[.]/, ""); print $2, $3 }' |
+    "$(grep -oE '^CREATE (FUNCTION|TABLE|VIEW) (%1\$s\.)?rtd_[a-z_]+' sql/rtd.sql | awk '{ sub(/%1\$s[.]/, ""); print $2, $3 }' |
         while read -r kind name; do
             grep -qE "^COMMENT ON $kind $name" sql/rtd.sql || echo "$kind $name"
         done)"
