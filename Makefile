@@ -116,6 +116,7 @@ bench:
 	./bench/writers/run
 	./bench/fanout/run
 	./bench/keyed/run
+	./bench/instances/run
 	./bench/deflate/run
 	./bench/idle
 

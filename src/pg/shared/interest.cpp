@@ -39,9 +39,17 @@ uint32_t slot_count() {
 
 uint32_t slot_mask = 0; // their number, a power of two, less one
 
+// The keys of parameters that look alike, as numbers do, have low bits that lie close together: all
+// bits must count, or thousands of instances crowd into one stretch of a table that is nearly
+// empty.
+uint64_t home_of(uint64_t key) {
+    key = (key ^ (key >> 32)) * 0x9E3779B97F4A7C15ULL;
+    return key ^ (key >> 32);
+}
+
 Slot *find(uint64_t key) {
     for (uint32_t i = 0; i < kMaxProbes; i++) {
-        Slot *slot = &slots[(key + i) & slot_mask];
+        Slot *slot = &slots[(home_of(key) + i) & slot_mask];
         uint64_t found = pg_atomic_read_u64(&slot->key);
         if (found == key)
             return slot;
@@ -116,7 +124,7 @@ bool add_interest(Interest interest, uint64_t key) {
         return true;
     }
     for (uint32_t i = 0; i < kMaxProbes; i++) {
-        slot = &slots[(key + i) & slot_mask];
+        slot = &slots[(home_of(key) + i) & slot_mask];
         uint64_t state = pg_atomic_read_u64(&slot->state);
         if (is_counted(state))
             continue;
