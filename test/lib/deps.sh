@@ -34,7 +34,7 @@ END
 server_lacks() { # pg_config
     ask_pg_config "$1"
     [ -n "$pg_bindir" ] || { echo "$1" && return; }
-    for program in postgres initdb pg_ctl psql createdb dropdb pg_dump pg_restore pgbench pg_basebackup; do
+    for program in postgres initdb pg_ctl psql createdb dropdb pg_dump pg_restore pgbench pg_basebackup pg_upgrade; do
         lacks_file "$pg_bindir/$program"
     done
     lacks_file "$pg_sharedir/extension/pg_stat_statements.control"
