@@ -56,65 +56,7 @@ void hand(Instance &instance, const WideEvent &wide, Now now) {
 
 } // namespace
 
-// ---- topics ----
-
-void Router::set_topics(Topics topics, Now now) {
-    // Messages of a topic that was not known as durable may have come to nothing.
-    bool has_new_durable = std::ranges::any_of(topics, [&](const auto &entry) {
-        auto known = topics_.find(entry.first);
-        return entry.second->is_durable &&
-               (known == topics_.end() || known->second->version != entry.second->version ||
-                known->second->generation != entry.second->generation);
-    });
-    if (has_new_durable)
-        log_.start();
-    std::erase_if(told_bound_, [&](const std::string &name) { return !topics.contains(name); });
-    std::erase_if(losses_, [&](const auto &loss) {
-        auto was = topics_.find(loss.first), is = topics.find(loss.first);
-        return is == topics.end() || is->second->generation != was->second->generation;
-    });
-    topics_ = std::move(topics);
-    std::vector<Instance *> instances;
-    for (auto &[id, entry] : instances_)
-        instances.push_back(entry.instance.get());
-    for (Instance *instance : instances) {
-        catch_up(*instance, now);
-        const Topic &old = instance->topic();
-        auto found = topics_.find(old.name);
-        if (found == topics_.end() || found->second->generation != old.generation) {
-            end_all(*instance, CloseCode::topic_dropped, "topic \"" + old.name + "\" was dropped");
-            drop(*instance);
-        } else if (!found->second->same_instances(old) || !keeps_name(*instance, *found->second)) {
-            end_all(*instance, CloseCode::topic_changed,
-                    "topic \"" + old.name + "\" was altered, subscribe again");
-            drop(*instance);
-        } else {
-            follow(*instance, found->second, now);
-        }
-    }
-}
-
-// Where its parameters have other types now, the instance may be another one.
-bool Router::keeps_name(const Instance &instance, const Topic &topic) {
-    if (topic.parameter_types == instance.topic().parameter_types)
-        return true;
-    Result<InstanceParams> params = host_.canonical(topic, instance.params());
-    return params && params->texts == instance.params() && params->name() == instance.name();
-}
-
-void Router::follow(Instance &instance, const std::shared_ptr<const Topic> &topic, Now now) {
-    if (topic->version != instance.topic().version ||
-        topic->parameter_types != instance.topic().parameter_types)
-        instance.redefine(topic, now);
-    std::vector<uint64_t> subscriptions(instance.subscriptions().begin(),
-                                        instance.subscriptions().end());
-    for (uint64_t subscription : subscriptions)
-        if (std::optional<link::Ended> refusal =
-                host_.refuse(subscriptions_.at(subscription).identity, topic.get()))
-            end(subscription, refusal->code, refusal->reason);
-    reschedule(instance);
-    drop_if_unused(instance);
-}
+// ---- settings ----
 
 void Router::set_settings(const RouterSettings &settings) {
     settings_ = settings;
@@ -179,6 +121,7 @@ void Router::subscribe(const link::Subscribe &request, const Identity &identity,
         alone_.remove(instance->id());
     }
     subscriptions_[request.subscription] = {instance, identity};
+    roles_[topic->name][identity.role]++;
     instance->subscribe(request, now);
     if (log_fails_ && instance->is_behind())
         instance->fail_read(now);
@@ -190,6 +133,7 @@ void Router::unsubscribe(uint64_t subscription, Now now) {
     if (found == subscriptions_.end())
         return; // ended from here while the request was on its way
     Instance &instance = *found->second.instance;
+    forget_role(instance, found->second.identity);
     subscriptions_.erase(found);
     instance.unsubscribe(subscription);
     bool is_last = instance.subscriptions().empty();
@@ -212,11 +156,22 @@ void Router::forget_gateway(GatewayNumber gateway, Now now) {
 
 // May leave an instance that nobody subscribes to; the caller drops it.
 void Router::end(uint64_t subscription, CloseCode code, const std::string &reason) {
-    Instance &instance = *subscriptions_.at(subscription).instance;
+    auto found = subscriptions_.find(subscription);
+    Instance &instance = *found->second.instance;
     host_.send(link::Ended{subscription, code, reason});
-    subscriptions_.erase(subscription);
+    forget_role(instance, found->second.identity);
+    subscriptions_.erase(found);
     instance.unsubscribe(subscription);
     host_.remove_interest(Interest::subscriber, instance.key(), topic_key(instance.topic().name));
+}
+
+void Router::forget_role(const Instance &instance, const Identity &identity) {
+    auto roles = roles_.find(instance.topic().name);
+    if (--roles->second.at(identity.role) > 0)
+        return;
+    roles->second.erase(identity.role);
+    if (roles->second.empty())
+        roles_.erase(roles);
 }
 
 void Router::end_all(Instance &instance, CloseCode code, const std::string &reason) {

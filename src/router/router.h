@@ -49,6 +49,10 @@ class Router {
     // so that they cannot go on; those of one that was altered otherwise follow it, and get its new
     // state.
     void set_topics(Topics topics, Now now);
+    // The same for topics that are new or were altered, while all others stay as they are.
+    void change_topics(const std::vector<std::shared_ptr<const Topic>> &changed, Now now);
+    // Grants or roles changed: ends the subscriptions that RouterHost::refuse() refuses now.
+    void check_access(Now now);
     void set_settings(const RouterSettings &settings);
 
     // The subscription keeps the identity until it ends.
@@ -145,6 +149,9 @@ class Router {
                                            const Identity &identity);
     bool add_subscriber_interest(uint64_t instance_key, uint64_t topic_key);
     bool keeps_name(const Instance &instance, const Topic &topic);
+    void forget_role(const Instance &instance, const Identity &identity);
+    void end_role(const std::string &topic, uint32_t role, const link::Ended &refusal, Now now);
+    void follow_or_end(Instance &instance, Now now);
     void follow(Instance &instance, const std::shared_ptr<const Topic> &topic, Now now);
     void retain_or_skip(const Topics::value_type &topic, const Event &event, Now now);
     void tell(Instance &instance, const WideEvent &event, Now now);
@@ -168,6 +175,8 @@ class Router {
     WideEvents wide_;         // events that not all whom they concern were told yet
     size_t told_at_once_ = 0; // instances, in this turn, of events for all of a topic
     std::unordered_map<uint64_t, Subscription> subscriptions_;
+    // Of each topic, the roles that subscribe to it and how often.
+    std::map<std::string, std::map<uint32_t, size_t>> roles_;
     FairDeadlines deadlines_;
     std::set<std::pair<int64_t, uint64_t>> lingering_; // (since when, instance)
     size_t kept_bytes_ = 0;                            // of those that linger

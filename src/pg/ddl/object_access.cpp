@@ -1,6 +1,7 @@
 #include "pg/ddl/object_access.h"
 
 #include "pg/ddl/definition_changes.h"
+#include "pg/ddl/role_changes.h"
 #include "pg/server/boundary.h"
 #include "pg/shared/shared_state.h"
 #include "pg/writer/pending_events.h"
@@ -33,9 +34,8 @@ void on_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int 
         note_table_change(access, class_id, object_id, sub_id);
         note_definition_change(access, class_id, object_id, sub_id);
     });
-    if (class_id == AuthIdRelationId && (access == OAT_DROP || access == OAT_POST_ALTER) &&
-        shared->hub_database == MyDatabaseId)
-        enter([] { note_catalog_change(); });
+    if (class_id == AuthIdRelationId)
+        note_role_change();
     if (access != OAT_DROP)
         return;
     if (class_id == ExtensionRelationId)

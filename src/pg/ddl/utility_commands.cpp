@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "pg/ddl/definition_changes.h"
+#include "pg/ddl/role_changes.h"
 #include "pg/server/attempt.h"
 #include "pg/server/boundary.h"
 #include "pg/sql/topic_owner.h"
@@ -95,12 +96,24 @@ bool is_followed(Node *command) {
                                   IsA(command, DropRoleStmt) || IsA(command, AlterTableStmt));
 }
 
+// Of roles, where the object access hook is silent. A transaction that was prepared may have
+// changed some.
+bool may_change_members(Node *command) {
+    if (command == nullptr)
+        return false;
+    if (IsA(command, TransactionStmt))
+        return reinterpret_cast<TransactionStmt *>(command)->kind == TRANS_STMT_COMMIT_PREPARED;
+    return IsA(command, GrantRoleStmt);
+}
+
 void on_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
                 ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
                 DestReceiver *destination, QueryCompletion *completion) {
     auto run = previous_utility != nullptr ? previous_utility : standard_ProcessUtility;
     Node *command = statement->utilityStmt; // COMMIT frees the statement
     bool followed = is_followed(command);
+    if (may_change_members(command))
+        note_role_change();
     run(statement, text, read_only_tree, context, params, environment, destination, completion);
     if (followed)
         enter([&] { follow_command(command); });

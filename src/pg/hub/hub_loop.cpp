@@ -50,13 +50,6 @@ Now read_clock() {
             GetCurrentTimestamp() + kUnixToPostgresUs};
 }
 
-// Set by the server while it takes in invalidations.
-bool roles_changed = false;
-
-void on_role_change(Datum, int, uint32) {
-    roles_changed = true;
-}
-
 } // namespace
 
 HubLoop::HubLoop()
@@ -66,10 +59,7 @@ HubLoop::HubLoop()
           AllocSetContextCreate(TopMemoryContext, "rtd hub turn", ALLOCSET_DEFAULT_SIZES)) {
     router_.set_settings(router_settings());
     clear_interest();
-    call([] {
-        CacheRegisterSyscacheCallback(AUTHOID, on_role_change, 0);
-        CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, on_role_change, 0);
-    });
+    watch_roles();
 }
 
 HubLoop::~HubLoop() {
@@ -97,7 +87,7 @@ void HubLoop::turn() {
     call([] { CHECK_FOR_INTERRUPTS(); });
     if (ConfigReloadPending) {
         ConfigReloadPending = false;
-        reload_settings();
+        reload_settings(read_clock());
     }
     Now now = read_clock();
     reload_catalog_if_changed(now);
@@ -192,83 +182,6 @@ void HubLoop::sleep() {
         ResetLatch(MyLatch);
     });
     pg_atomic_write_u32(&shared->hub_sleeps, 0);
-}
-
-// ---- settings and catalog ----
-
-void HubLoop::reload_settings() {
-    call([] { ProcessConfigFile(PGC_SIGHUP); });
-    router_.set_settings(router_settings());
-    seen_generation_ = 0; // rtd.anonymous_role may be another one: grants are asked again
-    gateways_.reload(read_clock());
-}
-
-void HubLoop::reload_catalog_if_changed(Now now) {
-    call([] { AcceptInvalidationMessages(); });
-    if (std::exchange(roles_changed, false))
-        seen_generation_ = 0; // memberships decide about grants
-    uint64_t generation = pg_atomic_read_u64(&shared->catalog_generation);
-    if (generation == seen_generation_ || now.steady_ms < next_reload_ms_)
-        return;
-    next_reload_ms_ = now.steady_ms + kRetryMs;
-    Catalog catalog;
-    try {
-        catalog = load_catalog();
-    } catch (const Error &error) {
-        return report(WARNING, "rtd hub could not read its tables: " + error.message(),
-                      error.hint());
-    }
-    shared->hub_failures = 0;
-    bool has_extension = !catalog.schema.empty();
-    if (has_extension)
-        start_serving(std::move(catalog));
-    next_reload_ms_ = 0; // otherwise it failed, and is tried again
-    seen_generation_ = generation;
-    if (has_extension)
-        return;
-    if (serving())
-        stop_serving();
-    if (!waiting_logged_)
-        report(LOG,
-               std::string("rtd hub: waiting for the extension in database \"") + database + "\"",
-               "Run CREATE EXTENSION rtd there; no restart is needed.");
-    waiting_logged_ = true;
-}
-
-void HubLoop::start_serving(Catalog catalog) {
-    bool was_serving = serving();
-    catalog_ = std::move(catalog);
-    access_.begin_turn(); // grants may be others
-    waiting_logged_ = false;
-    std::set<std::string> channels = {kProbeChannel};
-    for (const Channel &channel : catalog_.channels)
-        channels.insert(channel.name);
-    listener_.listen(channels);
-    readiness_.forget_proof();
-    router_.set_topics(catalog_.topics, read_clock());
-    if (was_serving)
-        return;
-    shared->hub_database = MyDatabaseId;
-    report(LOG, std::string("rtd hub: serving database \"") + database + "\"");
-    ConditionVariableBroadcast(&shared->probe_finished);
-}
-
-void HubLoop::stop_serving() {
-    shared->hub_database = InvalidOid;
-    router_.set_topics({}, read_clock()); // ends all subscriptions: their topics are dropped
-    gateways_.shut_down(CloseCode::topic_dropped, "the extension was dropped", read_clock());
-    pool_.stop();
-    log_pool_.stop();
-    router_.forget_log_jobs();
-    publishing_ = {};
-    storing_.reset();
-    unstored_notifications_.clear();
-    unstored_bytes_ = 0;
-    order_ = {};
-    release_bound_ = 0;
-    more_events_ = false;
-    listener_.listen({});
-    catalog_ = {};
 }
 
 // ---- what comes in ----

@@ -37,10 +37,13 @@ class HubLoop final : private RouterHost {
     void make_wait_set();
     void after_error(const std::string &message, const std::string &hint);
 
-    void reload_settings();
+    static void watch_roles();
+    void reload_settings(Now now);
     void reload_catalog_if_changed(Now now);
-    void start_serving(Catalog catalog);
-    void stop_serving();
+    bool follow_catalog(Now now);
+    void check_access(Now now);
+    void start_serving(Catalog catalog, Now now);
+    void stop_serving(Now now);
 
     void drain_queue(Now now, size_t most);
     LostEvents take_events(Now now);

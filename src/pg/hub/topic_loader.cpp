@@ -72,13 +72,25 @@ std::string milliseconds(const std::string &column) {
            ") * 1000)::bigint END";
 }
 
-Lists load_lists(const Catalog &catalog, const std::string &column) {
+// Which rows of a table are read.
+struct Rows {
+    std::string condition;                             // with a leading space, or empty: all
+    std::vector<std::optional<std::string>> args = {}; // of the condition
+};
+
+// Circular, as transaction ids are; a row that was frozen is older than any.
+Rows rows_since(uint64_t oldest_xid) {
+    return {" WHERE age(xmin) <= age($1::text::xid)",
+            {std::to_string(static_cast<uint32_t>(oldest_xid))}};
+}
+
+Lists load_lists(const Catalog &catalog, const std::string &column, const Rows &rows) {
     Lists lists;
     for (const Row &row :
          run_sql("SELECT name, element FROM " + catalog.schema + ".rtd_topic, unnest(" + column +
-                     ") WITH ORDINALITY AS e (element, position) "
-                     "ORDER BY name, position",
-                 {}, true))
+                     ") WITH ORDINALITY AS e (element, position)" + rows.condition +
+                     " ORDER BY name, position",
+                 rows.args, true))
         lists[value(row, 0, "name")].push_back(row.at(1));
     return lists;
 }
@@ -86,9 +98,9 @@ Lists load_lists(const Catalog &catalog, const std::string &column) {
 // What rtd_create_topic() or rtd_watch_table() found out about parameters.
 class ParameterTypes {
   public:
-    explicit ParameterTypes(const Catalog &catalog)
-        : types_(load_lists(catalog, "parameter_types")),
-          collations_(load_lists(catalog, "parameter_collations")) {}
+    ParameterTypes(const Catalog &catalog, const Rows &rows)
+        : types_(load_lists(catalog, "parameter_types", rows)),
+          collations_(load_lists(catalog, "parameter_collations", rows)) {}
 
     std::vector<ParameterType> of(const std::string &topic) {
         const auto &types = types_[topic], &collations = collations_[topic];
@@ -165,10 +177,11 @@ std::shared_ptr<const Topic> topic_of(const Row &row, Lists &parameters, Lists &
     return topic;
 }
 
-void load_topics(Catalog &catalog) {
-    Lists parameters = load_lists(catalog, "parameters");
-    Lists keys = load_lists(catalog, "key");
-    ParameterTypes types(catalog);
+// `take` gets each topic, or, if its row is unusable, its name and why.
+template <class Take> void load_topics(const Catalog &catalog, const Rows &rows, const Take &take) {
+    Lists parameters = load_lists(catalog, "parameters", rows);
+    Lists keys = load_lists(catalog, "key", rows);
+    ParameterTypes types(catalog, rows);
     // A topic and a namesake that was dropped before it differ in created_at.
     std::string sql = "SELECT name, kind, owner::oid, query, search_path, type, " +
                       milliseconds("throttle") + ", " + milliseconds("debounce") +
@@ -178,18 +191,27 @@ void load_topics(Catalog &catalog) {
                       " (security = 'invoker')::int, significant, history,"
                       " durable::int, greatest(array_ndims(parameters), array_ndims(key), 1),"
                       " coalesce(shape = 'value', false)::int FROM " +
-                      catalog.schema + ".rtd_topic";
-    for (const Row &row : run_sql(sql, {}, true)) {
+                      catalog.schema + ".rtd_topic" + rows.condition;
+    for (const Row &row : run_sql(sql, rows.args, true)) {
         try {
-            std::shared_ptr<const Topic> topic = topic_of(row, parameters, keys, types);
-            catalog.topics[topic->name] = topic;
+            take(topic_of(row, parameters, keys, types), "", "");
         } catch (const Unusable &problem) {
-            report(WARNING,
-                   "topic \"" + row.at(0).value_or("") + "\" is not served: " + problem.what(),
-                   "Its row in rtd_topic was not written by rtd_create_topic() or "
-                   "rtd_alter_topic().");
+            take(nullptr, row.at(0).value_or(""), problem.what());
         }
     }
+}
+
+void load_all_topics(Catalog &catalog) {
+    load_topics(catalog, {},
+                [&](const std::shared_ptr<const Topic> &topic, const std::string &name,
+                    const std::string &problem) {
+                    if (topic != nullptr)
+                        catalog.topics[topic->name] = topic;
+                    else
+                        report(WARNING, "topic \"" + name + "\" is not served: " + problem,
+                               "Its row in rtd_topic was not written by rtd_create_topic() or "
+                               "rtd_alter_topic().");
+                });
 }
 
 void check_channel(const std::string &name) {
@@ -226,11 +248,62 @@ void load_channels(Catalog &catalog) {
     }
 }
 
-void load_grants(const Catalog &catalog, const char *privilege, Catalog::Grants &grants) {
-    for (const Row &row : run_sql("SELECT topic, role::oid FROM " + catalog.schema +
-                                      ".rtd_topic_grant WHERE privilege = '" + privilege + "'",
-                                  {}, true))
-        grants.emplace(value(row, 0, "topic"), number(row, 1, "role"));
+// Adds to those that are there.
+void load_grants(const Catalog &catalog, const Rows &rows, Catalog::Grants &subscribe,
+                 Catalog::Grants &publish) {
+    for (const Row &row : run_sql("SELECT topic, role::oid, (privilege = 'publish')::int FROM " +
+                                      catalog.schema + ".rtd_topic_grant" + rows.condition,
+                                  rows.args, true)) {
+        bool publishes = number(row, 2, "privilege") != 0;
+        (publishes ? publish : subscribe).emplace(value(row, 0, "topic"), number(row, 1, "role"));
+    }
+}
+
+std::string find_schema() {
+    if (!OidIsValid(call([] { return get_extension_oid("rtd", true); })))
+        return "";
+    return value(run_sql("SELECT quote_ident(nspname) FROM pg_catalog.pg_extension "
+                         "JOIN pg_catalog.pg_namespace n ON n.oid = extnamespace "
+                         "WHERE extname = 'rtd'",
+                         {}, true)
+                     .at(0),
+                 0, "schema");
+}
+
+CatalogMarks read_marks(const std::string &schema) {
+    std::vector<Row> rows =
+        run_sql("SELECT pg_snapshot_xmin(pg_current_snapshot())::text, (SELECT count(*) FROM " +
+                    schema + ".rtd_topic), (SELECT count(*) FROM " + schema +
+                    ".rtd_topic_grant), (SELECT count(*) FROM " + schema + ".rtd_channel)",
+                {}, true);
+    auto count = [&](size_t column) {
+        return static_cast<size_t>(number(rows.at(0), column, "count"));
+    };
+    return {count(0), count(1), count(2), count(3)};
+}
+
+bool has_new_channels(const Catalog &catalog, const Rows &rows) {
+    return !run_sql("SELECT 1 FROM " + catalog.schema + ".rtd_channel" + rows.condition +
+                        " LIMIT 1",
+                    rows.args, true)
+                .empty();
+}
+
+// Transaction ids of 32 bits tell apart what is not further away.
+constexpr uint64_t kMostTransactions = 1'000'000'000;
+
+// Whether what was known and what changed since is all that there is.
+bool is_all(const Catalog &known, const CatalogChange &change) {
+    size_t topics = known.topics.size();
+    size_t grants = known.subscribe_grants.size() + known.publish_grants.size();
+    for (const std::shared_ptr<const Topic> &topic : change.topics)
+        topics += known.topics.contains(topic->name) ? 0 : 1;
+    for (const auto &grant : change.subscribe_grants)
+        grants += known.subscribe_grants.contains(grant) ? 0 : 1;
+    for (const auto &grant : change.publish_grants)
+        grants += known.publish_grants.contains(grant) ? 0 : 1;
+    return topics == change.marks.topics && grants == change.marks.grants &&
+           known.marks.channels == change.marks.channels;
 }
 
 } // namespace
@@ -238,21 +311,42 @@ void load_grants(const Catalog &catalog, const char *privilege, Catalog::Grants 
 Catalog load_catalog() {
     Catalog catalog;
     in_transaction([&] {
-        Oid extension = call([] { return get_extension_oid("rtd", true); });
-        if (!OidIsValid(extension))
+        catalog.schema = find_schema();
+        if (catalog.schema.empty())
             return;
-        catalog.schema = value(run_sql("SELECT quote_ident(nspname) FROM pg_catalog.pg_extension "
-                                       "JOIN pg_catalog.pg_namespace n ON n.oid = extnamespace "
-                                       "WHERE extname = 'rtd'",
-                                       {}, true)
-                                   .at(0),
-                               0, "schema");
-        load_topics(catalog);
-        load_grants(catalog, "subscribe", catalog.subscribe_grants);
-        load_grants(catalog, "publish", catalog.publish_grants);
+        catalog.marks = read_marks(catalog.schema);
+        load_all_topics(catalog);
+        load_grants(catalog, {}, catalog.subscribe_grants, catalog.publish_grants);
         load_channels(catalog);
     });
     return catalog;
+}
+
+std::optional<CatalogChange> load_change(const Catalog &known) {
+    std::optional<CatalogChange> found;
+    in_transaction([&] {
+        if (find_schema() != known.schema)
+            return;
+        CatalogChange change;
+        change.marks = read_marks(known.schema);
+        Rows rows = rows_since(known.marks.oldest_xid);
+        if (change.marks.oldest_xid - known.marks.oldest_xid > kMostTransactions ||
+            has_new_channels(known, rows))
+            return;
+        bool is_usable = true;
+        load_topics(known, rows,
+                    [&](const std::shared_ptr<const Topic> &topic, const std::string &,
+                        const std::string &) {
+                        is_usable = is_usable && topic != nullptr;
+                        change.topics.push_back(topic);
+                    });
+        if (!is_usable)
+            return;
+        load_grants(known, rows, change.subscribe_grants, change.publish_grants);
+        if (is_all(known, change))
+            found = std::move(change);
+    });
+    return found;
 }
 
 } // namespace rtd::pg

@@ -1,0 +1,152 @@
+// Settings, topics, grants and roles: what the hub follows while it runs. See hub_loop.h.
+#include <set>
+#include <utility>
+
+#include "pg/hub/hub_loop.h"
+#include "pg/hub/link_settings.h"
+#include "pg/server/boundary.h"
+#include "pg/server/report.h"
+#include "pg/server/settings.h"
+#include "pg/shared/shared_state.h"
+
+#include "pg/server/prelude.h"
+
+extern "C" {
+#include "postmaster/interrupt.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/syscache.h"
+}
+
+namespace rtd::pg {
+
+namespace {
+
+constexpr int64_t kRetryMs = 1000;
+
+// Set by the server while it takes in invalidations.
+bool roles_changed = false;
+
+void on_role_change(Datum, int, uint32) {
+    roles_changed = true;
+}
+
+} // namespace
+
+void HubLoop::watch_roles() {
+    call([] {
+        CacheRegisterSyscacheCallback(AUTHOID, on_role_change, 0);
+        CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, on_role_change, 0);
+    });
+}
+
+void HubLoop::reload_settings(Now now) {
+    call([] { ProcessConfigFile(PGC_SIGHUP); });
+    router_.set_settings(router_settings());
+    seen_generation_ = 0; // rtd.anonymous_role may be another one: grants are asked again
+    gateways_.reload(now);
+}
+
+void HubLoop::reload_catalog_if_changed(Now now) {
+    call([] { AcceptInvalidationMessages(); });
+    uint64_t generation = pg_atomic_read_u64(&shared->catalog_generation);
+    // Memberships decide about grants. What else the transaction did is read first, because it may
+    // have given another owner to the topics of a role that it dropped.
+    if ((generation == seen_generation_ && !roles_changed) || now.steady_ms < next_reload_ms_)
+        return;
+    next_reload_ms_ = now.steady_ms + kRetryMs;
+    Catalog catalog;
+    try {
+        bool roles_had_changed = std::exchange(roles_changed, false);
+        try {
+            if (follow_catalog(now)) {
+                next_reload_ms_ = 0;
+                seen_generation_ = generation;
+                return;
+            }
+            catalog = load_catalog();
+        } catch (...) {
+            roles_changed = roles_changed || roles_had_changed;
+            throw;
+        }
+    } catch (const Error &error) {
+        return report(WARNING, "rtd hub could not read its tables: " + error.message(),
+                      error.hint());
+    }
+    shared->hub_failures = 0;
+    bool has_extension = !catalog.schema.empty();
+    if (has_extension)
+        start_serving(std::move(catalog), now);
+    next_reload_ms_ = 0; // otherwise it failed, and is tried again
+    seen_generation_ = generation;
+    if (has_extension)
+        return;
+    if (serving())
+        stop_serving(now);
+    if (!waiting_logged_)
+        report(LOG,
+               std::string("rtd hub: waiting for the extension in database \"") + database + "\"",
+               "Run CREATE EXTENSION rtd there; no restart is needed.");
+    waiting_logged_ = true;
+}
+
+void HubLoop::check_access(Now now) {
+    access_.begin_turn(); // its answers were others'
+    router_.check_access(now);
+}
+
+// False if everything must be read.
+bool HubLoop::follow_catalog(Now now) {
+    if (!serving() || seen_generation_ == 0)
+        return false;
+    std::optional<CatalogChange> change = load_change(catalog_);
+    if (!change)
+        return false;
+    for (const std::shared_ptr<const Topic> &topic : change->topics)
+        catalog_.topics.insert_or_assign(topic->name, topic);
+    catalog_.subscribe_grants.insert(change->subscribe_grants.begin(),
+                                     change->subscribe_grants.end());
+    catalog_.publish_grants.insert(change->publish_grants.begin(), change->publish_grants.end());
+    catalog_.marks = change->marks;
+    router_.change_topics(change->topics, now);
+    check_access(now);
+    return true;
+}
+
+void HubLoop::start_serving(Catalog catalog, Now now) {
+    bool was_serving = serving();
+    catalog_ = std::move(catalog);
+    access_.begin_turn(); // grants may be others
+    waiting_logged_ = false;
+    std::set<std::string> channels = {kProbeChannel};
+    for (const Channel &channel : catalog_.channels)
+        channels.insert(channel.name);
+    listener_.listen(channels);
+    readiness_.forget_proof();
+    router_.set_topics(catalog_.topics, now);
+    if (was_serving)
+        return;
+    shared->hub_database = MyDatabaseId;
+    report(LOG, std::string("rtd hub: serving database \"") + database + "\"");
+    ConditionVariableBroadcast(&shared->probe_finished);
+}
+
+void HubLoop::stop_serving(Now now) {
+    shared->hub_database = InvalidOid;
+    router_.set_topics({}, now); // ends all subscriptions: their topics are dropped
+    gateways_.shut_down(CloseCode::topic_dropped, "the extension was dropped", now);
+    pool_.stop();
+    log_pool_.stop();
+    router_.forget_log_jobs();
+    publishing_ = {};
+    storing_.reset();
+    unstored_notifications_.clear();
+    unstored_bytes_ = 0;
+    order_ = {};
+    release_bound_ = 0;
+    more_events_ = false;
+    listener_.listen({});
+    catalog_ = {};
+}
+
+} // namespace rtd::pg
