@@ -124,6 +124,22 @@ export class Cluster {
         await this.ready();
     }
 
+    /** Loses this server, and goes on, at the same address, as a copy that lags behind it: what is committed
+     *  `meanwhile` is gone. */
+    async failOver(meanwhile: () => Promise<unknown>) {
+        const copy = await this.backup();
+        try {
+            await meanwhile();
+            await this.stop('immediate');
+            fs.rmSync(this.dataDir, { recursive: true });
+            fs.renameSync(copy.dataDir, this.dataDir);
+        } finally {
+            fs.rmSync(copy.dir, { recursive: true, force: true });
+        }
+        this.configure({ unix_socket_directories: this.dir, 'rtd.port': this.rtdPort });
+        await this.startRecovered();
+    }
+
     get dataDir() {
         return path.join(this.dir, 'data');
     }

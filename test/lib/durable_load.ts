@@ -1,5 +1,6 @@
 // Broadcasters, and clients that follow a durable topic, while processes die: in the end each client
-// must have been sent every committed message of its instance, once, in the order of its numbers.
+// must have been sent every committed message of its instance, once, in the order of its numbers. When
+// the server fails over to a copy that lags, those who saw what is gone, and no others, are told of a gap.
 //
 // Every message is also a row of a table, written by the same transaction: that is what was committed,
 // whatever the session that committed it was told before it died.
@@ -88,8 +89,11 @@ class Broadcaster {
     }
 }
 
+const failover = 'failover';
+
 const kinds: Record<string, Kill> = {
     ...killKinds,
+    [failover]: (cluster, random) => cluster.failOver(() => pause(random.between(0, 500))),
     'full queue': (cluster, random) => pauseHubUntil(cluster, pause(4000), random, 2000),
 };
 
@@ -100,6 +104,8 @@ export interface DurableFigures {
     committed: number;
     received: number;
     reconnects: number;
+    /** Clients that had seen what a failover lost. */
+    gaps: number;
     transactionsFailed: number;
     /** Events that found no room in the queue: their messages were found in the table. */
     eventsLost: number;
@@ -128,7 +134,7 @@ export async function runDurableKills(
         SELECT rtd_watch_table('watched', 'events', columns => '{key}', parameters => '{place}', operations => '{INSERT}')`);
     const followers = places.flatMap((place) => Array.from({ length: followersOfEach }, () => new DurableFollower(cluster, 'events', [place])));
     const figures: DurableFigures = {
-        ...{ kills: {}, committed: 0, received: 0, reconnects: 0, transactionsFailed: 0 },
+        ...{ kills: {}, committed: 0, received: 0, reconnects: 0, gaps: 0, transactionsFailed: 0 },
         eventsLost: 0,
     };
     try {
@@ -143,13 +149,18 @@ export async function runDurableKills(
             await pause(random.between(0, 300)); // not for a condition: anywhere in the load
             for (const follower of followers) if (random.next() < 0.3) follower.drop();
             const before = load.map((writer) => writer.commits);
+            const kept = load.flatMap((writer) => writer.confirmed);
+            const gapsBefore = followers.map((follower) => follower.beforeGaps.length);
+            if (name === failover) for (const follower of followers) follower.expectFailover();
             await kinds[name](cluster, random);
             await waitFor('commits after it', () => load.every((writer, n) => writer.commits > before[n] + 2), { deadlineMs: 60_000 });
             await Promise.all(load.map((writer) => writer.stop()));
             figures.kills[name] = (figures.kills[name] ?? 0) + 1;
             figures.transactionsFailed += load.reduce((sum, writer) => sum + writer.failures, 0);
             const start = Date.now();
-            const counts = await compare(cluster, followers, load.flatMap((writer) => writer.confirmed));
+            const confirmed = name === failover ? kept : load.flatMap((writer) => writer.confirmed);
+            const counts = await compare(cluster, followers, confirmed);
+            figures.gaps += await checkGaps(cluster, followers, gapsBefore);
             say(`${round}: ${name}: ${counts.join(', ')} messages, all received ${Date.now() - start} ms after the last commit`);
         }
         figures.committed = Number(await cluster.value('SELECT count(*) FROM sent'));
@@ -168,12 +179,32 @@ async function compare(cluster: Cluster, followers: DurableFollower[], confirmed
     const keys = new Set(sent.map(({ key }) => key));
     for (const key of confirmed) assert.ok(keys.has(key), `${key} was committed, and is gone`);
     const expected = new Map(places.map((place) => [place, sent.filter((row) => row.place === place).map(({ key }) => key)]));
+    const isNumbered = async () => (await cluster.value('SELECT count(*)::int FROM rtd_message WHERE sequence IS NULL')) === 0;
+    await waitFor('all messages to have a number', isNumbered, { deadlineMs: 60_000 });
+    const newest = new Map((await cluster.sql<{ place: string; sequence: string }>(`
+        SELECT params[1] AS place, max(sequence) AS sequence FROM rtd_message GROUP BY 1`)).map(
+        ({ place, sequence }) => [place, BigInt(sequence)]));
     for (const follower of followers) {
-        const wanted = expected.get(follower.params[0])!;
-        await follower.waitForCount(wanted.length, 60_000);
-        const got = follower.data.map(({ key }) => key);
+        const [place] = follower.params;
+        const wanted = expected.get(place)!;
+        await follower.waitForSequence(newest.get(place)!, 60_000);
+        const got: string[] = follower.data.map(({ key }) => key);
         assert.equal(new Set(got).size, got.length, `${follower} was sent a message twice`);
-        assert.deepEqual([...got].sort(), [...wanted].sort(), `${follower} was sent what was committed`);
+        if (follower.beforeGaps.length === 0) assert.deepEqual([...got].sort(), [...wanted].sort(), `${follower} was sent what was committed`);
+        else for (const key of got) assert.ok(wanted.includes(key), `${follower} was sent ${key}`);
     }
     return [...expected.values()].map((list) => list.length);
+}
+
+/** Who was told of a gap in this round had seen a message that is gone. Returns how many were. */
+async function checkGaps(cluster: Cluster, followers: DurableFollower[], before: number[]): Promise<number> {
+    const keys = new Set((await cluster.sql<{ key: string }>('SELECT key FROM sent')).map(({ key }) => key));
+    let gaps = 0;
+    followers.forEach((follower, n) => {
+        const told = follower.beforeGaps.slice(before[n]);
+        assert.ok(told.length <= 1, `${follower} was told of ${told.length} gaps`);
+        for (const data of told) assert.ok(data.some(({ key }) => !keys.has(key)), `${follower} was told of a gap, and had missed nothing`);
+        gaps += told.length;
+    });
+    return gaps;
 }

@@ -2,15 +2,15 @@
 
 import { Cluster } from '../lib/cluster';
 import { durableSettings, runDurableKills } from '../lib/durable_load';
-import { numberOptions } from '../lib/options';
+import { commandOptions } from '../lib/options';
 import { newSeed } from '../lib/random';
 
 async function main() {
-    const options = numberOptions({ kills: 100, seed: newSeed() });
+    const { only, ...options } = commandOptions({ kills: 100, seed: newSeed(), only: '' });
     console.log(`seed ${options.seed}`);
     const cluster = await Cluster.create({ settings: durableSettings });
     try {
-        const figures = await runDurableKills(cluster, options, (line) => console.log(line));
+        const figures = await runDurableKills(cluster, { ...options, ...(only && { names: [only] }) }, (line) => console.log(line));
         console.log(JSON.stringify(figures, undefined, 4));
     } finally {
         await cluster.destroy();
