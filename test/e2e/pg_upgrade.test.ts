@@ -1,5 +1,6 @@
 // pg_upgrade: a cluster with live topics moves to a new one, whose functions and collations have other
-// OIDs, and every topic works as before.
+// OIDs, and every topic works as before. OLD_PG_CONFIG names an older server, for which rtd is installed
+// too (make install PG_CONFIG=... in a copy of the tree); without it both are the same.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -9,6 +10,7 @@ import { asServer, bindir, Cluster } from '../lib/cluster';
 import { createTopic, expectMessage, subscribe } from '../lib/harness';
 import { closeSubscribers, parseId, Subscriber } from '../lib/subscriber';
 
+const oldBindir = process.env.OLD_PG_CONFIG ? execFileSync(process.env.OLD_PG_CONFIG, ['--bindir'], { encoding: 'utf8' }).trim() : bindir;
 let old: Cluster;
 let cluster: Cluster; // the new one
 let lastId: string; // of the durable topic's second message
@@ -52,7 +54,7 @@ async function fill() {
 function upgrade(): string {
     return execFileSync(
         ...asServer(`${bindir}/pg_upgrade`, [
-            ...['-b', bindir, '-B', bindir, '-d', old.dataDir, '-D', cluster.dataDir],
+            ...['-b', oldBindir, '-B', bindir, '-d', old.dataDir, '-D', cluster.dataDir],
             ...['-U', 'postgres', '-s', cluster.dir, '-p', '5433', '-P', '5434', '--retain'],
         ]),
         { cwd: cluster.dir, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] },
@@ -67,7 +69,7 @@ const serverLogs = (folder: string) =>
         .join('');
 
 before(async () => {
-    old = await Cluster.create();
+    old = await Cluster.create({ bindir: oldBindir });
     await fill();
     closeSubscribers();
     await old.closeConnections();

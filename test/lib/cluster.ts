@@ -42,6 +42,8 @@ export interface ClusterOptions {
     database?: string;
     /** false: the database and the extension are not created. */
     install?: boolean;
+    /** Where the programs of its server are, if it is not the one that PG_CONFIG names. */
+    bindir?: string;
 }
 
 export type StopMode = 'smart' | 'fast' | 'immediate' | 'kill';
@@ -61,7 +63,7 @@ export class Cluster {
     private shared?: Promise<Connection>;
     private queue: Promise<unknown> = Promise.resolve(); // one statement after another in `shared`
 
-    private constructor(dir: string, database: string, rtdPort: number) {
+    private constructor(dir: string, database: string, rtdPort: number, private readonly programs: string) {
         this.dir = dir;
         this.database = database;
         this.rtdPort = rtdPort;
@@ -71,10 +73,10 @@ export class Cluster {
     static async create(options: ClusterOptions = {}): Promise<Cluster> {
         const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'rtd-e2e-'));
         if (isRoot) execFileSync('chown', [serverUser, dir]);
-        const cluster = new Cluster(dir, options.database ?? 'app', await freePort());
+        const cluster = new Cluster(dir, options.database ?? 'app', await freePort(), options.bindir ?? bindir);
         try {
             execFileSync(
-                ...asServer(path.join(bindir, 'initdb'), [
+                ...asServer(path.join(cluster.programs, 'initdb'), [
                     ...['--no-sync', '--username=postgres', '--auth=trust', '--encoding=UTF8', '--locale=C'],
                     `--pgdata=${cluster.dataDir}`,
                 ]),
@@ -106,9 +108,9 @@ export class Cluster {
     async backup(): Promise<Cluster> {
         const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'rtd-e2e-'));
         if (isRoot) execFileSync('chown', [serverUser, dir]);
-        const copy = new Cluster(dir, this.database, await freePort());
+        const copy = new Cluster(dir, this.database, await freePort(), this.programs);
         execFileSync(
-            ...asServer(path.join(bindir, 'pg_basebackup'), ['--no-sync', '--checkpoint=fast', '-h', this.dir, '-U', 'postgres', '-D', copy.dataDir]),
+            ...asServer(path.join(this.programs, 'pg_basebackup'), ['--no-sync', '--checkpoint=fast', '-h', this.dir, '-U', 'postgres', '-D', copy.dataDir]),
             { stdio: ['ignore', 'ignore', 'pipe'], cwd: '/' },
         );
         copy.configure({ unix_socket_directories: dir, 'rtd.port': copy.rtdPort });
@@ -178,7 +180,7 @@ export class Cluster {
 
     async start() {
         const log = fs.openSync(this.logFile, 'a');
-        const [command, args] = asServer(path.join(bindir, 'postgres'), ['-D', this.dataDir]);
+        const [command, args] = asServer(path.join(this.programs, 'postgres'), ['-D', this.dataDir]);
         const child = spawn(command, args, { stdio: ['ignore', log, log], cwd: '/' });
         fs.closeSync(log);
         this.postmaster = child;
