@@ -110,6 +110,13 @@ rule "every regress input has an output, and the other way round" \
         [ -f "sql/$(basename "$output" .out).sql" ] || echo "$output has no input"
     done)"
 
+# Statement sets role and settings for rtd's own SQL; the query worker those of a topic's owner.
+rule "SQL runs as a Statement, or as the query of a topic" \
+    "$(grep -rnE '\bSPI_[a-z]|\b(pg_plan_quer(y|ies)|ExecutorStart|PortalStart|CreateQueryDesc|ProcessUtility)\(' src --include=*.cpp --include=*.h |
+        grep -vE '^src/pg/server/saved_plan\.(cpp|h):'
+    grep -rnE '\b(make_unique<SavedPlan>|SavedPlan [a-z_]+)\(' src --include=*.cpp |
+        grep -vE '^src/pg/(server/(saved_plan|statement)|query/(query_worker|keyed_read))\.cpp:')"
+
 rule "no file of src is longer than 650 lines" \
     "$(wc -l src/*/*.cpp src/*/*.h src/*/*/*.cpp src/*/*/*.h | awk '$1 > 650 && $2 != "total" { print $2 ": " $1 }')"
 

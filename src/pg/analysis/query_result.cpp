@@ -37,28 +37,26 @@ std::string description_of(const OutputColumns &columns) {
                                : counted(columns.size(), "column");
 }
 
-JsonText value_as_json(const char *topic) {
-    if (SPI_processed > 1)
+JsonText value_as_json(const char *topic, const ResultSet &result) {
+    if (result.count > 1)
         ereport(ERROR,
                 (errcode(ERRCODE_CARDINALITY_VIOLATION),
                  errmsg("the query of topic \"%s\" returned more than one row, but its result is "
                         "one value; aggregate the rows, as with jsonb_agg(), or declare "
                         "shape => 'rows'",
                         topic)));
-    const char *text = SPI_processed == 0
-                           ? nullptr
-                           : SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+    const char *text = result.count == 0 ? nullptr : result.text(0, 1);
     return text != nullptr ? JsonText{text, strlen(text)} : JsonText{"null", strlen("null")};
 }
 
-JsonText rows_as_json() {
-    TupleDesc columns = SPI_tuptable->tupdesc;
+JsonText rows_as_json(const ResultSet &result) {
+    TupleDesc columns = result.columns;
     BlessTupleDesc(columns);
     StringInfoData rows;
     initStringInfo(&rows);
     appendStringInfoChar(&rows, '[');
-    for (uint64 i = 0; i < SPI_processed; i++) {
-        Datum row = heap_copy_tuple_as_datum(SPI_tuptable->vals[i], columns);
+    for (uint64 i = 0; i < result.count; i++) {
+        Datum row = heap_copy_tuple_as_datum(result.rows[i], columns);
         text *object = DatumGetTextPP(DirectFunctionCall1(row_to_json, row));
         if (i > 0)
             appendStringInfoChar(&rows, ',');
@@ -118,8 +116,8 @@ long row_limit(ResultShape shape) {
     return shape == ResultShape::value ? 2 : 0;
 }
 
-JsonText result_as_json(const char *topic, ResultShape shape) {
-    return shape == ResultShape::value ? value_as_json(topic) : rows_as_json();
+JsonText result_as_json(const char *topic, ResultShape shape, const ResultSet &result) {
+    return shape == ResultShape::value ? value_as_json(topic, result) : rows_as_json(result);
 }
 
 } // namespace rtd::pg

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "pg/analysis/topic_query.h"
+#include "pg/server/saved_plan.h"
 
 #include "pg/server/prelude.h"
 
@@ -27,14 +28,14 @@ void explain_shape(const std::string &topic, const OutputColumns &columns, Resul
 // Throws if DDL has given the query columns that its topic's shape cannot be made of.
 void check_shape(const std::string &topic, const OutputColumns &columns, ResultShape shape);
 
-// How many rows tell all that is to be told, as SPI's count; 0: all.
+// How many rows tell all that is to be told; 0: all.
 long row_limit(ResultShape shape);
 
 struct JsonText {
     const char *data;
     size_t size;
 };
-// JSON of the rows in SPI_tuptable. Runs under the server's rules: it may ereport.
-JsonText result_as_json(const char *topic, ResultShape shape);
+// JSON of the rows. Runs under the server's rules: it may ereport.
+JsonText result_as_json(const char *topic, ResultShape shape, const ResultSet &result);
 
 } // namespace rtd::pg

@@ -9,14 +9,11 @@
 #include "core/names.h"
 #include "pg/server/attempt.h"
 #include "pg/server/report.h"
+#include "pg/server/statement.h"
 #include "pg/server/worker_transaction.h"
 #include "pg/value/stored_parameter.h"
 
 #include "pg/server/prelude.h"
-
-extern "C" {
-#include "catalog/pg_extension.h"
-}
 
 namespace rtd::pg {
 
@@ -31,9 +28,9 @@ class Unusable : public std::runtime_error {
 };
 
 const std::string &value(const Row &row, size_t column, const char *name) {
-    if (!row.at(column))
+    if (!row.at(column).text)
         throw Unusable(std::string(name) + " is missing");
-    return *row[column];
+    return *row[column].text;
 }
 
 int64_t number(const Row &row, size_t column, const char *name) {
@@ -73,34 +70,41 @@ std::string milliseconds(const std::string &column) {
 }
 
 // Which rows of a table are read.
-struct Rows {
-    std::string condition;                             // with a leading space, or empty: all
-    std::vector<std::optional<std::string>> args = {}; // of the condition
+struct Selection {
+    std::string condition;                   // with a leading space, or empty: all
+    std::optional<uint32_t> oldest_xid = {}; // what the condition compares with
 };
 
 // Circular, as transaction ids are; a row that was frozen is older than any.
-Rows rows_since(uint64_t oldest_xid) {
-    return {" WHERE age(xmin) <= age($1::text::xid)",
-            {std::to_string(static_cast<uint32_t>(oldest_xid))}};
+Selection rows_since(uint64_t oldest_xid) {
+    return {" WHERE age(xmin) <= age($1::text::xid)", static_cast<uint32_t>(oldest_xid)};
 }
 
-Lists load_lists(const Catalog &catalog, const std::string &column, const Rows &rows) {
+std::vector<Row> rows_of(const Catalog &catalog, const std::string &statement,
+                         const Selection &selection = {}) {
+    std::vector<Value> values;
+    if (selection.oldest_xid)
+        values.push_back(text_value(std::to_string(*selection.oldest_xid)));
+    return Statement(home_in(catalog.schema), statement).run(values).rows;
+}
+
+Lists load_lists(const Catalog &catalog, const std::string &column, const Selection &selection) {
     Lists lists;
-    for (const Row &row :
-         run_sql("SELECT name, element FROM " + catalog.schema + ".rtd_topic, unnest(" + column +
-                     ") WITH ORDINALITY AS e (element, position)" + rows.condition +
-                     " ORDER BY name, position",
-                 rows.args, true))
-        lists[value(row, 0, "name")].push_back(row.at(1));
+    for (const Row &row : rows_of(catalog,
+                                  "SELECT name, element FROM @.rtd_topic, unnest(" + column +
+                                      ") WITH ORDINALITY AS e (element, position)" +
+                                      selection.condition + " ORDER BY name, position",
+                                  selection))
+        lists[value(row, 0, "name")].push_back(row.at(1).text);
     return lists;
 }
 
 // What rtd_create_topic() or rtd_watch_table() found out about parameters.
 class ParameterTypes {
   public:
-    ParameterTypes(const Catalog &catalog, const Rows &rows)
-        : types_(load_lists(catalog, "parameter_types", rows)),
-          collations_(load_lists(catalog, "parameter_collations", rows)) {}
+    ParameterTypes(const Catalog &catalog, const Selection &selection)
+        : types_(load_lists(catalog, "parameter_types", selection)),
+          collations_(load_lists(catalog, "parameter_collations", selection)) {}
 
     std::vector<ParameterType> of(const std::string &topic) {
         const auto &types = types_[topic], &collations = collations_[topic];
@@ -149,7 +153,7 @@ std::shared_ptr<const Topic> topic_of(const Row &row, Lists &parameters, Lists &
         throw Unusable(name.error());
     topic->kind = kind_of(value(row, 1, "kind"));
     topic->owner = static_cast<uint32_t>(number(row, 2, "owner"));
-    topic->query = row.at(3).value_or("");
+    topic->query = row.at(3).text.value_or("");
     topic->search_path = value(row, 4, "search_path");
     topic->type = value(row, 5, "type");
     topic->throttle_ms = number_between(row, 6, "throttle", 0, kMaxIntervalMs);
@@ -159,7 +163,7 @@ std::shared_ptr<const Topic> topic_of(const Row &row, Lists &parameters, Lists &
     topic->version = static_cast<uint64_t>(number(row, 10, "version"));
     topic->generation = static_cast<uint64_t>(number(row, 11, "created_at"));
     topic->is_invoker = number(row, 12, "security") != 0;
-    topic->significant = row.at(13).value_or("");
+    topic->significant = row.at(13).text.value_or("");
     topic->history = number_between(row, 14, "history", 0, INT_MAX);
     topic->is_durable = number(row, 15, "durable") != 0;
     topic->shape = number(row, 17, "shape") != 0 ? ResultShape::value : ResultShape::rows;
@@ -178,10 +182,11 @@ std::shared_ptr<const Topic> topic_of(const Row &row, Lists &parameters, Lists &
 }
 
 // `take` gets each topic, or, if its row is unusable, its name and why.
-template <class Take> void load_topics(const Catalog &catalog, const Rows &rows, const Take &take) {
-    Lists parameters = load_lists(catalog, "parameters", rows);
-    Lists keys = load_lists(catalog, "key", rows);
-    ParameterTypes types(catalog, rows);
+template <class Take>
+void load_topics(const Catalog &catalog, const Selection &selection, const Take &take) {
+    Lists parameters = load_lists(catalog, "parameters", selection);
+    Lists keys = load_lists(catalog, "key", selection);
+    ParameterTypes types(catalog, selection);
     // A topic and a namesake that was dropped before it differ in created_at.
     std::string sql = "SELECT name, kind, owner::oid, query, search_path, type, " +
                       milliseconds("throttle") + ", " + milliseconds("debounce") +
@@ -190,13 +195,13 @@ template <class Take> void load_topics(const Catalog &catalog, const Rows &rows,
                       " (extract(epoch FROM created_at) * 1000000)::bigint END,"
                       " (security = 'invoker')::int, significant, history,"
                       " durable::int, greatest(array_ndims(parameters), array_ndims(key), 1),"
-                      " coalesce(shape = 'value', false)::int FROM " +
-                      catalog.schema + ".rtd_topic" + rows.condition;
-    for (const Row &row : run_sql(sql, rows.args, true)) {
+                      " coalesce(shape = 'value', false)::int FROM @.rtd_topic" +
+                      selection.condition;
+    for (const Row &row : rows_of(catalog, sql, selection)) {
         try {
             take(topic_of(row, parameters, keys, types), "", "");
         } catch (const Unusable &problem) {
-            take(nullptr, row.at(0).value_or(""), problem.what());
+            take(nullptr, row.at(0).text.value_or(""), problem.what());
         }
     }
 }
@@ -222,16 +227,15 @@ void check_channel(const std::string &name) {
 void load_channels(Catalog &catalog) {
     std::map<std::pair<std::string, std::string>, Channel> channels;
     Lists parameters;
-    for (const Row &row :
-         run_sql("SELECT channel, topic, parameter, position FROM " + catalog.schema +
-                     ".rtd_channel LEFT JOIN LATERAL unnest(parameters) WITH ORDINALITY "
-                     "AS p (parameter, position) ON true ORDER BY channel, topic, position",
-                 {}, true)) {
+    for (const Row &row : rows_of(
+             catalog, "SELECT channel, topic, parameter, position FROM @.rtd_channel"
+                      " LEFT JOIN LATERAL unnest(parameters) WITH ORDINALITY"
+                      " AS p (parameter, position) ON true ORDER BY channel, topic, position")) {
         Channel &channel = channels[{value(row, 0, "channel"), value(row, 1, "topic")}];
         channel.name = value(row, 0, "channel");
         channel.topic = value(row, 1, "topic");
-        if (row.at(3))
-            parameters[channel.name + '\n' + channel.topic].push_back(row.at(2));
+        if (row.at(3).text)
+            parameters[channel.name + '\n' + channel.topic].push_back(row.at(2).text);
     }
     for (auto &[key, channel] : channels) {
         try {
@@ -249,43 +253,32 @@ void load_channels(Catalog &catalog) {
 }
 
 // Adds to those that are there.
-void load_grants(const Catalog &catalog, const Rows &rows, Catalog::Grants &subscribe,
+void load_grants(const Catalog &catalog, const Selection &selection, Catalog::Grants &subscribe,
                  Catalog::Grants &publish) {
-    for (const Row &row : run_sql("SELECT topic, role::oid, (privilege = 'publish')::int FROM " +
-                                      catalog.schema + ".rtd_topic_grant" + rows.condition,
-                                  rows.args, true)) {
+    for (const Row &row :
+         rows_of(catalog,
+                 "SELECT topic, role::oid, (privilege = 'publish')::int FROM @.rtd_topic_grant" +
+                     selection.condition,
+                 selection)) {
         bool publishes = number(row, 2, "privilege") != 0;
         (publishes ? publish : subscribe).emplace(value(row, 0, "topic"), number(row, 1, "role"));
     }
 }
 
-std::string find_schema() {
-    if (!OidIsValid(call([] { return get_extension_oid("rtd", true); })))
-        return "";
-    return value(run_sql("SELECT quote_ident(nspname) FROM pg_catalog.pg_extension "
-                         "JOIN pg_catalog.pg_namespace n ON n.oid = extnamespace "
-                         "WHERE extname = 'rtd'",
-                         {}, true)
-                     .at(0),
-                 0, "schema");
-}
-
-CatalogMarks read_marks(const std::string &schema) {
-    std::vector<Row> rows =
-        run_sql("SELECT pg_snapshot_xmin(pg_current_snapshot())::text, (SELECT count(*) FROM " +
-                    schema + ".rtd_topic), (SELECT count(*) FROM " + schema +
-                    ".rtd_topic_grant), (SELECT count(*) FROM " + schema + ".rtd_channel)",
-                {}, true);
+CatalogMarks read_marks(const Catalog &catalog) {
+    std::vector<Row> rows = rows_of(
+        catalog, "SELECT pg_snapshot_xmin(pg_current_snapshot())::text,"
+                 " (SELECT count(*) FROM @.rtd_topic), (SELECT count(*) FROM @.rtd_topic_grant),"
+                 " (SELECT count(*) FROM @.rtd_channel)");
     auto count = [&](size_t column) {
         return static_cast<size_t>(number(rows.at(0), column, "count"));
     };
     return {count(0), count(1), count(2), count(3)};
 }
 
-bool has_new_channels(const Catalog &catalog, const Rows &rows) {
-    return !run_sql("SELECT 1 FROM " + catalog.schema + ".rtd_channel" + rows.condition +
-                        " LIMIT 1",
-                    rows.args, true)
+bool has_new_channels(const Catalog &catalog, const Selection &selection) {
+    return !rows_of(catalog, "SELECT 1 FROM @.rtd_channel" + selection.condition + " LIMIT 1",
+                    selection)
                 .empty();
 }
 
@@ -311,10 +304,11 @@ bool is_all(const Catalog &known, const CatalogChange &change) {
 Catalog load_catalog() {
     Catalog catalog;
     in_transaction([&] {
-        catalog.schema = find_schema();
-        if (catalog.schema.empty())
+        std::optional<Home> home = find_home();
+        if (!home)
             return;
-        catalog.marks = read_marks(catalog.schema);
+        catalog.schema = home->schema_name;
+        catalog.marks = read_marks(catalog);
         load_all_topics(catalog);
         load_grants(catalog, {}, catalog.subscribe_grants, catalog.publish_grants);
         load_channels(catalog);
@@ -325,16 +319,17 @@ Catalog load_catalog() {
 std::optional<CatalogChange> load_change(const Catalog &known) {
     std::optional<CatalogChange> found;
     in_transaction([&] {
-        if (find_schema() != known.schema)
+        std::optional<Home> home = find_home();
+        if (!home || home->schema_name != known.schema)
             return;
         CatalogChange change;
-        change.marks = read_marks(known.schema);
-        Rows rows = rows_since(known.marks.oldest_xid);
+        change.marks = read_marks(known);
+        Selection changed = rows_since(known.marks.oldest_xid);
         if (change.marks.oldest_xid - known.marks.oldest_xid > kMostTransactions ||
-            has_new_channels(known, rows))
+            has_new_channels(known, changed))
             return;
         bool is_usable = true;
-        load_topics(known, rows,
+        load_topics(known, changed,
                     [&](const std::shared_ptr<const Topic> &topic, const std::string &,
                         const std::string &) {
                         is_usable = is_usable && topic != nullptr;
@@ -342,7 +337,7 @@ std::optional<CatalogChange> load_change(const Catalog &known) {
                     });
         if (!is_usable)
             return;
-        load_grants(known, rows, change.subscribe_grants, change.publish_grants);
+        load_grants(known, changed, change.subscribe_grants, change.publish_grants);
         if (is_all(known, change))
             found = std::move(change);
     });

@@ -18,16 +18,6 @@ namespace rtd::pg {
 
 namespace {
 
-SPIPlanPtr prepare(const std::string &sql, std::vector<Oid> types, int options) {
-    return call([&] {
-        SPIPlanPtr plan =
-            SPI_prepare_cursor(sql.c_str(), static_cast<int>(types.size()), types.data(), options);
-        if (plan == nullptr || SPI_keepplan(plan) != 0)
-            elog(ERROR, "could not prepare the query: %s", SPI_result_code_string(SPI_result));
-        return plan;
-    });
-}
-
 Error not_unique(const std::string &topic, const std::string &key) {
     return Error(ERRCODE_CARDINALITY_VIOLATION, "the key of topic \"" + topic +
                                                     "\" is not unique: " + key +
@@ -44,22 +34,17 @@ KeyedPlans::KeyedPlans(const std::string &topic, const std::string &query, size_
 
 void KeyedPlans::prepare_plans() {
     std::vector<Oid> types = query_.parameter_types();
-    all_ = prepare(query_.select_all(row_type_), types, 0);
+    all_ = std::make_unique<SavedPlan>(query_.select_all(row_type_), types);
     for (const KeyColumn &column : query_.key())
         types.push_back(call([&] { return get_array_type(column.type); }));
     // Its plan does not depend on the keys, and to make it takes longer than to run it.
-    keys_ = prepare(query_.select_keys(row_type_), types, CURSOR_OPT_GENERIC_PLAN);
-}
-
-KeyedPlans::~KeyedPlans() {
-    free_plans();
+    keys_ =
+        std::make_unique<SavedPlan>(query_.select_keys(row_type_), types, CURSOR_OPT_GENERIC_PLAN);
 }
 
 void KeyedPlans::free_plans() {
-    for (SPIPlanPtr plan : {all_, keys_})
-        if (plan != nullptr)
-            SPI_freeplan(plan);
-    all_ = keys_ = nullptr;
+    all_.reset();
+    keys_.reset();
 }
 
 bool KeyedPlans::spell_out() {
@@ -72,7 +57,7 @@ bool KeyedPlans::spell_out() {
 bool KeyedPlans::are_valid() const {
     if (keys_ == nullptr)
         return true; // not made yet
-    return call([&] { return SPI_plan_is_valid(all_) && SPI_plan_is_valid(keys_); });
+    return all_->is_valid() && keys_->is_valid();
 }
 
 void KeyedPlans::read(const std::vector<Datum> &values, const KeySelection &selection,
@@ -83,13 +68,8 @@ void KeyedPlans::read(const std::vector<Datum> &values, const KeySelection &sele
     }
     std::vector<Datum> arguments = values;
     bool all = selection.all || !add_keys(selection.keys, arguments);
-    call([&] {
-        int result = SPI_execute_plan(all ? all_ : keys_, arguments.data(), nullptr, true, 0);
-        if (result != SPI_OK_SELECT)
-            elog(ERROR, "unexpected result of the query: %s", SPI_result_code_string(result));
-    });
-    outcome.rows = collect(outcome.altered);
-    SPI_freetuptable(SPI_tuptable);
+    with_spi(
+        [&] { outcome.rows = collect((all ? all_ : keys_)->select(arguments), outcome.altered); });
     if (all)
         check_all_once(outcome.rows);
     else
@@ -132,8 +112,8 @@ bool KeyedPlans::add_keys(const std::vector<Key> &keys, std::vector<Datum> &valu
     return true;
 }
 
-// The rows of SPI_tuptable: key, row or NULL, and of all rows how many columns of the key are NULL.
-std::vector<KeyedRow> KeyedPlans::collect(std::string &altered) const {
+// The rows of a result: key, row or NULL, and of all rows how many columns of the key are NULL.
+std::vector<KeyedRow> KeyedPlans::collect(const ResultSet &result, std::string &altered) const {
     struct Text {
         const char *data;
         int size;
@@ -152,10 +132,9 @@ std::vector<KeyedRow> KeyedPlans::collect(std::string &altered) const {
         MemoryContext caller = MemoryContextSwitchTo(row_context);
         bool is_json = false;
         Text made = call([&]() -> Text {
-            TupleDesc columns = SPI_tuptable->tupdesc;
             bool null = false;
-            Datum datum = SPI_getbinval(SPI_tuptable->vals[i], columns, column, &null);
-            is_json = !null && SPI_gettypeid(columns, column) == JSONOID;
+            Datum datum = result.value(i, column, null);
+            is_json = !null && result.type(column) == JSONOID;
             if (null)
                 return {"", 0};
             if (!is_json)
@@ -171,16 +150,15 @@ std::vector<KeyedRow> KeyedPlans::collect(std::string &altered) const {
         return made;
     };
     auto has_null_key = [&](uint64 i) {
-        return SPI_tuptable->tupdesc->natts > 2 && call([&] {
+        return result.columns->natts > 2 && call([&] {
                    bool null = false;
-                   return DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
-                                                      3, &null)) > 0;
+                   return DatumGetInt32(result.value(i, 3, null)) > 0;
                });
     };
     size_t limit = static_cast<size_t>(max_message_kilobytes) * 1024, bytes = 0;
     std::vector<KeyedRow> rows;
-    rows.reserve(SPI_processed);
-    for (uint64 i = 0; i < SPI_processed; i++) {
+    rows.reserve(result.count);
+    for (uint64 i = 0; i < result.count; i++) {
         Text key = text_of(i, 1), row = text_of(i, 2);
         rows.push_back(
             {{key.data, static_cast<size_t>(key.size)}, {row.data, static_cast<size_t>(row.size)}});

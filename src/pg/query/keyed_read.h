@@ -1,13 +1,15 @@
 // KeyedPlans: a keyed topic's statements, prepared in a query worker, and what they return: rows by
-// key. See topic_key.h for the statements.
+// key. See keyed_query.h for the statements.
 #pragma once
 #include "core/fence.h"
 #include "router/query.h"
 
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "pg/analysis/keyed_query.h"
+#include "pg/server/saved_plan.h"
 
 #include "pg/server/prelude.h"
 
@@ -17,9 +19,6 @@ class KeyedPlans {
   public:
     KeyedPlans(const std::string &topic, const std::string &query, size_t parameter_count,
                const std::vector<std::string> &key);
-    ~KeyedPlans();
-    KeyedPlans(const KeyedPlans &) = delete;
-    KeyedPlans &operator=(const KeyedPlans &) = delete;
 
     // False once DDL has changed what they are made of.
     bool are_valid() const;
@@ -38,15 +37,14 @@ class KeyedPlans {
     void prepare_plans();
     void free_plans();
     bool add_keys(const std::vector<Key> &keys, std::vector<Datum> &values) const;
-    std::vector<KeyedRow> collect(std::string &altered) const;
+    std::vector<KeyedRow> collect(const ResultSet &result, std::string &altered) const;
     void check_all_once(const std::vector<KeyedRow> &rows) const;
     void keep_once(std::vector<KeyedRow> &rows) const;
 
     std::string topic_;
     KeyedQuery query_;
     KeyedQuery::RowType row_type_ = KeyedQuery::RowType::jsonb;
-    SPIPlanPtr all_ = nullptr;
-    SPIPlanPtr keys_ = nullptr;
+    std::unique_ptr<SavedPlan> all_, keys_;
 };
 
 } // namespace rtd::pg

@@ -13,6 +13,7 @@
 #include "pg/query/publish.h"
 #include "pg/query/query_job.h"
 #include "pg/server/boundary.h"
+#include "pg/server/saved_plan.h"
 #include "pg/server/settings.h"
 #include "pg/server/worker_settings.h"
 #include "pg/server/worker_transaction.h"
@@ -49,15 +50,7 @@ namespace {
 // A prepared query, kept until its topic, or what it reads, is altered. It was planned as the role
 // it runs as, whose privileges decide what planning may put into it; so each role has its own.
 struct Prepared {
-    Prepared() = default;
-    ~Prepared() {
-        if (plan != nullptr)
-            SPI_freeplan(plan);
-    }
-    Prepared(const Prepared &) = delete;
-    Prepared &operator=(const Prepared &) = delete;
-
-    SPIPlanPtr plan = nullptr;
+    std::unique_ptr<SavedPlan> plan;
     std::unique_ptr<KeyedPlans> keyed; // instead, of a keyed topic
     std::vector<Oid> types;
     uint64_t generation = 0;
@@ -95,6 +88,7 @@ class QueryWorker {
                     QueryDone &done);
     void run_query(const RunQuery &job, const Prepared &prepared, std::vector<Datum> &values,
                    QueryOutcome &outcome);
+    void take_state(const RunQuery &job, const JsonText &json, QueryOutcome &outcome);
     template <class Body> void run_as_role(const RunQuery &job, QueryOutcome &outcome, Body body);
     const Prepared &prepare(const RunQuery &job);
     void fill(Prepared &prepared, const RunQuery &job);
@@ -264,7 +258,7 @@ bool QueryWorker::is_outdated(const Prepared &prepared) const {
         return true;
     if (prepared.keyed != nullptr)
         return !prepared.keyed->are_valid();
-    return !call([&] { return SPI_plan_is_valid(prepared.plan); });
+    return !prepared.plan->is_valid();
 }
 
 std::optional<WorkerReply> QueryWorker::handle(const RunQuery &job) {
@@ -406,14 +400,7 @@ void QueryWorker::fill(Prepared &prepared, const RunQuery &job) {
     TopicQuery query = analyze_topic_query(job.query, job.parameter_count);
     check_shape(job.topic, query.columns, job.shape);
     prepared.types = std::move(query.parameter_types);
-    std::vector<Oid> &types = prepared.types;
-    prepared.plan = call([&] {
-        SPIPlanPtr made =
-            SPI_prepare(job.query.c_str(), static_cast<int>(types.size()), types.data());
-        if (made == nullptr || SPI_keepplan(made) != 0)
-            elog(ERROR, "could not prepare the query: %s", SPI_result_code_string(SPI_result));
-        return made;
-    });
+    prepared.plan = std::make_unique<SavedPlan>(job.query, prepared.types);
 }
 
 // Errors of input functions that look a name up, such as that of regclass.
@@ -507,18 +494,19 @@ void QueryWorker::read_keyed(const RunQuery &job, const Prepared &prepared,
 
 void QueryWorker::run_query(const RunQuery &job, const Prepared &prepared,
                             std::vector<Datum> &values, QueryOutcome &outcome) {
+    with_spi([&] {
+        ResultSet result = prepared.plan->select(values, row_limit(job.shape));
+        take_state(job, call([&] { return result_as_json(job.topic.c_str(), job.shape, result); }),
+                   outcome);
+    });
+}
+
+void QueryWorker::take_state(const RunQuery &job, const JsonText &json, QueryOutcome &outcome) {
     struct Answer {
         const char *text;
         size_t size;
         uint64_t hash;
     };
-    JsonText json = call([&] {
-        int result =
-            SPI_execute_plan(prepared.plan, values.data(), nullptr, true, row_limit(job.shape));
-        if (result != SPI_OK_SELECT)
-            elog(ERROR, "unexpected result of the query: %s", SPI_result_code_string(result));
-        return result_as_json(job.topic.c_str(), job.shape);
-    });
     Datum state = jsonb_of_text(json.data, json.size, outcome.altered);
     Answer answer = call([&] {
         Jsonb *jsonb = DatumGetJsonbP(state);

@@ -2,8 +2,7 @@
 // them. No role has privileges on the tables; functions check what their caller may do and then
 // read and write as the extension's owner, under a search_path that no user controls.
 //
-// Statements are written with `@.` for the extension's schema. Each is prepared once per backend
-// and kept, so a look-up on a hot path costs an execution of a cached plan.
+// Statements are written and run as pg/server/statement.h says.
 #pragma once
 #include "core/fence.h"
 
@@ -14,56 +13,36 @@
 #include "pg/server/acting_as.h"
 #include "pg/server/setting_scope.h"
 #include "pg/server/sql_function.h"
+#include "pg/server/statement.h"
 
 #include "pg/server/prelude.h"
 
 namespace rtd::pg {
 
-// A parameter of a statement; points into the memory context it was made in.
-struct Value {
-    Oid type;
-    Datum datum;
-    bool null;
-};
-Value text_value(const std::optional<std::string> &text);
-Value texts_value(const TextList &texts);
-Value bytes_value(const std::string &bytes);
-Value oid_value(Oid oid, Oid type = OIDOID);
-Value integer_value(int32 integer);
-Value boolean_value(bool boolean);
-
-struct Cell {
-    std::optional<std::string> text; // as the type's output function writes it
-    TextList elements;               // of a text[]
-
-    Oid oid() const { return text ? static_cast<Oid>(std::stoul(*text)) : InvalidOid; }
-    bool boolean() const { return text == "t"; }
-};
-using Row = std::vector<Cell>;
-
-struct Rows {
-    std::vector<Row> rows; // what the statement returned
-    uint64_t affected = 0; // rows returned, inserted, updated or deleted
-};
-
 class Registry {
   public:
     // `function` is any function of the extension: its schema and owner are the extension's.
-    explicit Registry(Oid function);
+    explicit Registry(Oid function) : home_(home_of(function)) {}
+    explicit Registry(Home home) : home_(std::move(home)) {}
 
-    Rows run(const std::string &statement, const std::vector<Value> &values) const;
+    Rows run(const std::string &statement, const std::vector<Value> &values) const {
+        return Statement(home_, statement).run(values);
+    }
     // Sees everything committed by now, also in a repeatable read transaction.
-    Rows run_fresh(const std::string &statement, const std::vector<Value> &values) const;
+    Rows run_fresh(const std::string &statement, const std::vector<Value> &values) const {
+        return Statement(home_, statement).run_fresh(values);
+    }
+    // An INSERT into rtd_message or rtd_audit_log.
+    Rows append(const std::string &statement, const std::vector<Value> &values) const {
+        return Statement(home_, statement).append(values);
+    }
 
-    Oid owner() const { return owner_; }
-    Oid schema() const { return schema_; }
-    const std::string &schema_name() const { return schema_name_; }
+    Oid owner() const { return home_.owner; }
+    Oid schema() const { return home_.schema; }
+    const std::string &schema_name() const { return home_.schema_name; }
 
   private:
-    Rows execute(const std::string &statement, const std::vector<Value> &values, bool fresh) const;
-
-    Oid owner_, schema_;
-    std::string schema_name_;
+    Home home_;
 };
 
 // The registry of the database, where no function of the extension is at hand; nullopt if the

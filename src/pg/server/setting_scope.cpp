@@ -13,4 +13,11 @@ void SettingScope::set(const char *setting, const char *value) {
     });
 }
 
+void SettingScope::set_for_all(const char *setting, const char *value) {
+    call([&] {
+        (void)set_config_option(setting, value, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+                                false);
+    });
+}
+
 } // namespace rtd::pg

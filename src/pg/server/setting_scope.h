@@ -22,6 +22,8 @@ class SettingScope {
     SettingScope &operator=(const SettingScope &) = delete;
 
     void set(const char *setting, const char *value);
+    // Also one that only superusers may set, whoever the caller is.
+    void set_for_all(const char *setting, const char *value);
 
   private:
     int nest_level_;

@@ -3,10 +3,6 @@
 #pragma once
 #include "core/fence.h"
 
-#include <optional>
-#include <string>
-#include <vector>
-
 #include "pg/server/boundary.h"
 
 #include "pg/server/prelude.h"
@@ -17,8 +13,8 @@ extern "C" {
 
 namespace rtd::pg {
 
-// Runs `body` in a transaction of its own with a snapshot and SPI connected. A pg::Error thrown by
-// body aborts the transaction and is passed on. Restores the caller's memory context.
+// Runs `body` in a transaction of its own with a snapshot. A pg::Error thrown by body aborts the
+// transaction and is passed on. Restores the caller's memory context.
 template <class Body> void in_transaction(Body &&body) {
     MemoryContext context = CurrentMemoryContext;
     try {
@@ -26,11 +22,9 @@ template <class Body> void in_transaction(Body &&body) {
             SetCurrentStatementStartTimestamp();
             StartTransactionCommand();
             PushActiveSnapshot(GetTransactionSnapshot());
-            SPI_connect();
         });
         body();
         call([] {
-            SPI_finish();
             PopActiveSnapshot();
             CommitTransactionCommand();
         });
@@ -63,20 +57,5 @@ template <class Body> void undone(Body &&body) {
     }
     undo();
 }
-
-using Row = std::vector<std::optional<std::string>>;
-
-// Runs one SQL statement of rtd's own with text parameters (nullopt: NULL) and returns its rows as
-// text. Its names mean what they mean in pg_catalog, whatever search_path is.
-std::vector<Row> run_sql(const std::string &sql,
-                         const std::vector<std::optional<std::string>> &args, bool read_only);
-
-// The same for a statement that writes and is run often: its plan is kept as long as the process.
-std::vector<Row> run_kept_sql(const std::string &sql,
-                              const std::vector<std::optional<std::string>> &args);
-
-// '{"a",NULL}': a text[] literal.
-std::string array_literal(const std::vector<std::string> &elements);
-std::string array_literal(const std::vector<std::optional<std::string>> &elements);
 
 } // namespace rtd::pg

@@ -6,6 +6,7 @@
 
 #include "pg/registry/registry.h"
 #include "pg/registry/watch_columns.h"
+#include "pg/server/saved_plan.h"
 #include "pg/writer/audit.h"
 
 #include "pg/server/prelude.h"
@@ -99,7 +100,8 @@ HeapTuple row_to_insert(const TriggerData *data) {
         return data->tg_trigtuple;
     if (table == "rtd_topic") {
         TupleDesc description = RelationGetDescr(data->tg_relation);
-        const char *name = call([&] { return SPI_getvalue(data->tg_trigtuple, description, 1); });
+        HeapTuple row = data->tg_trigtuple;
+        const char *name = call([&] { return ResultSet{&row, description, 1}.text(0, 1); });
         notice("topic " + quoted(name) + " exists already, and stays as it is");
     }
     return nullptr;

@@ -15,6 +15,7 @@
 #include "pg/analysis/topic_query.h"
 #include "pg/registry/topic.h"
 #include "pg/server/catalog_names.h"
+#include "pg/server/saved_plan.h"
 #include "pg/sql/parameter_types.h"
 #include "pg/sql/topic_owner.h"
 #include "pg/sql/watch.h"
@@ -26,7 +27,6 @@
 extern "C" {
 #include "common/int.h"
 #include "utils/fmgrprotos.h"
-#include "utils/portal.h"
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 }
@@ -134,29 +134,14 @@ std::string current_search_path() {
     return call([] { return GetConfigOption("search_path", false, false); });
 }
 
-// Plans the query and starts it without fetching a row, which is when the server checks privileges.
-void check_query_starts(const std::string &query, const std::vector<Oid> &types) {
-    std::vector<Oid> argument_types = types;
-    std::vector<Datum> values(types.size(), 0);
-    std::string nulls(types.size(), 'n');
-    call([&] {
-        SPI_connect();
-        Portal portal = SPI_cursor_open_with_args(
-            nullptr, query.c_str(), static_cast<int>(argument_types.size()), argument_types.data(),
-            values.data(), nulls.c_str(), true, CURSOR_OPT_NO_SCROLL);
-        SPI_cursor_close(portal);
-        SPI_finish();
-    });
-}
-
 void check_keyed_query(const std::string &name, const std::string &query, size_t parameter_count,
                        const std::vector<std::string> &key) {
     KeyedQuery keyed(query, parameter_count, key);
     std::vector<Oid> types = keyed.parameter_types();
-    check_query_starts(keyed.select_all(), types);
+    start_query(keyed.select_all(), types);
     for (const KeyColumn &column : keyed.key())
         types.push_back(call([&] { return get_array_type(column.type); }));
-    check_query_starts(keyed.select_keys(), types);
+    start_query(keyed.select_keys(), types);
     if (!keyed.why_all().empty())
         notice("every change makes topic \"" + name + "\" be read again as a whole",
                "One row may change others: " + keyed.why_all() + ".",
@@ -169,7 +154,7 @@ OutputColumns check_query(const std::string &name, const std::string &query, siz
     ActingAs role(owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
     SearchPath path(search_path.c_str());
     TopicQuery analyzed = analyze_topic_query(query, parameter_count);
-    check_query_starts(query, analyzed.parameter_types);
+    start_query(query, analyzed.parameter_types);
     if (!key.empty())
         check_keyed_query(name, query, parameter_count, key);
     return analyzed.columns;

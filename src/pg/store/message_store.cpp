@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/envelope.h"
+#include "pg/server/statement.h"
 #include "pg/server/worker_transaction.h"
 #include "pg/store/message_slot.h"
 
@@ -25,16 +26,23 @@ constexpr size_t kFewIds = 50;
 // Who resumes from before so many changes of the timeline is told of a gap.
 constexpr int kMostFormerEpochs = 32;
 
-// Statements are written with `@.` for the schema, as in registry.h.
-std::vector<Row> run(const std::string &schema, std::string statement,
+std::vector<Row> run(const std::string &schema, const std::string &statement,
+                     const std::vector<Value> &values) {
+    Home home = home_in(schema);
+    return Statement(home, statement).run(values).rows;
+}
+
+// Its parameters are text, which the statement casts.
+std::vector<Row> run(const std::string &schema, const std::string &statement,
                      const std::vector<std::optional<std::string>> &args) {
-    for (size_t at = 0; (at = statement.find("@.", at)) != std::string::npos; at += schema.size())
-        statement.replace(at, 1, schema);
-    return run_kept_sql(statement, args);
+    std::vector<Value> values;
+    for (const std::optional<std::string> &arg : args)
+        values.push_back(text_value(arg));
+    return run(schema, statement, values);
 }
 
 const std::string &text(const Row &row, size_t column) {
-    return row.at(column).value();
+    return row.at(column).text.value();
 }
 
 uint64_t number(const Row &row, size_t column) {
@@ -200,7 +208,7 @@ std::optional<NumberedMessage> numbered_message(const std::string &topic,
                                                 uint64_t former_epoch, const Row &row,
                                                 size_t column) {
     for (size_t needed = column; needed <= column + 4; needed++)
-        if (!row.at(needed))
+        if (!row.at(needed).text)
             return std::nullopt;
     NumberedMessage message{topic, std::move(params), epoch, former_epoch, number(row, column), {}};
     std::string id = message_id(epoch, message.sequence);
@@ -282,7 +290,7 @@ std::optional<NumberedMessage> read_message(const ReadJob &job, const ReadOutcom
                                             const Row &row) {
     uint64_t epoch = outcome.epoch, former_epoch = 0;
     for (const FormerEpoch &former : outcome.former) {
-        if (row.at(0) && number(row, 0) <= former.newest) {
+        if (row.at(0).text && number(row, 0) <= former.newest) {
             epoch = former.epoch;
             break;
         }
@@ -303,8 +311,8 @@ ReadOutcome read_kept(const std::string &schema, const ReadJob &job) {
             "SELECT i.id, i.epoch, i.sequence, coalesce((SELECT min(m.sequence)"
             "  FROM @.rtd_message m WHERE m.instance = i.id AND m.sequence IS NOT NULL),"
             "  i.sequence + 1), to_json(i.former_epochs::text[]), to_json(i.former_newest::text[])"
-            " FROM @.rtd_durable_instance i WHERE i.path = $1::text[]",
-            {array_literal(path)});
+            " FROM @.rtd_durable_instance i WHERE i.path = $1",
+            std::vector{texts_value(path)});
     if (instances.empty())
         return outcome;
     outcome.epoch = number(instances[0], 1);
@@ -334,9 +342,9 @@ ReadOutcome read_kept(const std::string &schema, const ReadJob &job) {
 
 // ---- expire ----
 
-bool has_row(const std::string &schema, const std::string &partition,
-             const std::string &condition) {
-    return !run(schema, "SELECT FROM @." + partition + condition + " LIMIT 1", {}).empty();
+bool has_row(const std::string &schema, const std::string &partition, const std::string &condition,
+             const std::vector<Value> &values = {}) {
+    return !run(schema, "SELECT FROM @." + partition + condition + " LIMIT 1", values).empty();
 }
 
 // What a transaction wrote that lasted longer than the retention is sent before it goes.
@@ -348,16 +356,20 @@ bool has_unsent(const std::string &schema, const std::string &partition) {
 // False if messages are left in it. Throws if somebody else has a lock on it.
 bool empty_partition(const std::string &schema, const std::string &partition,
                      int64_t retention_ms) {
-    std::string young = " WHERE created_at > clock_timestamp() - interval '" +
-                        std::to_string(retention_ms) + " ms'";
+    auto has_young = [&] {
+        return has_row(schema, partition,
+                       " WHERE created_at > clock_timestamp() - $1 * interval '1 ms'",
+                       {long_value(retention_ms)});
+    };
     if (!has_row(schema, partition, ""))
         return true;
-    if (has_row(schema, partition, young) || has_unsent(schema, partition))
+    if (has_young() || has_unsent(schema, partition))
         return false;
-    run(schema, "LOCK TABLE ONLY @." + partition + " IN ACCESS EXCLUSIVE MODE NOWAIT", {});
-    if (has_row(schema, partition, young) || has_unsent(schema, partition))
+    run(schema, "LOCK TABLE ONLY @." + partition + " IN ACCESS EXCLUSIVE MODE NOWAIT",
+        std::vector<Value>{});
+    if (has_young() || has_unsent(schema, partition))
         return false; // committed meanwhile
-    run(schema, "TRUNCATE ONLY @." + partition, {});
+    run(schema, "TRUNCATE ONLY @." + partition, std::vector<Value>{});
     return true;
 }
 
@@ -391,12 +403,14 @@ StoredRow insert_message(const std::string &schema, const Event &event) {
         run(schema,
             "INSERT INTO @.rtd_message (slot, topic, params, type, source, data)"
             " SELECT $1::smallint, name, CASE WHEN $2 IS NULL THEN"
-            "  array_fill(NULL::text, ARRAY[cardinality(parameters)]) ELSE $2::text[] END,"
+            "  array_fill(NULL::text, ARRAY[cardinality(parameters)]) ELSE $2 END,"
             "  $3, $4, $5::json FROM @.rtd_topic WHERE name = $6 RETURNING id",
-            {std::to_string(message_slot(now)),
-             is_for_all ? std::nullopt : std::optional(array_literal(event.params)),
-             event.kind == EventKind::lost ? std::optional(std::string(kGapType)) : std::nullopt,
-             event.source.empty() ? "event" : event.source, event.payload, event.topic});
+            {integer_value(message_slot(now)),
+             is_for_all ? Value{TEXTARRAYOID, 0, true} : texts_value(event.params),
+             text_value(event.kind == EventKind::lost ? std::optional(std::string(kGapType))
+                                                      : std::nullopt),
+             text_value(event.source.empty() ? "event" : event.source), text_value(event.payload),
+             text_value(event.topic)});
     if (inserted.empty())
         return {}; // the topic is gone
     return {number(inserted.at(0), 0), event.payload.size(), is_for_all || is_for_many(event)};

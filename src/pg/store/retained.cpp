@@ -7,7 +7,7 @@
 #include "pg/server/attempt.h"
 #include "pg/server/report.h"
 #include "pg/server/settings.h"
-#include "pg/server/worker_transaction.h"
+#include "pg/server/statement.h"
 
 #include "pg/server/prelude.h"
 
@@ -35,30 +35,50 @@ bool is_json(const std::string &text) {
     return true;
 }
 
+// A text[] as text: the server has no arrays of arrays of different lengths.
+std::string array_literal(const std::vector<std::optional<std::string>> &elements) {
+    std::string out = "{";
+    for (const std::optional<std::string> &element : elements) {
+        if (out.size() > 1)
+            out += ',';
+        if (!element) {
+            out += "NULL";
+            continue;
+        }
+        out += '"';
+        for (char c : *element) {
+            if (c == '"' || c == '\\')
+                out += '\\';
+            out += c;
+        }
+        out += '"';
+    }
+    return out + "}";
+}
+
+constexpr char kStore[] =
+    "INSERT INTO @.rtd_retained (topic, params, message, stored_at)"
+    " SELECT m.topic, m.params::text[], m.message, clock_timestamp()"
+    " FROM unnest($1, $2, $3) WITH ORDINALITY AS m (topic, params, message, position)"
+    " JOIN @.rtd_topic t ON t.name = m.topic AND t.retain ORDER BY m.position"
+    " ON CONFLICT (topic, params) DO UPDATE"
+    " SET message = excluded.message, stored_at = excluded.stored_at";
+
 // A topic that was dropped or retains no longer takes its messages along.
-void store(const std::string &schema, std::span<const RetainedMessage> messages) {
+void store(const Home &home, std::span<const RetainedMessage> messages) {
     std::vector<std::string> topics, params, texts;
     for (const RetainedMessage &message : messages) {
         topics.push_back(message.topic);
-        params.push_back(array_literal(message.params));
+        params.push_back(array_literal({message.params.begin(), message.params.end()}));
         texts.push_back(message.message);
     }
-    run_sql("INSERT INTO " + schema +
-                ".rtd_retained (topic, params, message, stored_at) "
-                "SELECT m.topic, m.params::text[], m.message, clock_timestamp() "
-                "FROM unnest($1::text[], $2::text[], $3::text[]) "
-                "WITH ORDINALITY AS m (topic, params, message, position) JOIN " +
-                schema +
-                ".rtd_topic t ON t.name = m.topic AND t.retain ORDER BY m.position "
-                "ON CONFLICT (topic, params) DO UPDATE "
-                "SET message = excluded.message, stored_at = excluded.stored_at",
-            {array_literal(topics), array_literal(params), array_literal(texts)}, false);
+    Statement(home, kStore).run({texts_value(topics), texts_value(params), texts_value(texts)});
 }
 
 // One that cannot be stored leaves the others alone.
-void store_one_by_one(const std::string &schema, std::span<const RetainedMessage> messages) {
+void store_one_by_one(const Home &home, std::span<const RetainedMessage> messages) {
     for (const RetainedMessage &message : messages) {
-        std::optional<Error> failure = attempt([&] { store(schema, {&message, 1}); });
+        std::optional<Error> failure = attempt([&] { store(home, {&message, 1}); });
         if (failure && !is_about_message(*failure))
             throw *failure;
         if (failure)
@@ -69,13 +89,14 @@ void store_one_by_one(const std::string &schema, std::span<const RetainedMessage
     }
 }
 
-bool has_dropped_oldest(const std::string &schema, const std::string &topic, size_t most) {
-    return !run_sql("DELETE FROM " + schema +
-                        ".rtd_retained WHERE ctid = ANY (ARRAY(SELECT ctid FROM " + schema +
-                        ".rtd_retained WHERE topic = $1 ORDER BY stored_at DESC OFFSET " +
-                        std::to_string(most) + ")) RETURNING 1",
-                    {topic}, false)
-                .empty();
+constexpr char kDropOldest[] =
+    "DELETE FROM @.rtd_retained WHERE ctid = ANY (ARRAY(SELECT ctid FROM @.rtd_retained"
+    " WHERE topic = $1 ORDER BY stored_at DESC OFFSET $2))";
+
+bool has_dropped_oldest(const Home &home, const std::string &topic, size_t most) {
+    return Statement(home, kDropOldest)
+               .run({text_value(topic), long_value(static_cast<int64>(most))})
+               .affected > 0;
 }
 
 // One statement holds so much: its text is several times as long.
@@ -92,38 +113,41 @@ size_t portion_of(std::span<const RetainedMessage> messages) {
 
 std::vector<std::string> store_retained(const std::string &schema,
                                         const std::vector<RetainedMessage> &messages, size_t most) {
+    Home home = home_in(schema);
     std::span<const RetainedMessage> rest = messages;
     while (!rest.empty()) {
         std::span<const RetainedMessage> portion = rest.first(portion_of(rest));
         rest = rest.subspan(portion.size());
-        std::optional<Error> failure = attempt([&] { store(schema, portion); });
+        std::optional<Error> failure = attempt([&] { store(home, portion); });
         if (failure && !is_about_message(*failure))
             throw *failure;
         if (failure)
-            store_one_by_one(schema, portion);
+            store_one_by_one(home, portion);
     }
     std::set<std::string> topics;
     for (const RetainedMessage &message : messages)
         topics.insert(message.topic);
     std::vector<std::string> bounded;
     for (const std::string &topic : topics)
-        if (has_dropped_oldest(schema, topic, most))
+        if (has_dropped_oldest(home, topic, most))
             bounded.push_back(topic);
     return bounded;
 }
 
+constexpr char kLoad[] = "SELECT CASE WHEN octet_length(message) <= $3 THEN message END"
+                         " FROM @.rtd_retained WHERE topic = $1 AND params = $2";
+
 std::optional<std::string> load_retained(const std::string &schema, const std::string &topic,
                                          const std::vector<std::string> &params) {
+    Home home = home_in(schema);
     // Nothing that is larger than a message can be: the hub has to hold it.
-    std::string most =
-        std::to_string(size_t{2} * 1024 * static_cast<size_t>(max_message_kilobytes));
-    std::vector<Row> rows =
-        run_sql("SELECT CASE WHEN octet_length(message) <= " + most + " THEN message END FROM " +
-                    schema + ".rtd_retained WHERE topic = $1 AND params = $2::text[]",
-                {topic, array_literal(params)}, true);
+    std::vector<Row> rows = Statement(home, kLoad)
+                                .run({text_value(topic), texts_value(params),
+                                      long_value(int64{2} * 1024 * max_message_kilobytes)})
+                                .rows;
     if (rows.empty())
         return std::nullopt;
-    std::optional<std::string> &message = rows[0][0];
+    std::optional<std::string> &message = rows[0][0].text;
     if (message && is_json(*message) && is_message_of(*message, topic))
         return std::move(message);
     report(WARNING, "the retained message of topic \"" + topic + "\" is not valid",

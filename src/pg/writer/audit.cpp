@@ -19,10 +19,10 @@ void append_to_audit_log(const Registry &registry, const std::string &table,
         key.null = key.datum == 0;
     }
     auto insert = [&] {
-        return registry.run("INSERT INTO @.rtd_audit_log (relation, action, key, changed_at)"
-                            " VALUES ($1, $2, $3, pg_catalog.clock_timestamp())"
-                            " ON CONFLICT DO NOTHING",
-                            {text_value(table), text_value(std::string(change.operation)), key});
+        return registry.append("INSERT INTO @.rtd_audit_log (relation, action, key, changed_at)"
+                               " VALUES ($1, $2, $3, pg_catalog.clock_timestamp())"
+                               " ON CONFLICT DO NOTHING",
+                               {text_value(table), text_value(std::string(change.operation)), key});
     };
     while (insert().affected == 0)
         skip_used_audit_ids(registry);

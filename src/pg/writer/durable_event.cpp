@@ -28,7 +28,7 @@ StoredRow insert(const Registry &registry, const Event &event) {
         type = kGapType;
     else if (!event.type.empty())
         type = event.type;
-    Rows inserted = registry.run(
+    Rows inserted = registry.append(
         "INSERT INTO @.rtd_message (slot, topic, params, type, source, data, created_at)"
         " VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
         {integer_value(message_slot(now)), text_value(event.topic), texts_value(event.params),
