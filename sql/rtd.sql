@@ -163,7 +163,7 @@ CREATE TABLE rtd_durable_instance (
     former_epochs bigint[] NOT NULL DEFAULT '{}',
     former_newest bigint[] NOT NULL DEFAULT '{}',
     sequence bigint NOT NULL,
-    EXCLUDE USING hash (path WITH =)
+    EXCLUDE USING hash (path WITH OPERATOR(pg_catalog.=)) -- not one that is made for text[] in this schema
 );
 COMMENT ON TABLE rtd_durable_instance IS
     'instances of durable topics that had a message; written by the hub''s query worker alone';
@@ -357,6 +357,7 @@ DO $do$
 DECLARE
     schema text := pg_catalog.quote_ident(pg_catalog.current_schema());
     path text := pg_catalog.current_setting('search_path');
+    object record;
 BEGIN
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     EXECUTE format($view$
@@ -409,6 +410,23 @@ SELECT t.name, t.kind, t.type, t.parameters, t.parameter_types, t.owner, t.query
        %1$s.rtd_topic_problem(t.name) AS problem
   FROM %1$s.rtd_topic t
     $view$, schema);
+    -- ALTER DEFAULT PRIVILEGES may have granted to roles what is not theirs: whoever writes rtd_topic
+    -- is every topic's owner, and whoever makes a trigger on it is the extension's.
+    FOR object IN
+        SELECT CASE WHEN c.oid IS NOT NULL THEN 'TABLE ' || c.oid::regclass ELSE 'FUNCTION ' || p.oid::regprocedure END AS name,
+               CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS role
+          FROM pg_depend d
+          LEFT JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
+          LEFT JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
+                             AND p.proname IN ('rtd_catalog_changed', 'rtd_catalog_trigger', 'rtd_restore_trigger')
+         CROSS JOIN LATERAL (
+               SELECT DISTINCT a.grantee FROM aclexplode(coalesce(c.relacl, p.proacl)) a
+                WHERE a.grantee <> coalesce(c.relowner, p.proowner)) g
+         WHERE d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass
+           AND d.refobjid = (SELECT e.oid FROM pg_extension e WHERE e.extname = 'rtd')
+    LOOP
+        EXECUTE format('REVOKE ALL ON %s FROM %s', object.name, object.role);
+    END LOOP;
     PERFORM set_config('search_path', path, true);
 END $do$;
 

@@ -12,6 +12,7 @@
 #include "pg/query/parameter_errors.h"
 #include "pg/query/publish.h"
 #include "pg/query/query_job.h"
+#include "pg/server/as_owner.h"
 #include "pg/server/boundary.h"
 #include "pg/server/saved_plan.h"
 #include "pg/server/settings.h"

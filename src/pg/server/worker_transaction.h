@@ -7,10 +7,6 @@
 
 #include "pg/server/prelude.h"
 
-extern "C" {
-#include "utils/resowner.h"
-}
-
 namespace rtd::pg {
 
 // Runs `body` in a transaction of its own with a snapshot. A pg::Error thrown by body aborts the
@@ -34,28 +30,6 @@ template <class Body> void in_transaction(Body &&body) {
         throw;
     }
     MemoryContextSwitchTo(context);
-}
-
-// Runs `body` in a subtransaction that is undone however it ends: what it set, also for the
-// session, its large objects, notifications and cursors. The transaction around it commits, so that
-// queries do not look like failures in pg_stat_database. Inside in_transaction().
-template <class Body> void undone(Body &&body) {
-    MemoryContext context = CurrentMemoryContext;
-    ResourceOwner owner = CurrentResourceOwner;
-    auto undo = [&] {
-        call([] { RollbackAndReleaseCurrentSubTransaction(); });
-        MemoryContextSwitchTo(context);
-        CurrentResourceOwner = owner;
-    };
-    call([] { BeginInternalSubTransaction(nullptr); });
-    MemoryContextSwitchTo(context);
-    try {
-        body();
-    } catch (...) {
-        undo();
-        throw;
-    }
-    undo();
 }
 
 } // namespace rtd::pg

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "pg/analysis/topic_query.h"
+#include "pg/server/as_owner.h"
 #include "pg/server/attempt.h"
 #include "pg/value/parameter.h"
 
@@ -253,9 +254,11 @@ std::vector<ParameterType> present_types(const Registry &registry, const Topic &
         return {};
     if (!topic.has_query())
         return parameter_types_of_watches(registry, topic);
-    ActingAs role(topic.owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
-    SearchPath path(topic.search_path.c_str());
-    return parameter_types_of_query(*topic.query, topic.parameters.size());
+    std::vector<ParameterType> types;
+    as_owner(topic.owner, topic.search_path, [&] {
+        types = parameter_types_of_query(*topic.query, topic.parameters.size());
+    });
+    return types;
 }
 
 } // namespace

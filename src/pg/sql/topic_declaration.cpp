@@ -14,6 +14,7 @@
 #include "pg/analysis/significant.h"
 #include "pg/analysis/topic_query.h"
 #include "pg/registry/topic.h"
+#include "pg/server/as_owner.h"
 #include "pg/server/catalog_names.h"
 #include "pg/server/saved_plan.h"
 #include "pg/sql/parameter_types.h"
@@ -151,12 +152,13 @@ void check_keyed_query(const std::string &name, const std::string &query, size_t
 OutputColumns check_query(const std::string &name, const std::string &query, size_t parameter_count,
                           const std::vector<std::string> &key, Oid owner,
                           const std::string &search_path) {
-    ActingAs role(owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
-    SearchPath path(search_path.c_str());
-    TopicQuery analyzed = analyze_topic_query(query, parameter_count);
-    start_query(query, analyzed.parameter_types);
-    if (!key.empty())
-        check_keyed_query(name, query, parameter_count, key);
+    TopicQuery analyzed;
+    as_owner(owner, search_path, [&] {
+        analyzed = analyze_topic_query(query, parameter_count);
+        start_query(query, analyzed.parameter_types);
+        if (!key.empty())
+            check_keyed_query(name, query, parameter_count, key);
+    });
     return analyzed.columns;
 }
 

@@ -6,6 +6,7 @@
 #include "pg/analysis/query_result.h"
 #include "pg/analysis/topic_query.h"
 #include "pg/registry/watch_columns.h"
+#include "pg/server/as_owner.h"
 #include "pg/server/attempt.h"
 #include "pg/server/catalog_names.h"
 #include "pg/shared/shared_state.h"
@@ -217,13 +218,13 @@ void warn_of_swapped_tables(const Registry &registry, const Definitions &moved) 
 
 // Throws what is wrong with the query now.
 void analyze(const Topic &topic) {
-    ActingAs role(topic.owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
-    SearchPath path(topic.search_path.c_str());
-    TopicQuery query = analyze_topic_query(*topic.query, topic.parameters.size());
-    if (topic.shape)
-        check_shape(topic.name, query.columns, *topic.shape);
-    if (topic.is_keyed())
-        KeyedQuery(*topic.query, topic.parameters.size(), topic.key);
+    as_owner(topic.owner, topic.search_path, [&] {
+        TopicQuery query = analyze_topic_query(*topic.query, topic.parameters.size());
+        if (topic.shape)
+            check_shape(topic.name, query.columns, *topic.shape);
+        if (topic.is_keyed())
+            KeyedQuery(*topic.query, topic.parameters.size(), topic.key);
+    });
 }
 
 std::optional<std::string> problem_of(const Topic &topic) {

@@ -9,6 +9,7 @@
 // condition is analyzed) and depend on the extension: DROP EXTENSION takes them along, and the
 // table works on.
 #include "pg/sql/watch.h"
+#include "pg/server/as_owner.h"
 #include "pg/sql/topic_declaration.h"
 
 #include <algorithm>
@@ -209,14 +210,17 @@ void create_trigger(const Registry &registry, const LockedTable &table, const st
     Node *when = condition ? parse_condition(*condition, "the WHEN clause of a trigger",
                                              "'NEW.status = ''done'''")
                            : nullptr;
-    // The analysis of a condition may run code of the table's owner (casts of literals): as the
-    // server does it for the expressions of an index.
-    std::optional<ActingAs> owner;
+    // The analysis of a condition may run code, which is the table's owner's (casts of literals) or
+    // the caller's. It is the owner, as for the expressions of an index, if the caller could be.
+    std::optional<ActingAs> role;
     std::optional<SettingScope> settings;
+    std::optional<ReadOnly> nothing_is_written; // by SQL; the trigger is made without
     if (condition) {
-        owner.emplace(table.get()->rd_rel->relowner,
-                      SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+        Oid owner = table.get()->rd_rel->relowner, caller = GetUserId();
+        role.emplace(call([&] { return has_privs_of_role(caller, owner); }) ? owner : caller,
+                     kAsOthersCode);
         settings.emplace();
+        nothing_is_written.emplace();
     }
     call([&] {
         auto *statement = makeNode(CreateTrigStmt);

@@ -6,6 +6,8 @@
 #include "pg/analysis/keyed_query.h"
 #include "pg/registry/watch_columns.h"
 
+#include "pg/server/as_owner.h"
+
 #include "pg/server/prelude.h"
 
 namespace rtd::pg {
@@ -93,16 +95,17 @@ WatchKey derive_watch_key(const Topic &topic, Oid table, TupleDesc description,
                           const std::optional<TextList> &given) {
     if (!topic.is_keyed())
         return {};
-    ActingAs role(topic.owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
-    SearchPath path(topic.search_path.c_str());
-    KeyedQuery query(*topic.query, topic.parameters.size(), topic.key);
-    WatchKey key{query.columns_of(table)};
-    if (!key.columns && given && is_hidden_from(query, table)) {
-        key.columns = named_as_key(description, topic, *given);
-        key.is_named = key.columns.has_value();
-    }
-    if (!key.columns)
-        tell_whole(query, topic, table);
+    WatchKey key;
+    as_owner(topic.owner, topic.search_path, [&] {
+        KeyedQuery query(*topic.query, topic.parameters.size(), topic.key);
+        key.columns = query.columns_of(table);
+        if (!key.columns && given && is_hidden_from(query, table)) {
+            key.columns = named_as_key(description, topic, *given);
+            key.is_named = key.columns.has_value();
+        }
+        if (!key.columns)
+            tell_whole(query, topic, table);
+    });
     return key;
 }
 
@@ -114,17 +117,18 @@ bool derive_watch_keys(const Registry &registry, const Topic &topic, bool keeps_
         for (const Watched &watch : watched)
             keys.emplace_back(watch.table, WatchKey{});
     } else if (!watched.empty()) {
-        ActingAs role(topic.owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
-        SearchPath path(topic.search_path.c_str());
-        KeyedQuery query(*topic.query, topic.parameters.size(), topic.key);
-        for (const Watched &watch : watched) {
-            WatchKey key{query.columns_of(watch.table)};
-            if (!key.columns && watch.is_named && keeps_named && is_hidden_from(query, watch.table))
-                continue;
-            if (!key.columns && telling == Telling::by_notice)
-                tell_whole(query, topic, watch.table);
-            keys.emplace_back(watch.table, std::move(key));
-        }
+        as_owner(topic.owner, topic.search_path, [&] {
+            KeyedQuery query(*topic.query, topic.parameters.size(), topic.key);
+            for (const Watched &watch : watched) {
+                WatchKey key{query.columns_of(watch.table)};
+                if (!key.columns && watch.is_named && keeps_named &&
+                    is_hidden_from(query, watch.table))
+                    continue;
+                if (!key.columns && telling == Telling::by_notice)
+                    tell_whole(query, topic, watch.table);
+                keys.emplace_back(watch.table, std::move(key));
+            }
+        });
     }
     bool changed = false;
     for (const auto &[table, key] : keys)
