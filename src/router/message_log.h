@@ -48,14 +48,19 @@ struct NumberedMessage {
 
 // Gives numbers to these rows, in this order; those that have one keep it and are left out of the
 // outcome. Without rows: to all that have none, as many as fit into one job.
+//
+// A topic that somebody is about to drop cannot be waited for: the rows of locked topics are left
+// out of the former, and a recovery of just them follows.
 struct NumberJob {
     std::vector<uint64_t> rows;
-    bool expands = false; // some are for many instances, and become a row for each
+    bool expands = false;            // some are for many instances, and become a row for each
+    std::vector<std::string> locked; // with rows: not those of these topics; else: only those
 };
 
 struct NumberOutcome {
     std::vector<NumberedMessage> messages; // in the order of their numbers
     bool is_partial = false;               // a recovery that has to go on
+    std::vector<std::string> locked;       // topics that had rows, and got no numbers
 };
 
 // Reads messages of one instance: those after a number, the oldest first, as many as fit into one
@@ -134,10 +139,16 @@ class MessageLog {
     bool can_number() const { return recovers_ || !rows_.empty(); }
     Task take_numbering();
     Task take_reading();
+    bool can_recover_locked(int64_t now_ms) const;
+    void finish_numbering(const NumberJob &job, const NumberOutcome &outcome, int64_t now_ms);
 
     std::deque<StoredRow> rows_;   // committed, in order, not yet numbered
     std::vector<StoredRow> batch_; // of the task that is under way
     bool recovers_ = false;
+    std::set<std::string> locked_;     // topics whose rows wait until somebody ends a transaction
+    int64_t recover_locked_at_ms_ = 0; // when that is tried again
+    int locked_tries_ = 0;
+    bool recovered_locked_last_ = false; // then it is the turn of others
     std::set<uint64_t> behind_;
     uint64_t last_read_ = 0;     // instance; the next one in turn comes after it
     bool numbered_last_ = false; // then it is the turn of those who read

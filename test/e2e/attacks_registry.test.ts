@@ -219,6 +219,46 @@ describe('a session with settings of its own', () => {
 });
 
 describe('locks that others hold', () => {
+    const kept = async (topic: string, place: string) => {
+        await use.cluster.sql(`SELECT rtd_broadcast('${topic}', '"kept"', ARRAY['${place}'])`);
+        const stored = topic === 'durable'
+            ? `SELECT true FROM rtd_message WHERE topic = 'durable' AND params = ARRAY['${place}'] AND sequence = 1`
+            : `SELECT true FROM rtd_retained WHERE topic = 'retained' AND params = ARRAY['${place}']`;
+        await waitFor(`the message of ${topic} ${place}`, () => use.cluster.value(stored));
+    };
+
+    const kinds = [['retained', ''], ['durable', 'durable => true']];
+    const ways = [
+        ['drops', `SELECT public.rtd_drop_topic('TOPIC')`],
+        ['alters and drops', `SELECT public.rtd_alter_topic('TOPIC', type => 'other'); SELECT public.rtd_drop_topic('TOPIC')`],
+        ['forgets the messages of', `SELECT public.rtd_alter_topic('TOPIC', retain => false, durable => false)`],
+    ];
+    // A transaction that takes its own topic away, and does not end.
+    for (const [topic, options] of kinds)
+      for (const [way, statement] of ways)
+        test(`do not hold up the ${topic} messages of others, by who ${way} a topic of her own`, async () => {
+            const hers = `hers-${topic}-${way.split(' ').join('-')}`;
+            await mallory.query(`SELECT public.rtd_create_topic('${hers}'${options && `, ${options}`}), public.rtd_grant('${hers}', 'web_anon')`);
+            const other = await use.cluster.connect({ user: 'mallory' });
+            await other.query(`SELECT public.rtd_broadcast('${hers}', '"first"')`);
+            await waitFor('her first message', () => use.cluster.value(topic === 'durable' ? `SELECT true FROM rtd_message WHERE topic = '${hers}' AND sequence = 1` : `SELECT true FROM rtd_retained WHERE topic = '${hers}'`));
+            await mallory.query(`BEGIN; ${statement.replaceAll('TOPIC', hers)}`);
+            try {
+                await other.query(`SELECT public.rtd_broadcast('${hers}', '"waits"')`);
+                await kept(topic, `1 ${way}`);
+                await kept(topic, `2 ${way}`);
+                const client = await Subscriber.open(use.cluster.url('retained', '9'));
+                client.socket.close();
+                await client.closed;
+            } finally {
+                await mallory.query('ROLLBACK');
+            }
+            // What waited is not lost.
+            await waitFor('her message', () => use.cluster.value(
+                topic === 'durable' ? `SELECT true FROM rtd_message WHERE topic = '${hers}' AND sequence = 2` : `SELECT true FROM rtd_retained WHERE topic = '${hers}' AND message LIKE '%waits%'`));
+            await use.cluster.release(other);
+        });
+
     test('cannot be had on rtd\'s own tables', async () => {
         for (const table of ['rtd_topic', 'rtd_retained', 'rtd_message', 'rtd_message_0', 'rtd_durable_instance', 'rtd_audit_log'])
             for (const mode of ['ACCESS SHARE', 'ROW EXCLUSIVE', 'ACCESS EXCLUSIVE'])

@@ -72,14 +72,24 @@ struct Table {
     }
     LogOutcome run(const LogJob &job) {
         if (const auto *number = std::get_if<NumberJob>(&job))
-            return run_numbering(number->rows);
+            return run_numbering(*number);
         if (const auto *read = std::get_if<ReadJob>(&job))
             return run_reading(*read);
         return ExpireOutcome{!rows.empty()};
     }
-    NumberOutcome run_numbering(std::vector<uint64_t> wanted) {
+    NumberOutcome run_numbering(const NumberJob &job) {
+        std::vector<uint64_t> wanted = job.rows;
         NumberOutcome outcome;
         bool recovers = wanted.empty();
+        bool leaves_out = !recovers && std::ranges::count(job.locked, "log") > 0;
+        if (is_locked || leaves_out) {
+            bool has_any = !recovers || std::ranges::any_of(rows, [](const Stored &stored) {
+                return stored.sequence == 0;
+            });
+            if (is_locked && has_any)
+                outcome.locked = {"log"};
+            return outcome;
+        }
         if (recovers)
             for (const Stored &stored : rows)
                 if (stored.sequence == 0)
@@ -122,6 +132,7 @@ struct Table {
     }
 
     std::vector<Stored> rows;
+    bool is_locked = false; // the topic "log"
     uint64_t epoch = kEpoch;
     std::vector<FormerEpoch> former;
     std::map<std::vector<std::string>, uint64_t> newest;
@@ -280,6 +291,51 @@ TEST_F(DurableTest, ABatchCollectsWhileTheOneBeforeItIsUnderWay) {
     EXPECT_EQ(std::get<NumberJob>(*second).rows.size(), 4);
 }
 
+// Somebody is about to drop the topic, or to think better of it.
+TEST_F(DurableTest, MessagesOfALockedTopicWaitAndKeepTheirOrder) {
+    subscribe(1);
+    work_off();
+    table.is_locked = true;
+    broadcast();
+    work_off();
+    EXPECT_TRUE(clients[1].ids.empty());
+    table.is_locked = false;
+    broadcast(); // must not overtake the one before
+    work_off();
+    EXPECT_TRUE(clients[1].ids.empty());
+    broadcast();
+    for (int turn = 0; turn < 20 && clients[1].ids.empty(); turn++) {
+        ASSERT_TRUE(router.next_deadline_ms());
+        now.steady_ms = std::max(now.steady_ms + 1, *router.next_deadline_ms());
+        work_off();
+    }
+    EXPECT_EQ(clients[1].ids, ids(1, 3));
+    std::vector<std::string> order;
+    for (const auto &stored : table.rows)
+        order.push_back(std::to_string(stored.sequence));
+    EXPECT_EQ(order, (std::vector<std::string>{"1", "2", "3"}));
+}
+
+TEST_F(DurableTest, ALockedTopicIsAskedForLessAndLessOften) {
+    subscribe(1);
+    work_off();
+    table.is_locked = true;
+    broadcast();
+    work_off();
+    int64_t start_ms = now.steady_ms;
+    int jobs = 0;
+    while (now.steady_ms < start_ms + 60'000) {
+        ASSERT_TRUE(router.next_deadline_ms());
+        now.steady_ms = std::max(now.steady_ms + 1, *router.next_deadline_ms());
+        while (std::optional<LogJob> job = router.take_log_job(now)) {
+            router.finish_log_job(table.run(*job), now);
+            jobs++;
+        }
+    }
+    EXPECT_GE(jobs, 20);
+    EXPECT_LE(jobs, 60);
+}
+
 TEST_F(DurableTest, AFailedJobIsRepeatedAfterABackoff) {
     subscribe(1);
     work_off();
@@ -320,7 +376,7 @@ TEST_F(DurableTest, AJobWhoseOutcomeIsUnknownLosesAndRepeatsNothing) {
 TEST_F(DurableTest, AForeignNumberIsReadBeforeItIsSkipped) {
     subscribe(1);
     work_off();
-    table.run_numbering({table.commit()}); // by a worker of the hub before
+    table.run_numbering({.rows = {table.commit()}, .locked = {}}); // by a worker of the hub before
     broadcast();
     work_off();
     EXPECT_EQ(clients[1].ids, ids(1, 2));
@@ -387,7 +443,7 @@ TEST_F(DurableTest, ALiveSubscriberIsToldNothingOfAnotherEpoch) {
     broadcast();
     work_off();
     table.fork(); // and numbered by a worker whose end was not seen
-    table.run_numbering({table.commit()});
+    table.run_numbering({.rows = {table.commit()}, .locked = {}});
     broadcast();
     work_off();
     EXPECT_EQ(clients[1].ids, std::vector<std::string>({message_id(77, 1), message_id(78, 2),

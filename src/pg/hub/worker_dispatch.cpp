@@ -94,7 +94,8 @@ void HubLoop::finish_store(const StoreDone &store) {
                "They are kept in memory and tried again.");
     else if (storing_)
         for (const RetainedMessage &message : *storing_)
-            router_.mark_stored(message.instance, message.sequence);
+            if (std::ranges::find(store.locked, message.topic) == store.locked.end())
+                router_.mark_stored(message.instance, message.sequence);
     for (const std::string &topic : store.bounded)
         router_.note_retained_bound(topic);
     storing_.reset();

@@ -38,6 +38,7 @@ template <class IO> void fields(IO &io, NumberedMessage &message) {
 template <class IO> void fields(IO &io, NumberJob &job) {
     io(job.rows);
     io(job.expands);
+    io(job.locked);
 }
 
 template <class IO> void fields(IO &io, ReadJob &job) {
@@ -55,6 +56,7 @@ template <class IO> void fields(IO &io, ExpireJob &job) {
 template <class IO> void fields(IO &io, NumberOutcome &outcome) {
     io.list(outcome.messages);
     io(outcome.is_partial);
+    io(outcome.locked);
 }
 
 template <class IO> void fields(IO &io, ReadOutcome &outcome) {
@@ -138,6 +140,7 @@ template <class IO> void fields(IO &io, StoreDone &done) {
     io(done.stored);
     io(done.error);
     io(done.bounded);
+    io(done.locked);
 }
 
 template <class IO> void fields(IO &io, RunPublish &publish) {

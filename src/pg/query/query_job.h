@@ -76,6 +76,7 @@ struct StoreDone {
     bool stored = false;
     std::string error;
     std::vector<std::string> bounded = {}; // topics of which messages went
+    std::vector<std::string> locked = {};  // topics whose messages are to be stored another time
 };
 
 struct LogJobDone {

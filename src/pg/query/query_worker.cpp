@@ -222,7 +222,11 @@ void QueryWorker::run() {
 std::optional<WorkerReply> QueryWorker::handle(const StoreRetained &job) {
     StoreDone done;
     try {
-        in_transaction([&] { done.bounded = store_retained(job.schema, job.messages, job.most); });
+        in_transaction([&] {
+            StoredRetained stored = store_retained(job.schema, job.messages, job.most);
+            done.bounded = std::move(stored.bounded);
+            done.locked.assign(stored.locked.begin(), stored.locked.end());
+        });
     } catch (const Error &error) {
         return StoreDone{false, error.message()};
     } catch (const std::exception &error) {

@@ -255,9 +255,8 @@ std::vector<ParameterType> present_types(const Registry &registry, const Topic &
     if (!topic.has_query())
         return parameter_types_of_watches(registry, topic);
     std::vector<ParameterType> types;
-    as_owner(topic.owner, topic.search_path, [&] {
-        types = parameter_types_of_query(*topic.query, topic.parameters.size());
-    });
+    as_owner(topic.owner, topic.search_path,
+             [&] { types = parameter_types_of_query(*topic.query, topic.parameters.size()); });
     return types;
 }
 

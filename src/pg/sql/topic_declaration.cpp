@@ -430,6 +430,11 @@ void alter_topic(const Registry &registry, const Declaration &change) {
     auto kept_or = [](std::optional<int64> usec) {
         return usec ? interval_value(*usec) : Value{INTERVALOID, 0, true};
     };
+    bool forgets_retained = renumbers || becomes_other || change.retain == false;
+    bool forgets_numbers = renumbers || (topic.is_durable && !is_durable);
+    if (forgets_retained || forgets_numbers) // as a DROP would: see store/topic_lock.h
+        registry.run("SELECT FROM @.rtd_topic WHERE name = $1 FOR UPDATE",
+                     {text_value(topic.name)});
     registry.run(
         "UPDATE @.rtd_topic SET kind = $2, query = $3, search_path = $4, parameters = $5,"
         " type = coalesce($6, type), throttle = coalesce($7, throttle),"
@@ -453,10 +458,10 @@ void alter_topic(const Registry &registry, const Declaration &change) {
                           Telling::by_notice);
         describe_parameters(registry, needed_topic(registry, topic.name));
     }
-    if (renumbers || becomes_other || change.retain == false)
+    if (forgets_retained)
         registry.run("DELETE FROM @.rtd_retained WHERE topic = $1", {text_value(topic.name)});
     // Whoever resumes must not take messages of before for what came after.
-    if (renumbers || (topic.is_durable && !is_durable))
+    if (forgets_numbers)
         registry.run("DELETE FROM @.rtd_durable_instance WHERE topic = $1",
                      {text_value(topic.name)});
     // Triggers keep a topic's kind and options in memory.

@@ -1,6 +1,7 @@
 #include "pg/store/retained.h"
 
-#include <set>
+#include <algorithm>
+#include <iterator>
 #include <span>
 
 #include "core/envelope.h"
@@ -8,6 +9,7 @@
 #include "pg/server/report.h"
 #include "pg/server/settings.h"
 #include "pg/server/statement.h"
+#include "pg/store/topic_lock.h"
 
 #include "pg/server/prelude.h"
 
@@ -111,10 +113,19 @@ size_t portion_of(std::span<const RetainedMessage> messages) {
 
 } // namespace
 
-std::vector<std::string> store_retained(const std::string &schema,
-                                        const std::vector<RetainedMessage> &messages, size_t most) {
+StoredRetained store_retained(const std::string &schema,
+                              const std::vector<RetainedMessage> &messages, size_t most) {
     Home home = home_in(schema);
-    std::span<const RetainedMessage> rest = messages;
+    std::set<std::string> topics;
+    for (const RetainedMessage &message : messages)
+        topics.insert(message.topic);
+    StoredRetained stored;
+    stored.locked = lock_topics(home, topics);
+    std::vector<RetainedMessage> free;
+    std::ranges::copy_if(messages, std::back_inserter(free), [&](const RetainedMessage &message) {
+        return !stored.locked.contains(message.topic);
+    });
+    std::span<const RetainedMessage> rest = free;
     while (!rest.empty()) {
         std::span<const RetainedMessage> portion = rest.first(portion_of(rest));
         rest = rest.subspan(portion.size());
@@ -124,14 +135,10 @@ std::vector<std::string> store_retained(const std::string &schema,
         if (failure)
             store_one_by_one(home, portion);
     }
-    std::set<std::string> topics;
-    for (const RetainedMessage &message : messages)
-        topics.insert(message.topic);
-    std::vector<std::string> bounded;
     for (const std::string &topic : topics)
-        if (has_dropped_oldest(home, topic, most))
-            bounded.push_back(topic);
-    return bounded;
+        if (!stored.locked.contains(topic) && has_dropped_oldest(home, topic, most))
+            stored.bounded.push_back(topic);
+    return stored;
 }
 
 constexpr char kLoad[] = "SELECT CASE WHEN octet_length(message) <= $3 THEN message END"

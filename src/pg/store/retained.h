@@ -6,15 +6,19 @@
 #include "router/router.h"
 
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 namespace rtd::pg {
 
+struct StoredRetained {
+    std::vector<std::string> bounded; // topics of which older messages went
+    std::set<std::string> locked;     // topics of which nothing was stored: somebody is at them
+};
 // `schema` is the extension's schema, quoted. Keeps the `most` newest of each topic that it writes.
-// Returns the topics of which older ones went.
-std::vector<std::string> store_retained(const std::string &schema,
-                                        const std::vector<RetainedMessage> &messages, size_t most);
+StoredRetained store_retained(const std::string &schema,
+                              const std::vector<RetainedMessage> &messages, size_t most);
 std::optional<std::string> load_retained(const std::string &schema, const std::string &topic,
                                          const std::vector<std::string> &params);
 
