@@ -13,7 +13,7 @@
 #include "pg/registry/watch_columns.h"
 #include "pg/sql/grant.h"
 #include "pg/sql/topic_address.h"
-#include "pg/sql/topic_declaration.h"
+#include "pg/sql/topic_ddl.h"
 #include "pg/sql/watch.h"
 #include "pg/sql/watched_table.h"
 

@@ -9,15 +9,16 @@
 // condition is analyzed) and depend on the extension: DROP EXTENSION takes them along, and the
 // table works on.
 #include "pg/sql/watch.h"
-#include "pg/server/as_owner.h"
-#include "pg/sql/topic_declaration.h"
 
 #include <algorithm>
 
 #include "pg/analysis/condition.h"
 #include "pg/registry/topic.h"
 #include "pg/registry/watch_columns.h"
+#include "pg/server/as_owner.h"
 #include "pg/sql/parameter_types.h"
+#include "pg/sql/topic_ddl.h"
+#include "pg/sql/topic_declaration.h"
 #include "pg/sql/watch_key.h"
 #include "pg/sql/watched_table.h"
 #include "pg/writer/pending_events.h"
