@@ -246,9 +246,11 @@ bool is_there(const ParameterType &parameter) {
 ValueForm make_form(Oid type, const ParameterType &parameter, Purpose purpose,
                     MemoryContext memory) {
     ValueForm form;
-    form.type = getBaseType(type);
+    form.type = getBaseTypeAndTypmod(type, &form.typmod);
     form.collation = parameter.collation;
     form.kind = kind_of(form.type, parameter, purpose);
+    if (form.kind == Kind::as_is && form.typmod >= 0)
+        form.kind = Kind::plain; // the input function has a say
     form.dependence = dependence_of_text(form.type);
     if (form.kind == Kind::date_or_time)
         form.dependence = kNothing; // see formed()
@@ -383,8 +385,9 @@ FormedValue formed_text(const ValueForm &form, const std::string &text) {
     // A date without a zone, or with the month's place in doubt, means the same to everybody.
     OutputSettings fixed(form.kind == Kind::date_or_time ? kTimes : form.dependence);
     return call([&] {
-        Datum value = InputFunctionCall(const_cast<FmgrInfo *>(&form.input),
-                                        const_cast<char *>(text.c_str()), form.input_argument, -1);
+        Datum value =
+            InputFunctionCall(const_cast<FmgrInfo *>(&form.input), const_cast<char *>(text.c_str()),
+                              form.input_argument, form.typmod);
         return FormedValue{text_of(form, value),
                            form.kind == Kind::hashed ? match_of(form, value) : nullptr};
     });

@@ -8,9 +8,10 @@
 // instance is found by two hashes of the type's own hash function, and its text is that of whoever
 // came first.
 //
-// The hub runs this too, so no function of a user is called: domains count as their base type, and
-// values of types whose functions are not in C are opaque, which is to say that their text is taken
-// as it is and that events of a topic with a query concern every instance.
+// The hub runs this too, so no function of a user is called: domains count as their base type, with
+// the modifier that they give it, and values of types whose functions are not in C are opaque,
+// which is to say that their text is taken as it is and that events of a topic with a query concern
+// every instance.
 #pragma once
 #include "core/fence.h"
 
@@ -46,6 +47,7 @@ struct ValueForm {
     Oid collation = InvalidOid;
     unsigned dependence = 0; // see output_settings.h
     Oid input_argument = InvalidOid;
+    int32 typmod = -1; // of the domain: numeric(8,1) rounds, varchar(3) cuts blanks off
     FmgrInfo input = {}, output = {}, hash = {};
 };
 
