@@ -245,7 +245,7 @@ void load_channels(Catalog &catalog) {
             catalog.channels.push_back(std::move(channel));
         } catch (const Unusable &problem) {
             report(WARNING,
-                   "channel \"" + key.first.substr(0, NAMEDATALEN) +
+                   "channel \"" + std::string(beginning_of(key.first, NAMEDATALEN)) +
                        "\" is not listened to for topic \"" + key.second + "\": " + problem.what(),
                    "Its row in rtd_channel was not written by rtd_listen().");
         }

@@ -1,18 +1,41 @@
 // Implementation of the crossings; see boundary.h.
 #include "pg/server/boundary.h"
 
+#include <algorithm>
+
+#include "core/utf8.h"
+
+#include "pg/server/prelude.h"
+
+extern "C" {
+#include "mb/pg_wchar.h"
+}
+
 namespace rtd::pg {
+
+std::string_view beginning_of(std::string_view text, size_t max_bytes) noexcept {
+    if (text.size() <= max_bytes)
+        return text;
+    int encoding = GetDatabaseEncoding();
+    if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII) // which the postmaster has, for its log
+        return truncate_utf8(text, max_bytes);
+    return text.substr(
+        0, static_cast<size_t>(pg_encoding_mbcliplen(
+               encoding, text.data(),
+               static_cast<int>(std::min(text.size(), max_bytes + MAX_MULTIBYTE_CHAR_LEN)),
+               static_cast<int>(max_bytes))));
+}
 
 void Failure::set(const Error &error) noexcept {
     sqlstate = error.sqlstate();
-    strlcpy(message, error.message().c_str(), sizeof message);
-    strlcpy(detail, error.detail().c_str(), sizeof detail);
-    strlcpy(hint, error.hint().c_str(), sizeof hint);
+    copy_beginning(message, error.message());
+    copy_beginning(detail, error.detail());
+    copy_beginning(hint, error.hint());
 }
 
 void Failure::set(int code, const char *text) noexcept {
     sqlstate = code;
-    strlcpy(message, text, sizeof message);
+    copy_beginning(message, text);
     detail[0] = hint[0] = '\0';
 }
 

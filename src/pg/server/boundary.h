@@ -11,8 +11,10 @@
 #pragma once
 #include "core/fence.h"
 
+#include <cstring>
 #include <exception>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -36,6 +38,17 @@ class Error : public std::exception {
     int sqlstate_;
     std::string message_, detail_, hint_;
 };
+
+// `text` if it has at most `max_bytes`, else a beginning of it that ends between two characters of
+// the database's encoding: half a character is an error of its own where the text is converted.
+std::string_view beginning_of(std::string_view text, size_t max_bytes) noexcept;
+
+// The same as a string of C, in an array of bytes.
+template <size_t kBytes> void copy_beginning(char (&to)[kBytes], std::string_view text) noexcept {
+    std::string_view fitting = beginning_of(text, kBytes - 1);
+    memcpy(to, fitting.data(), fitting.size());
+    to[fitting.size()] = '\0';
+}
 
 // What is left of an exception when it is dead: plain bytes, so that ereport() may longjmp over it.
 struct Failure {
@@ -61,6 +74,8 @@ template <class Body> std::invoke_result_t<Body> enter(Body &&body) {
         failure.set(ERRCODE_OUT_OF_MEMORY, "out of memory");
     } catch (const std::exception &error) {
         failure.set(ERRCODE_INTERNAL_ERROR, error.what());
+    } catch (...) { // of a library: nothing may unwind the server's frames
+        failure.set(ERRCODE_INTERNAL_ERROR, "an exception of an unknown type");
     }
     failure.report();
 }

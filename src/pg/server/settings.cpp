@@ -8,6 +8,8 @@
 #include "core/origin.h"
 #include "core/setting_list.h"
 
+#include "pg/server/boundary.h"
+
 #include "pg/server/prelude.h"
 
 namespace rtd::pg {
@@ -75,7 +77,7 @@ struct SettingProblem {
     bool is_out_of_memory = false;
     char detail[1024] = "";
 
-    void set(const std::string &sentence) { strlcpy(detail, sentence.c_str(), sizeof detail); }
+    void set(const std::string &sentence) { copy_beginning(detail, sentence); }
 };
 
 // The first problem that `problem_of` finds among the elements of a list. No exception may leave a
@@ -88,7 +90,7 @@ void check_list(const char *list, SettingProblem &problem, ProblemOf problem_of)
             if (!sentence.empty())
                 return problem.set(sentence + ".");
         }
-    } catch (const std::exception &) {
+    } catch (...) { // of the library: nothing else is thrown
         problem.is_out_of_memory = true;
     }
 }
