@@ -44,11 +44,17 @@ struct Changes {
     std::set<Oid> made;       // relations, functions and types among them that are new
     Definitions definitions;
 };
-Changes *const changes = new Changes;
+
+// Made by the first command that needs it, so that the postmaster, which loads the library, runs
+// no constructor.
+Changes &changes() {
+    static auto *const of_transaction = new Changes;
+    return *of_transaction;
+}
 
 void forget() {
-    if (changes->any)
-        *changes = Changes{};
+    if (changes().any)
+        changes() = Changes{};
 }
 
 // Keeps what is told of, up to so many; then all topics are looked at.
@@ -56,7 +62,7 @@ template <typename Value> void keep(std::set<Value> &kept, const Value &value) {
     if (kept.size() < kMaxObjects)
         kept.insert(value);
     else
-        changes->everything = true;
+        changes().everything = true;
 }
 
 void add(const CatalogObject &object, Oid oid) {
@@ -64,21 +70,21 @@ void add(const CatalogObject &object, Oid oid) {
     case Concern::none:
         return;
     case Concern::those_who_name_it:
-        keep(changes->definitions.names, object.name);
+        keep(changes().definitions.names, object.name);
         if (object.is_table)
-            keep(changes->definitions.tables, oid);
+            keep(changes().definitions.tables, oid);
         break;
     case Concern::everybody:
-        changes->everything = true;
+        changes().everything = true;
     }
-    changes->any = true;
-    changes->definitions.moves_keys = changes->definitions.moves_keys || object.moves_keys;
+    changes().any = true;
+    changes().definitions.moves_keys = changes().definitions.moves_keys || object.moves_keys;
 }
 
 void note_object(Object object) {
-    changes->any = true;
-    if (changes->objects.size() < kMaxObjects)
-        changes->objects.insert(object);
+    changes().any = true;
+    if (changes().objects.size() < kMaxObjects)
+        changes().objects.insert(object);
     else
         note_any_definition_change();
 }
@@ -88,18 +94,18 @@ void note_former_names(Oid table, int column) {
     const char *name = call([&] { return get_rel_name(table); });
     if (name == nullptr)
         return;
-    keep(changes->definitions.names, std::string(name));
+    keep(changes().definitions.names, std::string(name));
     if (column <= 0)
         return;
     const char *former =
         call([&] { return get_attname(table, static_cast<AttrNumber>(column), true); });
-    if (former != nullptr && changes->definitions.columns.size() < kMaxObjects)
-        changes->definitions.columns.try_emplace({table, column}, former);
+    if (former != nullptr && changes().definitions.columns.size() < kMaxObjects)
+        changes().definitions.columns.try_emplace({table, column}, former);
 }
 
 // Where it is a function that a topic names as significant, or the schema of one.
 void note_former_name(Oid class_id, Oid oid) {
-    Definitions &definitions = changes->definitions;
+    Definitions &definitions = changes().definitions;
     bool is_function = class_id == ProcedureRelationId;
     std::map<Oid, std::string> &former = is_function ? definitions.functions : definitions.schemas;
     if (former.size() >= kMaxObjects || former.contains(oid))
@@ -122,20 +128,20 @@ class MayWrite {
 };
 
 void judge() {
-    for (const Object &object : changes->objects) {
+    for (const Object &object : changes().objects) {
         if (object.class_id == TriggerRelationId)
             refresh_topics_of_trigger(object.oid);
         else
-            add(describe_object(object.class_id, object.oid, changes->made), object.oid);
+            add(describe_object(object.class_id, object.oid, changes().made), object.oid);
     }
-    changes->objects.clear();
+    changes().objects.clear();
 }
 
 void follow() {
     MayWrite may_write;
     judge();
-    Definitions &definitions = changes->definitions;
-    definitions.everything = changes->everything;
+    Definitions &definitions = changes().definitions;
+    definitions.everything = changes().everything;
     if (!definitions.everything && definitions.names.empty() && definitions.tables.empty())
         return;
     if (std::optional<Registry> registry = find_registry())
@@ -143,7 +149,7 @@ void follow() {
 }
 
 void on_transaction(XactEvent what, void *) {
-    if (!changes->any)
+    if (!changes().any)
         return;
     switch (what) {
     case XACT_EVENT_PRE_COMMIT:
@@ -183,21 +189,21 @@ void note_definition_change(ObjectAccessType access, Oid class_id, Oid object_id
     if (!may_concern_queries(class_id, access == OAT_POST_CREATE))
         return;
     if (access == OAT_DROP && sub_id == 0) // its entry is still there
-        return add(describe_object(class_id, object_id, changes->made), object_id);
+        return add(describe_object(class_id, object_id, changes().made), object_id);
     if (class_id == RelationRelationId && access == OAT_POST_ALTER)
         note_former_names(object_id, sub_id);
     if ((class_id == ProcedureRelationId || class_id == NamespaceRelationId) &&
         access == OAT_POST_ALTER)
         note_former_name(class_id, object_id);
     if (access == OAT_POST_CREATE && sub_id == 0 && !object_exists(class_id, object_id))
-        changes->made.insert(object_id);
+        changes().made.insert(object_id);
     note_object({class_id, object_id});
 }
 
 void note_any_definition_change() {
-    changes->any = true;
-    changes->everything = true;
-    changes->definitions.moves_keys = true;
+    changes().any = true;
+    changes().everything = true;
+    changes().definitions.moves_keys = true;
 }
 
 void note_changed_table(Oid table) {

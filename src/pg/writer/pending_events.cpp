@@ -25,21 +25,24 @@ namespace {
 // Everything the running transaction holds back. One object for all transactions of the session,
 // because most make one small event, and its memory would cost more than the event.
 struct Transaction {
-    bool in_use = false;
     HeldEvents held;
     bool is_committed = false; // published once its locks are gone
 };
 
-Transaction *const transaction = new Transaction;
+// Made by the first event, so that the postmaster, which loads the library, runs no constructor.
+Transaction *transaction = nullptr;
+bool in_use = false; // and only then there is one
 bool warned = false;
 
 HeldEvents &held() {
-    transaction->in_use = true;
+    if (transaction == nullptr)
+        transaction = new Transaction;
+    in_use = true;
     return transaction->held;
 }
 
 void forget() {
-    transaction->in_use = false;
+    in_use = false;
     transaction->is_committed = false;
     transaction->held.clear();
 }
@@ -131,7 +134,7 @@ void publish() {
 }
 
 void on_transaction(XactEvent what, void *) {
-    if (!transaction->in_use)
+    if (!in_use)
         return;
     switch (what) {
     case XACT_EVENT_PRE_COMMIT:
@@ -169,7 +172,7 @@ void on_transaction(XactEvent what, void *) {
 // Not in XACT_EVENT_COMMIT: only now have the cache invalidations of the transaction been sent. The
 // query that its event makes run must not be decided by privileges that it revoked.
 void on_release(ResourceReleasePhase phase, bool, bool, void *) {
-    if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !transaction->is_committed)
+    if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !in_use || !transaction->is_committed)
         return;
     if (shared != nullptr)
         publish();
@@ -177,7 +180,7 @@ void on_release(ResourceReleasePhase phase, bool, bool, void *) {
 }
 
 void on_subtransaction(SubXactEvent what, SubTransactionId, SubTransactionId, void *) {
-    if (!transaction->in_use)
+    if (!in_use)
         return;
     int level = GetCurrentTransactionNestLevel();
     switch (what) {
@@ -228,7 +231,7 @@ bool hub_is_reachable() {
 }
 
 void add_pending(const PreparedEvent &event, const std::string &topic, Delivery delivery) {
-    const HeldEvents::Tally *tally = transaction->held.find_tally(event.topic_key);
+    const HeldEvents::Tally *tally = held().find_tally(event.topic_key);
     if (tally != nullptr && tally->is_collapsed)
         return;
     // More bytes than the queue has room for would be lost anyway, only later.
@@ -251,8 +254,7 @@ void add_lost(const std::string &topic, const std::string &reason) {
 }
 
 bool collapse_pending(uint64_t key, uint64_t topic) {
-    return transaction->held.is_collapsed(topic) ||
-           !held().add_key(GetCurrentTransactionNestLevel(), key);
+    return held().is_collapsed(topic) || !held().add_key(GetCurrentTransactionNestLevel(), key);
 }
 
 void publish_now(const Event &event, Delivery delivery) {
