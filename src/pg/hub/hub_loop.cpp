@@ -55,8 +55,9 @@ Now read_clock() {
 HubLoop::HubLoop()
     // The wall clock as first epoch: a hub that starts later never repeats an epoch.
     : router_(*this, static_cast<uint64_t>(read_clock().wall_us)), pool_(query_workers),
-      turn_context_(
-          AllocSetContextCreate(TopMemoryContext, "rtd hub turn", ALLOCSET_DEFAULT_SIZES)) {
+      turn_context_(call([] {
+          return AllocSetContextCreate(TopMemoryContext, "rtd hub turn", ALLOCSET_DEFAULT_SIZES);
+      })) {
     router_.set_settings(router_settings());
     clear_interest();
     watch_roles();

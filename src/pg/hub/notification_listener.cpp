@@ -5,6 +5,7 @@
 
 #include "core/utf8.h"
 #include "pg/server/boundary.h"
+#include "pg/server/report.h"
 #include "pg/server/settings.h"
 #include "pg/server/worker_transaction.h"
 
@@ -84,7 +85,7 @@ void Listener::listen(const std::set<std::string> &channels) {
     });
     for (const std::string &channel : channels)
         if (!channels_.contains(channel))
-            ereport(LOG, (errmsg("[DB_LISTENER] Listening on channel: %s", channel.c_str())));
+            report(LOG, "[DB_LISTENER] Listening on channel: " + channel);
     channels_ = channels;
 }
 
@@ -111,7 +112,7 @@ std::vector<Notification> Listener::collect() {
     MemoryContext context = CurrentMemoryContext;
     const PQcommMethods *methods = PqCommMethods;
     CommandDest destination = whereToSendOutput;
-    initStringInfo(&received);
+    call([] { initStringInfo(&received); });
     dropped = false;
     received_bytes = 0;
     auto give_back = [&] {

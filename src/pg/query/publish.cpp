@@ -104,7 +104,7 @@ PublishDone publish(const RunPublish &job) {
     disable_timeout(STATEMENT_TIMEOUT, false);
     QueryCancelPending = false; // a timeout that fired when it was already over
     pgstat_report_activity(STATE_IDLE, nullptr);
-    pgstat_report_stat(false);
+    call([] { pgstat_report_stat(false); });
     return {std::move(answer)};
 }
 

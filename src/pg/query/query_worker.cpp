@@ -346,7 +346,7 @@ QueryDone QueryWorker::run(const RunQuery &job) {
     running_job = nullptr;
     forget_session();
     pgstat_report_activity(STATE_IDLE, nullptr);
-    pgstat_report_stat(false);
+    call([] { pgstat_report_stat(false); });
     done.outcome.elapsed_us = GetCurrentTimestamp() - start;
     return done;
 }

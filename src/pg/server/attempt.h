@@ -38,6 +38,8 @@ template <class Body> std::optional<Error> attempt(Body &&body) {
         failure = error;
     } catch (const std::bad_alloc &) {
         failure.emplace(ERRCODE_OUT_OF_MEMORY, "out of memory");
+    } catch (const std::exception &error) {
+        failure.emplace(ERRCODE_INTERNAL_ERROR, error.what());
     }
     if (failure)
         call([] { RollbackAndReleaseCurrentSubTransaction(); });
