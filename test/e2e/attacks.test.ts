@@ -408,10 +408,6 @@ const ofSessions: Visit[] = [
         visit: `SELECT rtd_alter_topic('shape-visit', shape => 'rows')`, runs: 'shape',
     },
     {
-        name: 'gives a topic to its own owner', setUp: topicOf('owner-visit', `SELECT mallory.leave('owner') AS note`),
-        visit: `SELECT rtd_alter_topic('owner-visit', owner => 'mallory')`, runs: 'owner',
-    },
-    {
         name: 'names a topic\'s parameters', setUp: topicOf('parameter-visit', `SELECT mallory.leave('parameters') AS note`),
         visit: `SELECT rtd_alter_topic('parameter-visit', parameters => '{a}')`, runs: 'parameters',
     },
