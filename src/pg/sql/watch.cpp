@@ -16,6 +16,7 @@
 #include "pg/registry/topic.h"
 #include "pg/registry/watch_columns.h"
 #include "pg/server/as_owner.h"
+#include "pg/server/ddl_command.h"
 #include "pg/sql/parameter_types.h"
 #include "pg/sql/topic_ddl.h"
 #include "pg/sql/topic_declaration.h"
@@ -208,38 +209,48 @@ void create_trigger(const Registry &registry, const LockedTable &table, const st
                     const std::string &name, int16 events, bool per_row,
                     const std::optional<std::string> &condition) {
     Oid function = trigger_function(registry);
+    Oid schema = registry.schema();
     Node *when = condition ? parse_condition(*condition, "the WHEN clause of a trigger",
                                              "'NEW.status = ''done'''")
                            : nullptr;
-    // The analysis of a condition may run code, which is the table's owner's (casts of literals) or
-    // the caller's. It is the owner, as for the expressions of an index, if the caller could be.
-    std::optional<ActingAs> role;
-    std::optional<SettingScope> settings;
-    std::optional<ReadOnly> nothing_is_written; // by SQL; the trigger is made without
-    if (condition) {
-        Oid owner = table.get()->rd_rel->relowner, caller = GetUserId();
-        role.emplace(call([&] { return has_privs_of_role(caller, owner); }) ? owner : caller,
-                     kAsOthersCode);
-        settings.emplace();
-        nothing_is_written.emplace();
-    }
-    call([&] {
-        auto *statement = makeNode(CreateTrigStmt);
-        statement->trigname = pstrdup(name.c_str());
-        statement->relation = makeRangeVar(get_namespace_name(RelationGetNamespace(table.get())),
-                                           pstrdup(RelationGetRelationName(table.get())), -1);
-        statement->args = list_make1(makeString(pstrdup(topic.c_str())));
-        statement->row = per_row;
-        statement->timing = TRIGGER_TYPE_AFTER;
-        statement->events = events;
-        statement->whenClause = when;
-        ObjectAddress trigger =
-            CreateTrigger(statement, condition ? condition->c_str() : "", table.oid(), InvalidOid,
-                          InvalidOid, InvalidOid, function, InvalidOid, nullptr, false, false);
-        ObjectAddress extension;
-        ObjectAddressSet(extension, ExtensionRelationId, get_extension_oid("rtd", false));
-        recordDependencyOn(&trigger, &extension, DEPENDENCY_AUTO_EXTENSION);
-        CommandCounterIncrement();
+    auto *statement = call([&] {
+        auto *made = makeNode(CreateTrigStmt);
+        made->trigname = pstrdup(name.c_str());
+        made->relation = makeRangeVar(get_namespace_name(RelationGetNamespace(table.get())),
+                                      pstrdup(RelationGetRelationName(table.get())), -1);
+        made->funcname =
+            list_make2(makeString(get_namespace_name(schema)), makeString(get_func_name(function)));
+        made->args = list_make1(makeString(pstrdup(topic.c_str())));
+        made->row = per_row;
+        made->timing = TRIGGER_TYPE_AFTER;
+        made->events = events;
+        made->whenClause = when;
+        return made;
+    });
+    run_ddl(reinterpret_cast<Node *>(statement), [&] {
+        // The analysis of a condition may run code, which is the table's owner's (casts of
+        // literals) or the caller's. It is the owner, as for the expressions of an index, if the
+        // caller could be.
+        std::optional<ActingAs> role;
+        std::optional<SettingScope> settings;
+        std::optional<ReadOnly> nothing_is_written; // by SQL; the trigger is made without
+        if (condition) {
+            Oid owner = table.get()->rd_rel->relowner, caller = GetUserId();
+            role.emplace(call([&] { return has_privs_of_role(caller, owner); }) ? owner : caller,
+                         kAsOthersCode);
+            settings.emplace();
+            nothing_is_written.emplace();
+        }
+        return call([&] {
+            ObjectAddress trigger = CreateTrigger(statement, condition ? condition->c_str() : "",
+                                                  table.oid(), InvalidOid, InvalidOid, InvalidOid,
+                                                  function, InvalidOid, nullptr, false, false);
+            ObjectAddress extension;
+            ObjectAddressSet(extension, ExtensionRelationId, get_extension_oid("rtd", false));
+            recordDependencyOn(&trigger, &extension, DEPENDENCY_AUTO_EXTENSION);
+            CommandCounterIncrement();
+            return trigger;
+        });
     });
 }
 
@@ -275,20 +286,35 @@ bool has_relatives(const LockedTable &table) {
            call([&] { return has_superclass(table.oid()); });
 }
 
+Node *drop_statement(Oid relation, const std::string &name) {
+    return call([&] {
+        List *trigger =
+            list_make3(makeString(get_namespace_name(get_rel_namespace(relation))),
+                       makeString(get_rel_name(relation)), makeString(pstrdup(name.c_str())));
+        auto *statement = makeNode(DropStmt);
+        statement->removeType = OBJECT_TRIGGER;
+        statement->objects = list_make1(trigger);
+        return reinterpret_cast<Node *>(statement);
+    });
+}
+
 // The triggers are found by what they do, not by their names, which may have been changed.
 void drop_triggers(const Registry &registry, Oid relation, const std::string &topic) {
-    Rows found = registry.run(
-        "SELECT oid FROM pg_trigger WHERE tgrelid = $1 AND tgfoid = $2 AND tgparentid = 0"
-        " AND tgargs = $3",
-        {oid_value(relation), oid_value(trigger_function(registry)),
-         bytes_value(topic + std::string(1, '\0'))});
+    Rows found =
+        registry.run("SELECT oid, tgname::text FROM pg_trigger WHERE tgrelid = $1 AND tgfoid = $2"
+                     " AND tgparentid = 0 AND tgargs = $3 ORDER BY tgname",
+                     {oid_value(relation), oid_value(trigger_function(registry)),
+                      bytes_value(topic + std::string(1, '\0'))});
     for (const Row &row : found.rows) {
         Oid trigger = row[0].oid();
-        call([&] {
-            ObjectAddress address;
-            ObjectAddressSet(address, TriggerRelationId, trigger);
-            performDeletion(&address, DROP_RESTRICT, 0);
-            CommandCounterIncrement();
+        run_ddl(drop_statement(relation, row[1].text.value_or("")), [&] {
+            return call([&] {
+                ObjectAddress address;
+                ObjectAddressSet(address, TriggerRelationId, trigger);
+                performDeletion(&address, DROP_RESTRICT, 0);
+                CommandCounterIncrement();
+                return InvalidObjectAddress;
+            });
         });
     }
 }
