@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/backoff.h"
+#include "core/close_descriptors.h"
 #include "pg/server/boundary.h"
 
 #include "pg/server/prelude.h"
@@ -34,7 +35,8 @@ constexpr size_t kMaxOutgoingBytes = 512u << 20;
         fcntl(socket, F_SETFD, 0);
     else if (dup2(socket, kLinkDescriptor) < 0)
         _exit(126);
-    close_range(kLinkDescriptor + 1, ~0U, 0);
+    if (!close_descriptors_from(kLinkDescriptor + 1)) // it must not inherit the server's files
+        _exit(125);
     for (int signal = 1; signal < NSIG; signal++)
         if (signal != SIGKILL && signal != SIGSTOP)
             ::signal(signal, SIG_DFL);
@@ -53,6 +55,8 @@ std::string how_it_ended(int status) {
     int code = WEXITSTATUS(status);
     if (code == 127)
         return "the program could not be executed";
+    if (code == 125)
+        return "the server's open files could not be closed in it";
     return "exited with code " + std::to_string(code);
 }
 
