@@ -20,6 +20,7 @@ constexpr Size kQueueBytes = 256 * 1024; // per direction; longer messages pass 
 } // namespace
 
 void QueryPool::start(Worker &worker, Now now) {
+    release(worker); // what an attempt that failed half-way left
     call([&] {
         shm_toc_estimator estimator;
         shm_toc_initialize_estimator(&estimator);
@@ -73,16 +74,18 @@ void QueryPool::start(Worker &worker, Now now) {
 }
 
 void QueryPool::release(Worker &worker) {
-    if (worker.segment != nullptr)
-        call([&] { dsm_detach(worker.segment); });
-    if (worker.requests != nullptr)
-        pfree(worker.requests);
-    if (worker.replies != nullptr)
-        pfree(worker.replies);
+    call([&] {
+        // First, and by its own function: a queue has a buffer for what came in pieces.
+        for (shm_mq_handle *queue : {worker.requests, worker.replies})
+            if (queue != nullptr)
+                shm_mq_detach(queue);
+        worker.requests = worker.replies = nullptr;
+        if (worker.segment != nullptr)
+            dsm_detach(worker.segment);
+    });
     if (worker.handle != nullptr)
         pfree(worker.handle);
     worker.segment = nullptr;
-    worker.requests = worker.replies = nullptr;
     worker.handle = nullptr;
     worker.started = false;
     worker.job.reset();
