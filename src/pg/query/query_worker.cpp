@@ -8,14 +8,18 @@
 #include "pg/analysis/query_result.h"
 #include "pg/analysis/significant.h"
 #include "pg/analysis/topic_query.h"
+#include "pg/query/dblink_connections.h"
 #include "pg/query/keyed_read.h"
 #include "pg/query/parameter_errors.h"
 #include "pg/query/publish.h"
 #include "pg/query/query_job.h"
+#include "pg/query/session_role.h"
 #include "pg/server/as_owner.h"
 #include "pg/server/boundary.h"
+#include "pg/server/report.h"
 #include "pg/server/saved_plan.h"
 #include "pg/server/settings.h"
+#include "pg/server/statement.h"
 #include "pg/server/worker_settings.h"
 #include "pg/server/worker_transaction.h"
 #include "pg/shared/announcements.h"
@@ -39,6 +43,7 @@ extern "C" {
 #include "storage/shm_toc.h"
 #include "tcop/tcopprot.h"
 #include "utils/fmgrprotos.h"
+#include "utils/inval.h"
 #include "utils/jsonb.h"
 #include "utils/syscache.h"
 #include "utils/timeout.h"
@@ -90,10 +95,12 @@ class QueryWorker {
     void run_query(const RunQuery &job, const Prepared &prepared, std::vector<Datum> &values,
                    QueryOutcome &outcome);
     void take_state(const RunQuery &job, const JsonText &json, QueryOutcome &outcome);
-    template <class Body> void run_as_role(const RunQuery &job, QueryOutcome &outcome, Body body);
+    template <class Body>
+    void run_as_role(const RunQuery &job, SessionRole &session, QueryOutcome &outcome, Body body);
     const Prepared &prepare(const RunQuery &job);
     void fill(Prepared &prepared, const RunQuery &job);
     void make_room();
+    void forget_what_is_gone();
     bool convert(const RunQuery &job, const Prepared &prepared, std::vector<Datum> &values,
                  QueryOutcome &outcome);
 
@@ -101,6 +108,7 @@ class QueryWorker {
     shm_mq_handle *replies_;
     MemoryContext context_; // reset after every job
     std::map<PreparedName, std::unique_ptr<Prepared>> prepared_;
+    uint64_t catalog_ = 0; // SharedState::catalog_generation when that was looked for last
     uint64_t jobs_ = 0;
     uint64_t instance_ = 0;    // of the last job
     uint64_t definitions_ = 0; // SharedState::definition_generation before the job's transaction
@@ -152,13 +160,22 @@ void end_timeout() {
     QueryCancelPending = false; // it fired when the query was already over
 }
 
-// What the end of a transaction leaves to the session: advisory locks, and the seed of random().
+// What the end of a transaction leaves to the session: advisory locks, the seed of random(), and
+// the connections of dblink.
 void forget_session() {
     call([] {
         (void)DirectFunctionCall1(pg_advisory_unlock_all, 0);
         (void)DirectFunctionCall1(setseed,
                                   Float8GetDatum(2 * pg_prng_double(&pg_global_prng_state) - 1));
     });
+    close_dblink_connections();
+}
+
+// Roles, or their attributes: the callback may come at any time, and only takes a note.
+bool roles_changed = false;
+
+void note_roles_changed(Datum, int, uint32) {
+    roles_changed = true;
 }
 
 // SIGTERM interrupts a running query; between queries it lets the worker leave quietly.
@@ -267,6 +284,11 @@ bool QueryWorker::is_outdated(const Prepared &prepared) const {
 }
 
 std::optional<WorkerReply> QueryWorker::handle(const RunQuery &job) {
+    try {
+        forget_what_is_gone();
+    } catch (const Error &error) { // it is tried again with the next job
+        report(WARNING, "a query worker could not forget what is gone: " + error.message());
+    }
     QueryDone done = run(job);
     if (!is_answered_ && should_run_again(job, done.outcome))
         done = run(job);
@@ -293,9 +315,10 @@ bool QueryWorker::should_run_again(const RunQuery &job, const QueryOutcome &outc
 
 // A topic query is code of others, and leaves nothing behind, however it ends.
 template <class Body> void run_undone(Body body) {
+    SessionRole session;
     in_transaction([&] {
         undone([&] {
-            body();
+            body(session);
             end_timeout();
         });
     });
@@ -311,8 +334,8 @@ QueryDone QueryWorker::run(const RunQuery &job) {
     TimestampTz start = GetCurrentTimestamp();
     pgstat_report_activity(STATE_RUNNING, job.query.c_str());
     try {
-        run_undone([&] {
-            run_as_role(job, done.outcome,
+        run_undone([&](SessionRole &session) {
+            run_as_role(job, session, done.outcome,
                         [&](const Prepared &prepared, std::vector<Datum> &values) {
                             if (prepared.keyed)
                                 read_keyed(job, prepared, values, done);
@@ -355,10 +378,11 @@ QueryDone QueryWorker::run(const RunQuery &job) {
 void QueryWorker::blame_parameters(const RunQuery &job, int failure, QueryOutcome &outcome) {
     bool is_their_fault = false;
     try {
-        run_undone([&] {
-            run_as_role(job, outcome, [&](const Prepared &prepared, std::vector<Datum> &values) {
-                evaluate_parameters(job.query, prepared.types, values, failure, is_their_fault);
-            });
+        run_undone([&](SessionRole &session) {
+            run_as_role(
+                job, session, outcome, [&](const Prepared &prepared, std::vector<Datum> &values) {
+                    evaluate_parameters(job.query, prepared.types, values, failure, is_their_fault);
+                });
         });
     } catch (const Error &error) {
         if (is_their_fault) { // otherwise the error of the query counts
@@ -390,6 +414,31 @@ void QueryWorker::make_room() {
     if (prepared_.size() >= kMostPrepared)
         prepared_.erase(std::ranges::min_element(
             prepared_, {}, [](const auto &entry) { return entry.second->last_use; }));
+}
+
+// Plans of topics and roles that were dropped, or of versions that are not: nobody asks for them
+// any more, and some are large.
+void QueryWorker::forget_what_is_gone() {
+    uint64_t catalog = pg_atomic_read_u64(&shared->catalog_generation);
+    if (prepared_.empty() || (catalog == catalog_ && !roles_changed))
+        return;
+    roles_changed = false;
+    std::map<std::string, uint64_t> versions;
+    in_transaction([&] {
+        if (std::optional<Home> home = find_home())
+            for (const Row &row :
+                 Statement(*home, "SELECT name, version FROM @.rtd_topic WHERE query IS NOT NULL")
+                     .run({})
+                     .rows)
+                versions.emplace(row.at(0).text.value(), std::stoull(row.at(1).text.value()));
+        std::erase_if(prepared_, [&](const auto &entry) {
+            auto topic = versions.find(entry.first.first);
+            return topic == versions.end() || topic->second != entry.second->version || call([&] {
+                       return !SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(entry.first.second));
+                   });
+        });
+    });
+    catalog_ = catalog;
 }
 
 void QueryWorker::fill(Prepared &prepared, const RunQuery &job) {
@@ -447,11 +496,10 @@ void set_local(const char *setting, const char *value) {
 // Calls `body` with the query's plan and the parameters' values, unless one of them is none: then
 // the outcome is filled in.
 template <class Body>
-void QueryWorker::run_as_role(const RunQuery &job, QueryOutcome &outcome, Body body) {
-    // An abort gives the role back, a commit does not; search_path ends with the transaction.
-    Oid worker_role = InvalidOid;
-    int worker_context = 0;
-    GetUserIdAndSecContext(&worker_role, &worker_context);
+void QueryWorker::run_as_role(const RunQuery &job, SessionRole &session, QueryOutcome &outcome,
+                              Body body) {
+    // Ends with the subtransaction around it, as search_path does; the session's role with
+    // SessionRole.
     call([&] {
         XactReadOnly = true;
         if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(job.role)))
@@ -459,8 +507,9 @@ void QueryWorker::run_as_role(const RunQuery &job, QueryOutcome &outcome, Body b
                     (errcode(ERRCODE_UNDEFINED_OBJECT),
                      errmsg("the %s of topic \"%s\" does not exist",
                             job.is_invoker ? "subscriber's role" : "owner", job.topic.c_str())));
-        SetUserIdAndSecContext(job.role,
-                               SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+    });
+    session.become(job.role);
+    call([&] {
         set_local("search_path", job.search_path.c_str());
         set_local("request.jwt.claims", job.claims.c_str());
         start_timeout();
@@ -470,7 +519,6 @@ void QueryWorker::run_as_role(const RunQuery &job, QueryOutcome &outcome, Body b
     std::vector<Datum> values;
     if (convert(job, prepared, values, outcome))
         body(prepared, values);
-    SetUserIdAndSecContext(worker_role, worker_context);
 }
 
 // The rows that the hub asked for. If they are not all, it learns what else this snapshot shows,
@@ -569,6 +617,7 @@ void rtd_query_worker_main(Datum segment_handle) {
     enter([&] {
         fix_worker_settings();
         register_grace_timeout();
+        call([] { CacheRegisterSyscacheCallback(AUTHOID, note_roles_changed, 0); });
         QueryWorker(in, out, context).run();
     });
     proc_exit(0);
