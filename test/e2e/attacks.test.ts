@@ -167,10 +167,15 @@ async function nobodyClimbed(since: number, mayRunAs: RegExp = /^mallory$/) {
 
 async function renewWorker() {
     const { cluster } = use;
-    const [worker] = await cluster.pids('rtd query');
-    await cluster.sql(`SELECT pg_terminate_backend(${worker ?? 0}), lo_unlink(oid) FROM pg_largeobject_metadata UNION ALL SELECT pg_terminate_backend(${worker ?? 0}), 0;
+    const before = await cluster.pids('rtd query');
+    await cluster.sql(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'rtd query';
+        SELECT lo_unlink(oid) FROM pg_largeobject_metadata;
         ALTER ROLE mallory NOSUPERUSER`);
-    await waitFor('another query worker', async () => (await cluster.pids('rtd query')).some((pid) => pid !== worker));
+    // All of them: the hub may give a query to one that is about to end.
+    await waitFor('another query worker', async () => {
+        const now = await cluster.pids('rtd query');
+        return now.length > 0 && now.every((pid) => !before.includes(pid));
+    });
 }
 
 interface Attack {
