@@ -239,7 +239,7 @@ void QueryWorker::run() {
 std::optional<WorkerReply> QueryWorker::handle(const StoreRetained &job) {
     StoreDone done;
     try {
-        in_transaction([&] {
+        in_own_transaction([&] {
             StoredRetained stored = store_retained(job.schema, job.messages, job.most);
             done.bounded = std::move(stored.bounded);
             done.locked.assign(stored.locked.begin(), stored.locked.end());

@@ -56,7 +56,7 @@ constexpr FixedSetting kOfWorkers[] = {
 };
 
 constexpr FixedSetting kOfHub[] = {
-    {"lock_timeout", "2s"}, // a lock on its tables must not hold it up
+    {"lock_timeout", kOwnLockTimeout}, // a lock on its tables must not hold it up
     // What names an instance means the same to the hub as to every session.
     {"DateStyle", "ISO, MDY"},
     {"TimeZone", "UTC"},

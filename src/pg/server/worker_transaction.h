@@ -4,8 +4,13 @@
 #include "core/fence.h"
 
 #include "pg/server/boundary.h"
+#include "pg/server/worker_settings.h"
 
 #include "pg/server/prelude.h"
+
+extern "C" {
+#include "utils/guc.h"
+}
 
 namespace rtd::pg {
 
@@ -30,6 +35,19 @@ template <class Body> void in_transaction(Body &&body) {
         throw;
     }
     MemoryContextSwitchTo(context);
+}
+
+// The same for statements on rtd's own tables. DROP EXTENSION, or a restore, takes its locks there
+// in another order than we do. Where two wait for each other, whoever finds out loses, and nobody
+// looks before deadlock_timeout is over: so we have given way by then, and come again.
+template <class Body> void in_own_transaction(Body &&body) {
+    in_transaction([&] {
+        call([] {
+            (void)set_config_option("lock_timeout", kOwnLockTimeout, PGC_SUSET, PGC_S_OVERRIDE,
+                                    GUC_ACTION_LOCAL, true, 0, false);
+        });
+        body();
+    });
 }
 
 } // namespace rtd::pg

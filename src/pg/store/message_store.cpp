@@ -453,7 +453,7 @@ ExpireOutcome expire(const std::string &schema, const ExpireJob &job) {
         std::string partition = "rtd_message_" + std::to_string(slot);
         bool is_empty = false;
         try {
-            in_transaction([&] {
+            in_own_transaction([&] {
                 is_empty = slot == current ? !has_row(schema, partition, "")
                                            : empty_partition(schema, partition, job.retention_ms);
             });
@@ -497,7 +497,7 @@ LogOutcome run_log_job(const std::string &schema, const LogJob &job) {
     if (const auto *number_job = std::get_if<NumberJob>(&job))
         return run_number_job(schema, *number_job);
     LogOutcome outcome;
-    in_transaction([&] {
+    in_own_transaction([&] {
         plan_for_large_tables();
         outcome = read_kept(schema, std::get<ReadJob>(job));
     });
@@ -511,7 +511,7 @@ ReadOutcome read_messages(const std::string &schema, const ReadJob &job) {
 
 std::vector<Event> store_events(const std::string &schema, const std::vector<Event> &events) {
     std::vector<Event> stored;
-    in_transaction([&] {
+    in_own_transaction([&] {
         call([] {
             set_config_option("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE,
                               GUC_ACTION_LOCAL, true, 0, false);
