@@ -19,7 +19,17 @@
 #include "pg/server/prelude.h"
 
 extern "C" {
+#include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/relation.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_collation_d.h"
+#include "catalog/pg_extension.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
 }
 
 namespace rtd::pg {
@@ -180,16 +190,61 @@ void follow_functions(const Registry &registry, const Definitions &moved) {
 
 // ---- the schema of rtd itself ----
 
+// Of a text[]. Inside call().
+Datum with_replaced(Datum texts, const char *from, const char *to) {
+    Datum *elements = nullptr;
+    bool *nulls = nullptr;
+    int count = 0;
+    deconstruct_array(DatumGetArrayTypeP(texts), TEXTOID, -1, false, TYPALIGN_INT, &elements,
+                      &nulls, &count);
+    for (int i = 0; i < count; i++)
+        if (!nulls[i])
+            elements[i] =
+                DirectFunctionCall3Coll(replace_text, C_COLLATION_OID, elements[i],
+                                        CStringGetTextDatum(from), CStringGetTextDatum(to));
+    int size = count, bound = 1;
+    return PointerGetDatum(
+        construct_md_array(elements, nulls, 1, &size, &bound, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+// The conditions by which pg_dump chooses rows are texts of the catalog, which name the schema and
+// which the server does not follow: with a former name in them, no dump of the database succeeds.
+void rename_in_dump_conditions(const std::string &former, const std::string &name) {
+    std::string table = former + ".rtd_topic", renamed = name + ".rtd_topic";
+    call([&] {
+        Relation extensions = table_open(ExtensionRelationId, RowExclusiveLock);
+        TupleDesc description = RelationGetDescr(extensions);
+        ScanKeyData key;
+        ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
+                    CStringGetDatum("rtd"));
+        SysScanDesc scan =
+            systable_beginscan(extensions, ExtensionNameIndexId, true, nullptr, 1, &key);
+        HeapTuple tuple = systable_getnext(scan);
+        bool is_null = true;
+        Datum conditions =
+            HeapTupleIsValid(tuple)
+                ? heap_getattr(tuple, Anum_pg_extension_extcondition, description, &is_null)
+                : Datum{0};
+        if (!is_null) {
+            Datum values[Natts_pg_extension] = {};
+            bool nulls[Natts_pg_extension] = {}, replaced[Natts_pg_extension] = {};
+            constexpr int place = Anum_pg_extension_extcondition - 1;
+            replaced[place] = true;
+            values[place] = with_replaced(conditions, table.c_str(), renamed.c_str());
+            CatalogTupleUpdate(extensions, &tuple->t_self,
+                               heap_modify_tuple(tuple, description, values, nulls, replaced));
+        }
+        systable_endscan(scan);
+        table_close(extensions, RowExclusiveLock);
+    });
+}
+
 void follow_own_schema(const Registry &registry, const Definitions &moved) {
     auto former = moved.schemas.find(registry.schema());
     if (former == moved.schemas.end() || former->second == registry.schema_name())
         return;
     note_catalog_change();
-    warn(ERRCODE_WARNING,
-         "pg_dump of this database fails as long as the schema of extension \"rtd\" is not named " +
-             former->second + " again",
-         "The extension says by that name which of its rows a dump keeps.",
-         "ALTER SCHEMA " + registry.schema_name() + " RENAME TO " + former->second + ".");
+    rename_in_dump_conditions(former->second, registry.schema_name());
 }
 
 // ---- tables that were swapped ----
