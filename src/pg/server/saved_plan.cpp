@@ -22,6 +22,11 @@ ResultSet result_of(int code, int wanted) {
     return result;
 }
 
+// The server does not change them, and does not say so.
+Datum *changeable(const std::vector<Datum> &values) {
+    return const_cast<Datum *>(values.data());
+}
+
 } // namespace
 
 const char *ResultSet::text(uint64 row, int column) const {
@@ -61,27 +66,25 @@ bool SavedPlan::is_valid() const {
 }
 
 ResultSet SavedPlan::select(const std::vector<Datum> &values, long limit) const {
-    std::vector<Datum> arguments = values;
+    Datum *arguments = changeable(values);
     return call([&] {
-        return result_of(SPI_execute_plan(plan_, arguments.data(), nullptr, true, limit),
-                         SPI_OK_SELECT);
+        return result_of(SPI_execute_plan(plan_, arguments, nullptr, true, limit), SPI_OK_SELECT);
     });
 }
 
 ResultSet SavedPlan::execute(const std::vector<Datum> &values, const std::string &nulls) const {
-    std::vector<Datum> arguments = values;
-    return call([&] {
-        return result_of(SPI_execute_plan(plan_, arguments.data(), nulls.c_str(), false, 0), 0);
-    });
+    Datum *arguments = changeable(values);
+    return call(
+        [&] { return result_of(SPI_execute_plan(plan_, arguments, nulls.c_str(), false, 0), 0); });
 }
 
 // A snapshot of its own, as foreign key checks take one.
 ResultSet SavedPlan::select_fresh(const std::vector<Datum> &values,
                                   const std::string &nulls) const {
-    std::vector<Datum> arguments = values;
+    Datum *arguments = changeable(values);
     return call([&] {
-        return result_of(SPI_execute_snapshot(plan_, arguments.data(), nulls.c_str(),
-                                              GetLatestSnapshot(), InvalidSnapshot, true, false, 0),
+        return result_of(SPI_execute_snapshot(plan_, arguments, nulls.c_str(), GetLatestSnapshot(),
+                                              InvalidSnapshot, true, false, 0),
                          0);
     });
 }

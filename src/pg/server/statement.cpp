@@ -2,6 +2,7 @@
 #include "pg/server/statement.h"
 
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <unordered_map>
 
@@ -177,20 +178,27 @@ bool is_of(const KeptPlan &kept, const Home &home, const std::vector<Value> &val
     return true;
 }
 
-KeptPlan &kept_plan(const std::string &sql) {
-    static auto *plans = new std::unordered_map<std::string, KeptPlan>();
-    return (*plans)[sql];
+// Found by the text that a caller has, without a copy of it.
+struct TextHash {
+    using is_transparent = void;
+    size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+};
+
+KeptPlan &kept_plan(std::string_view sql) {
+    static auto *plans = new std::unordered_map<std::string, KeptPlan, TextHash, std::equal_to<>>();
+    auto found = plans->find(sql);
+    return found != plans->end() ? found->second : (*plans)[std::string(sql)];
 }
 
 // Under the settings it runs with: a plan keeps the search_path it was made under.
-void prepare(KeptPlan &kept, const Home &home, const std::string &sql,
+void prepare(KeptPlan &kept, const Home &home, std::string_view sql,
              const std::vector<Value> &values) {
     if (is_of(kept, home, values))
         return;
     std::vector<Oid> types;
     for (const Value &value : values)
         types.push_back(value.type);
-    kept.plan = std::make_unique<SavedPlan>(in_schema(sql, home.schema_name), types);
+    kept.plan = std::make_unique<SavedPlan>(in_schema(std::string(sql), home.schema_name), types);
     kept.schema_name = home.schema_name;
     kept.types = std::move(types);
 }
@@ -250,8 +258,8 @@ Rows Statement::execute(const std::vector<Value> &values, Mode mode) const {
         datums.push_back(value.datum);
         nulls.push_back(value.null ? 'n' : ' ');
     }
-    KeptPlan &kept = kept_plan(std::string(sql_));
-    prepare(kept, home_, std::string(sql_), values);
+    KeptPlan &kept = kept_plan(sql_);
+    prepare(kept, home_, sql_, values);
     Rows rows;
     with_spi([&] {
         rows = read_rows(mode == Mode::fresh ? kept.plan->select_fresh(datums, nulls)
