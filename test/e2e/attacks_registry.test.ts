@@ -172,6 +172,40 @@ describe('the condition of a watch', () => {
     });
 });
 
+// to_json() calls them for whoever writes to a table that is watched.
+describe('a cast to json of the type of a column', () => {
+    const columns = { 'the type': 'mallory.mood', 'an array of it': 'mallory.mood[]', 'a row with it': 'moody', 'an array of such rows': 'moody[]' };
+    for (const [i, [what, type]] of Object.entries(columns).entries())
+        test(`runs as who made it, for ${what}`, async () => {
+            const { cluster } = use;
+            await mallory.query(`
+                DO $do$ BEGIN IF to_regtype('mallory.mood') IS NULL THEN
+                    CREATE TYPE mallory.mood AS ENUM ('bad');
+                    CREATE FUNCTION mallory.mood_as_json(mallory.mood) RETURNS json LANGUAGE plpgsql AS $$
+                    BEGIN RAISE LOG 'code of mallory (cast) runs as "%"', current_user;
+                        EXECUTE 'ALTER ROLE mallory SUPERUSER'; RETURN '"climbed"';
+                    EXCEPTION WHEN insufficient_privilege THEN RETURN '"bad mood"'; END $$;
+                    CREATE CAST (mallory.mood AS json) WITH FUNCTION mallory.mood_as_json(mallory.mood);
+                END IF; END $do$`);
+            await cluster.sql(`
+                DO $$ BEGIN IF to_regtype('moody') IS NULL THEN CREATE TYPE moody AS (a mallory.mood); END IF; END $$;
+                CREATE TABLE moods_${i} (id int PRIMARY KEY, mood ${type})`);
+            await createTopic(cluster, `moods-${i}`);
+            await cluster.sql(`SELECT rtd_watch_table('moods_${i}', columns => '{id,mood}')`);
+            const value = { 'the type': `'bad'`, 'an array of it': `'{bad}'`, 'a row with it': `'(bad)'`, 'an array of such rows': `'{"(bad)"}'` }[what];
+            const since = cluster.logPosition();
+            await cluster.sql(`INSERT INTO moods_${i} VALUES (1, ${value})`);
+            assert.deepEqual([...new Set(codeOf(since))], ['cast as mallory']);
+            assert.equal(await cluster.value(`SELECT rolsuper FROM pg_roles WHERE rolname = 'mallory'`), false);
+            assert.equal(await cluster.value('SELECT current_user::text || session_user'), 'postgrespostgres');
+            const client = await Subscriber.open(cluster.url(`moods-${i}`));
+            const message = await client.next();
+            assert.match(JSON.stringify(message.data), /bad mood/);
+            client.socket.close();
+            await cluster.sql(`ALTER ROLE mallory NOSUPERUSER`);
+        });
+});
+
 // Of sessions that may set them: a superuser who loads data, a client library that likes another style.
 const settings = [
     `array_nulls = off`, `IntervalStyle = sql_standard`, `DateStyle = 'German, DMY'`, `TimeZone = 'Asia/Tokyo'`, `bytea_output = escape`,

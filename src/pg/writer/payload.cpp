@@ -8,6 +8,7 @@
 #include "pg/server/settings.h"
 #include "pg/value/json_time.h"
 #include "pg/value/output_settings.h"
+#include "pg/writer/type_code.h"
 
 #include "pg/server/prelude.h"
 
@@ -85,6 +86,7 @@ PayloadColumns resolve_columns(MemoryContext memory, Relation relation, const Te
             } else {
                 Oid type = TupleDescAttr(description, column.attribute - 1)->atttypid;
                 column.to_json = to_json_of(memory, type);
+                column.code_owner = call([&] { return owner_of_json_code(type); });
                 column.bound = call([&] { return text_bound(type); });
                 column.type = call([&] { return getBaseType(type); });
                 if (column.type != TIMESTAMPTZOID) // see json_of()
@@ -115,7 +117,10 @@ text *json_of(const PayloadColumn &column, Datum value) {
         strlcat(text, "\"", sizeof text);
         return cstring_to_text(text);
     }
-    return DatumGetTextPP(FunctionCall1(const_cast<FmgrInfo *>(&column.to_json), value));
+    auto *to_json = const_cast<FmgrInfo *>(&column.to_json);
+    if (OidIsValid(column.code_owner))
+        return DatumGetTextPP(json_as_owner(to_json, value, column.code_owner));
+    return DatumGetTextPP(FunctionCall1(to_json, value));
 }
 
 // False if the text became too large on the way.

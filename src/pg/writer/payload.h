@@ -35,6 +35,7 @@ struct PayloadColumn {
     Oid type; // no domain
     TextBound bound;
     FmgrInfo to_json;
+    Oid code_owner; // see type_code.h
 };
 
 struct PayloadColumns {
