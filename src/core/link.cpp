@@ -118,6 +118,15 @@ template <class IO> void fields(IO &io, Note &f) {
 namespace {
 
 constexpr size_t kLengthBytes = 4;
+// A buffer that became larger for one frame goes with it.
+constexpr size_t kLargeBuffer = 1 << 20;
+
+constexpr uint32_t most_bytes(const HubFrame *) {
+    return kMaxFrameBytes;
+}
+constexpr uint32_t most_bytes(const GatewayFrame *) {
+    return kMaxGatewayFrameBytes;
+}
 
 template <class Frame> std::string encode_frame(const Frame &frame) {
     std::string bytes = encode_variant(frame, kLengthBytes);
@@ -140,13 +149,16 @@ template <class Frame> Result<std::optional<Frame>> FrameReader<Frame>::next() {
     uint32_t length = 0;
     if (rest.size() >= kLengthBytes) {
         ByteReader(rest.substr(0, kLengthBytes)).get(length);
-        if (length == 0 || length > kMaxFrameBytes)
+        if (length == 0 || length > most_bytes(static_cast<const Frame *>(nullptr)))
             return Problem{"link frame with an impossible length of " + std::to_string(length) +
                            " bytes"};
     }
     if (rest.size() < kLengthBytes || rest.size() - kLengthBytes < length) {
         buffer_.erase(0, consumed_);
         consumed_ = 0;
+        if (buffer_.capacity() > kLargeBuffer && rest.size() < kLargeBuffer / 4 &&
+            length < kLargeBuffer)
+            buffer_.shrink_to_fit();
         return std::optional<Frame>();
     }
     Frame frame;

@@ -27,6 +27,8 @@ namespace rtd::link {
 inline constexpr uint32_t kVersion = 6;
 // Largest frame: the largest message plus its envelope and frame fields, with room to spare.
 inline constexpr uint32_t kMaxFrameBytes = 1u << 30;
+// The same from a gateway, of which the largest frame has a client's message.
+inline constexpr uint32_t kMaxGatewayFrameBytes = 64u << 20;
 
 enum class TopicKind : uint8_t { event, state, keyed };
 enum class Audience : uint8_t { waiting, live };
@@ -207,6 +209,8 @@ template <class Frame> class FrameReader {
     void append(std::string_view bytes) { buffer_.append(bytes); }
     // The next whole frame, nullopt if more bytes are needed, or why the stream is broken.
     Result<std::optional<Frame>> next();
+    // What it has memory for. What a large frame took is given back once the frame is taken.
+    size_t capacity() const { return buffer_.capacity(); }
 
   private:
     std::string buffer_;

@@ -1,7 +1,5 @@
 #include "gateway/hub_link.h"
 
-#include <cstdio>
-#include <cstdlib>
 #include <utility>
 
 namespace rtd::gateway {
@@ -9,8 +7,9 @@ namespace rtd::gateway {
 namespace {
 
 constexpr size_t kReadBytes = 256 * 1024;
-// A hub that lets this much wait has hung. It restarts a gateway that exits.
-constexpr size_t kMaxPendingBytes = 64 * 1024 * 1024;
+// More than this waits for the hub: the link is congested, until it is less than that.
+constexpr size_t kCongestedBytes = 1024 * 1024;
+constexpr size_t kRoomBytes = kCongestedBytes / 4;
 
 } // namespace
 
@@ -23,9 +22,11 @@ int HubLink::open(uv_loop_t *loop, int fd) {
     return uv_pipe_open(&pipe_, fd);
 }
 
-void HubLink::start(OnFrame on_frame, std::function<void()> on_read, OnEnd on_end) {
+void HubLink::start(OnFrame on_frame, std::function<void()> on_read, std::function<void()> on_room,
+                    OnEnd on_end) {
     on_frame_ = std::move(on_frame);
     on_read_ = std::move(on_read);
+    on_room_ = std::move(on_room);
     on_end_ = std::move(on_end);
     read_buffer_.resize(kReadBytes);
     start_reading();
@@ -86,52 +87,62 @@ void HubLink::end(const std::string &error) {
 void HubLink::send(const link::GatewayFrame &frame) {
     if (broken_)
         return;
-    pending_ += link::encode(frame);
-    if (pending_.size() > kMaxPendingBytes) {
-        std::fprintf(stderr, "rtd-gateway exits: the hub does not read what it is sent\n");
-        std::_Exit(1);
-    }
-    if (writing_.empty())
+    pending_.append(link::encode(frame));
+    is_congested_ = is_congested_ || pending_.size() > kCongestedBytes;
+    if (!is_writing_)
         uv_idle_start(&turn_,
                       [](uv_idle_t *turn) { static_cast<HubLink *>(turn->data)->write_pending(); });
 }
 
 void HubLink::write_pending() {
     uv_idle_stop(&turn_);
-    if (!writing_.empty() || pending_.empty() || broken_)
-        return;
-    uv_buf_t buffer = uv_buf_init(pending_.data(), static_cast<unsigned>(pending_.size()));
-    int written = uv_try_write(reinterpret_cast<uv_stream_t *>(&pipe_), &buffer, 1);
-    if (written == UV_EAGAIN)
-        return write_rest(0);
-    if (written < 0)
-        return pending_.clear(); // the hub is gone; reading will say so
-    if (static_cast<size_t>(written) < pending_.size())
-        return write_rest(static_cast<size_t>(written));
-    pending_.clear();
+    while (!is_writing_ && !pending_.empty() && !broken_) {
+        std::string_view front = pending_.front();
+        uv_buf_t buffer =
+            uv_buf_init(const_cast<char *>(front.data()), static_cast<unsigned>(front.size()));
+        int written = uv_try_write(reinterpret_cast<uv_stream_t *>(&pipe_), &buffer, 1);
+        if (written == UV_EAGAIN)
+            return write_rest();
+        if (written < 0)
+            return pending_.clear(); // the hub is gone; reading will say so
+        pending_.consume(static_cast<size_t>(written));
+    }
+    note_room();
 }
 
-void HubLink::write_rest(size_t written) {
-    writing_.swap(pending_);
-    uv_buf_t buffer =
-        uv_buf_init(writing_.data() + written, static_cast<unsigned>(writing_.size() - written));
+// One piece of it, once the hub takes something.
+void HubLink::write_rest() {
+    // A copy: what follows may be appended to the same block meanwhile.
+    writing_ = pending_.front();
+    uv_buf_t buffer = uv_buf_init(writing_.data(), static_cast<unsigned>(writing_.size()));
     auto on_written = [](uv_write_t *request, int status) {
         auto &link = *static_cast<HubLink *>(request->data);
-        link.writing_.clear();
+        link.is_writing_ = false;
         if (status != 0)
             link.pending_.clear();
+        else
+            link.pending_.consume(link.writing_.size());
+        link.writing_ = {};
         link.write_pending();
-        if (link.when_written_ && link.writing_.empty())
+        if (link.when_written_ && !link.is_writing_)
             std::exchange(link.when_written_, nullptr)();
     };
+    is_writing_ = true;
     if (int error =
             uv_write(&write_, reinterpret_cast<uv_stream_t *>(&pipe_), &buffer, 1, on_written))
         on_written(&write_, error);
 }
 
+void HubLink::note_room() {
+    if (is_congested_ && pending_.size() < kRoomBytes) {
+        is_congested_ = false;
+        on_room_();
+    }
+}
+
 void HubLink::when_written(std::function<void()> done) {
     write_pending();
-    if (writing_.empty() || broken_)
+    if (!is_writing_ || broken_)
         return done();
     when_written_ = std::move(done);
 }

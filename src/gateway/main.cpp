@@ -44,6 +44,7 @@ class Gateway {
         handle_signals();
         raise_descriptor_limit();
         link_.start([this](link::HubFrame &frame) { on_frame(frame); }, [this] { on_read(); },
+                    [this] { on_room(); },
                     [this](const std::string &error) { on_link_end(error); });
         uv_run(uv_default_loop(), UV_RUN_DEFAULT);
         return exit_status_.value_or(kExitFailed);
@@ -109,6 +110,11 @@ class Gateway {
     void on_read() {
         if (server_ && !is_stopping_)
             server_->end_of_frames();
+    }
+
+    void on_room() {
+        if (server_)
+            server_->link_has_room();
     }
 
     void on_settings(link::Settings &settings) {

@@ -42,6 +42,8 @@ class Server final : ArrivalOwner, SessionOwner {
     void handle(link::Probed &probed) { readiness_.answered(probed); }
     // The link has been read; what came is for the clients.
     void end_of_frames();
+    // The link to the hub is congested no more.
+    void link_has_room() { environment_.connections.read_again(); }
 
     // Accepts nobody any more and closes every client; `done` is called once all are gone, or after
     // a second. A second call does nothing.

@@ -32,7 +32,7 @@ template <class Action> void Connection::guarded(Action action) {
 }
 
 void Connection::watch() {
-    if (!is_gone_ && !socket_.watch(*this, reads_, is_stuck_))
+    if (!is_gone_ && !socket_.watch(*this, reads_ && !is_paused_, is_stuck_))
         vanish("the kernel cannot watch one more connection");
 }
 
@@ -66,7 +66,20 @@ void Connection::read_now() {
         start_reading();
 }
 
+// Its bytes may become frames for the hub, which takes no more for now. What the kernel has no room
+// for then waits at the client.
+bool Connection::pauses() {
+    if (is_leaving_ || !environment_.hub.is_congested())
+        return false;
+    if (!is_paused_)
+        environment_.connections.waits_to_read(*this);
+    watch();
+    return true;
+}
+
 void Connection::read() {
+    if (pauses())
+        return;
     static std::array<char, kReadBytes> buffer; // one thread; whoever keeps bytes copies them
     Socket::Io io = socket_.read(buffer.data(), buffer.size());
     switch (io.result) {

@@ -44,6 +44,8 @@ class Connection : Poller::Watcher {
     virtual void on_caught_up() {}
     // The wait is over that was begun with wait().
     virtual void on_late() { vanish("the client took too long"); }
+    // What the client sends is not read for now: so its silence says nothing.
+    bool is_paused() const { return is_paused_; }
     // Something here threw.
     virtual void on_failure() { vanish("the server failed"); }
 
@@ -77,6 +79,7 @@ class Connection : Poller::Watcher {
     friend class Connections;
     void on_ready(uint32_t events) override;
     void read();
+    bool pauses();
     void want_write();
     bool is_all_written() const { return queue_.empty() && !socket_.holds_bytes(); }
     void watch();
@@ -87,6 +90,8 @@ class Connection : Poller::Watcher {
     Wait wait_;
     size_t index_ = 0; // in Connections
     bool reads_ = false;
+    bool is_paused_ = false; // in Connections, at read_place_: what it sends waits for the hub
+    uint64_t read_place_ = 0;
     bool is_stuck_ = false; // the socket takes no more for now
     bool is_held_ = false;
     bool is_listed_ = false; // in Connections, at place_: it is to be written

@@ -44,6 +44,24 @@ void Connections::has_something_to_write(Connection &connection) {
     to_write_.push_back(&connection);
 }
 
+void Connections::waits_to_read(Connection &connection) {
+    connection.is_paused_ = true;
+    connection.read_place_ = read_ + to_read_.size();
+    to_read_.push_back(&connection);
+}
+
+void Connections::read_again() {
+    while (!to_read_.empty()) {
+        Connection *connection = to_read_.front();
+        to_read_.pop_front();
+        read_++;
+        if (!connection)
+            continue;
+        connection->is_paused_ = false;
+        connection->watch();
+    }
+}
+
 void Connections::write_some() {
     for (size_t i = 0; i < kWritesPerTurn && !to_write_.empty(); i++) {
         Connection *connection = to_write_.front();
@@ -83,6 +101,8 @@ void Connections::remove(Connection &connection) {
     connection.on_gone();
     if (connection.is_listed_)
         to_write_[connection.place_ - written_] = nullptr;
+    if (connection.is_paused_)
+        to_read_[connection.read_place_ - read_] = nullptr;
     size_t index = connection.index_;
     std::swap(all_[index], all_.back());
     all_[index]->index_ = index;

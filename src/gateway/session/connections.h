@@ -31,6 +31,10 @@ class Connections {
     void has_something_to_write(Connection &connection);
     // Called by the connection, once.
     void is_gone(Connection &connection) { gone_.push_back(&connection); }
+    // Called by the connection, at most once until it is read again.
+    void waits_to_read(Connection &connection);
+    // Those that wait are read again, the first ones first.
+    void read_again();
 
     // Calls this at the end of every turn that leaves nobody to be written.
     void when_all_are_written(std::function<void()> callback) {
@@ -46,6 +50,8 @@ class Connections {
     std::vector<std::unique_ptr<Connection>> all_; // each knows its place
     std::deque<Connection *> to_write_;            // each knows its place; nullptr: it has gone
     uint64_t written_ = 0;                         // those before to_write_
+    std::deque<Connection *> to_read_;             // the same
+    uint64_t read_ = 0;                            // those before to_read_
     std::vector<Connection *> gone_;
     std::function<void()> all_written_ = [] {};
     UvHandle<uv_prepare_t> turn_;

@@ -12,6 +12,9 @@ class Hub {
     // Goes out at the end of the loop's turn. Never blocks and never fails: if the hub is gone, the
     // gateway is about to exit.
     virtual void send(const link::GatewayFrame &frame) = 0;
+    // The hub takes less than it is sent. Whoever would make more frames waits, until Server is
+    // told that there is room again.
+    virtual bool is_congested() const = 0;
     // While it is held back, frames from the hub wait.
     virtual void hold_back(bool held) = 0;
 };

@@ -29,7 +29,7 @@ void Session::saw_life() {
 }
 
 void Session::on_late() {
-    if (awaits_sign_)
+    if (awaits_sign_ && !is_paused())
         return vanish("the client did not answer a ping");
     awaits_sign_ = ping();
     if (!closing_)

@@ -12,6 +12,7 @@
 #include "core/backoff.h"
 #include "core/close_descriptors.h"
 #include "pg/server/boundary.h"
+#include "pg/server/settings.h"
 
 #include "pg/server/prelude.h"
 
@@ -23,8 +24,11 @@ constexpr int kLinkDescriptor = 3; // the gateway finds the link there
 constexpr int64_t kLongestWaitMs = 30'000;
 constexpr int64_t kNonsenseBackoffMs = 1000;
 constexpr int kLinkBufferBytes = 4 << 20;
-// A gateway that lets this much pile up has stopped reading: it is replaced.
-constexpr size_t kMaxOutgoingBytes = 512u << 20;
+// What is taken from one gateway in a turn, so that the hub looks after the others and after its
+// own work in between.
+constexpr size_t kBytesPerTurn = 1 << 20;
+// As long as more waits for a gateway, nothing is taken from it.
+constexpr size_t kBackedUpBytes = 4 << 20;
 
 // In the child, between fork and exec: only async-signal-safe calls.
 [[noreturn]] void exec_gateway(const char *path, int socket, pid_t hub) {
@@ -84,7 +88,7 @@ void GatewayProcess::start(GatewayNumber number) {
     socket_ = ends[0];
     number_ = number;
     outgoing_.clear();
-    sent_ = 0;
+    is_too_slow_ = false;
     reader_ = {};
 }
 
@@ -95,24 +99,34 @@ void GatewayProcess::start_no_sooner(int64_t at_ms) {
 void GatewayProcess::send(std::string_view frame) {
     if (!is_running())
         return;
-    outgoing_ += frame;
-    if (outgoing_.size() - sent_ > kMaxOutgoingBytes)
-        kill(pid_, SIGKILL); // transfer() reaps it
+    if (is_too_slow_)
+        return;
+    outgoing_.append(frame);
+    // Any message has room, whatever the setting.
+    size_t most_kilobytes =
+        std::max<size_t>(gateway_buffer_kilobytes, size_t{2} * max_message_kilobytes);
+    if (outgoing_.size() <= most_kilobytes * 1024)
+        return;
+    is_too_slow_ = true;
+    outgoing_.clear();
+    kill(pid_, SIGKILL); // transfer() reaps it
+}
+
+bool GatewayProcess::is_backed_up() const {
+    return outgoing_.size() > kBackedUpBytes;
 }
 
 bool GatewayProcess::write() {
     while (wants_write()) {
-        ssize_t written =
-            ::send(socket_, outgoing_.data() + sent_, outgoing_.size() - sent_, MSG_NOSIGNAL);
+        std::string_view front = outgoing_.front();
+        ssize_t written = ::send(socket_, front.data(), front.size(), MSG_NOSIGNAL);
         if (written < 0) {
             if (errno == EINTR)
                 continue;
             return errno == EAGAIN || errno == EWOULDBLOCK;
         }
-        sent_ += static_cast<size_t>(written);
+        outgoing_.consume(static_cast<size_t>(written));
     }
-    outgoing_.clear();
-    sent_ = 0;
     return true;
 }
 
@@ -139,7 +153,7 @@ std::optional<std::string> GatewayProcess::read(const OnFrame &on_frame, std::st
 
 std::optional<std::string> GatewayProcess::transfer(const OnFrame &on_frame, Now now) {
     bool alive = write();
-    while (is_running()) {
+    for (size_t taken = 0; is_running() && !is_backed_up() && taken < kBytesPerTurn;) {
         char bytes[64 * 1024];
         ssize_t got = recv(socket_, bytes, sizeof bytes, 0);
         if (got < 0 && errno == EINTR)
@@ -150,6 +164,7 @@ std::optional<std::string> GatewayProcess::transfer(const OnFrame &on_frame, Now
             alive = false;
             break;
         }
+        taken += static_cast<size_t>(got);
         if (auto nonsense = read(on_frame, {bytes, static_cast<size_t>(got)})) {
             kill_and_reap();
             start_at_ms_ = now.steady_ms + kNonsenseBackoffMs;
@@ -161,6 +176,8 @@ std::optional<std::string> GatewayProcess::transfer(const OnFrame &on_frame, Now
     // Its end of the socket is closed, so it is dead or dying; do not wait for a dying one.
     kill(pid_, SIGKILL);
     std::string why = reap();
+    if (is_too_slow_)
+        why = "did not read what it was sent, more than rtd.gateway_buffer, and was ended";
     // A crash after a healthy life is repaired at once; failures in a row wait 1 s, 2 s, ... 30 s.
     start_at_ms_ = now.steady_ms + backoff_ms(failures_++, kFirstBackoffMs, kLongestWaitMs);
     return why;

@@ -6,6 +6,7 @@
 // The gateway is not attached to shared memory and is no child of the postmaster, so whatever
 // happens to it, the server does not notice.
 #pragma once
+#include "core/byte_queue.h"
 #include "core/link.h"
 #include "router/clock.h"
 #include "router/gateway_id.h"
@@ -29,7 +30,10 @@ class GatewayProcess {
 
     bool is_running() const { return pid_ > 0; }
     int socket() const { return socket_; } // -1 while not running
-    bool wants_write() const { return sent_ < outgoing_.size(); }
+    bool wants_write() const { return !outgoing_.empty(); }
+    // It does not read what it is sent: until it does, nothing is taken from it, so that whoever
+    // asks for more than they read is not answered.
+    bool is_backed_up() const;
     // Of the process that runs, or ran last.
     GatewayNumber number() const { return number_; }
 
@@ -43,8 +47,8 @@ class GatewayProcess {
     // socket is transfer()'s to notice.
     void send(std::string_view frame);
     void flush();
-    // Moves bytes both ways without waiting. Says why the gateway is gone, once it is: it has been
-    // reaped. `on_frame` may end it.
+    // Moves bytes both ways without waiting, but takes only a portion: then the next turn goes on.
+    // Says why the gateway is gone, once it is: it has been reaped. `on_frame` may end it.
     std::optional<std::string> transfer(const OnFrame &on_frame, Now now);
     // It reached the point where it serves: the backoff starts anew.
     void mark_healthy() { failures_ = 0; }
@@ -71,8 +75,8 @@ class GatewayProcess {
     GatewayNumber number_ = 0;
     int failures_ = 0;
     int64_t start_at_ms_ = 0;
-    std::string outgoing_;
-    size_t sent_ = 0;
+    ByteQueue outgoing_;
+    bool is_too_slow_ = false; // killed, because more waits for it than may
     link::FrameReader<link::GatewayFrame> reader_;
 };
 

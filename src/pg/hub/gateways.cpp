@@ -272,8 +272,8 @@ void Gateways::add_to(WaitEventSet *set) {
 
 void Gateways::update(WaitEventSet *set) {
     for (const auto &gateway : gateways_) {
-        uint32 events =
-            WL_SOCKET_READABLE | (gateway->process.wants_write() ? WL_SOCKET_WRITEABLE : 0);
+        uint32 events = (gateway->process.is_backed_up() ? 0 : WL_SOCKET_READABLE) |
+                        (gateway->process.wants_write() ? WL_SOCKET_WRITEABLE : 0);
         if (gateway->process.is_running())
             ModifyWaitEvent(set, gateway->wait_event, events, nullptr);
     }

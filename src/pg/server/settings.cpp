@@ -18,6 +18,7 @@ char *database;
 int query_workers;
 int queue_kilobytes;
 int publish_queue_kilobytes;
+int gateway_buffer_kilobytes;
 char *listen_addresses;
 int port;
 int gateways;
@@ -202,6 +203,9 @@ void define_settings() {
                "Memory for messages that clients publish, until a query worker takes them.",
                "Beyond it they are refused, and the client is told.", &publish_queue_kilobytes,
                8 * 1024, 64, 1024 * 1024, PGC_SIGHUP, GUC_UNIT_KB);
+    define_int("rtd.gateway_buffer", "Memory for what waits for one gateway that does not read it.",
+               "Beyond it the gateway is ended and another one started.", &gateway_buffer_kilobytes,
+               256 * 1024, 1024, INT_MAX / 1024, PGC_SIGHUP, GUC_UNIT_KB);
     define_int(
         "rtd.client_message_rate", "Messages a client may send per second.",
         "More are answered with an error, and a client that goes on is disconnected. 0 turns "
