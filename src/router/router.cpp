@@ -17,6 +17,7 @@ namespace {
 constexpr size_t kMaxLingering = 10'000;
 constexpr int64_t kQueryAllIntervalMs = 500;
 constexpr size_t kMaxKeptBytes = 64 << 20;
+constexpr int64_t kToldFullMs = 60'000; // the log says that often that memory is full
 // An instance whose newcomers were all refused is kept at least so long, so that those who come
 // next find what is known of the failure instead of causing it once more.
 constexpr int64_t kFailureKeptMs = 1000;
@@ -60,6 +61,8 @@ void hand(Instance &instance, const WideEvent &wide, Now now) {
 
 void Router::set_settings(const RouterSettings &settings) {
     settings_ = settings;
+    history_bytes_ = settings.history_bytes;
+    memory_.set_most(settings.instance_bytes);
     log_.set_retention(settings.message_retention_ms);
     for (auto &[id, entry] : instances_)
         reschedule(*entry.instance);
@@ -106,13 +109,20 @@ void Router::subscribe(const link::Subscribe &request, const Identity &identity,
     if (!params)
         return host_.send(
             link::Ended{request.subscription, CloseCode::bad_request, params.error()});
+    Identity whose = topic->is_invoker ? identity : Identity{};
+    Instance *instance = index_.find(topic->name, params->name(), whose);
+    if (is_full()) {
+        if (std::optional<link::Ended> refusal = make_room(instance == nullptr, now)) {
+            refusal->subscription = request.subscription;
+            return host_.send(*refusal);
+        }
+        instance = index_.find(topic->name, params->name(), whose); // it may have lingered
+    }
     // Counted before the first query is made, so that no commit in between goes unnoticed.
     if (!add_subscriber_interest(instance_key(topic->name, params->name()), topic_key(topic->name)))
         return host_.send(link::Ended{request.subscription, CloseCode::too_many,
                                       "too many different topic instances are subscribed"});
-
-    Identity whose = topic->is_invoker ? identity : Identity{};
-    Instance *instance = index_.find(topic->name, params->name(), whose);
+    instance = index_.find(topic->name, params->name(), whose);
     if (instance == nullptr) {
         instance = &make_instance(topic, std::move(*params), std::move(whose), now);
     } else {
@@ -223,6 +233,8 @@ Instance &Router::make_instance(std::shared_ptr<const Topic> topic, InstancePara
     Entry &entry = instances_[id];
     entry.instance = std::move(made);
     entry.told = wide_.newest();
+    entry.bytes = InstanceMemory::fixed_bytes(instance.params());
+    memory_.change(0, entry.bytes);
     index_.add(instance);
     return instance;
 }
@@ -251,6 +263,38 @@ void Router::drop_oldest_lingering() {
     drop_if_unused(instance);
 }
 
+// Why there is none for another subscription; `is_new`: of an instance that is not there.
+std::optional<link::Ended> Router::make_room(bool is_new, Now now) {
+    while (is_full() && !lingering_.empty())
+        drop_oldest_lingering();
+    bool has_room = is_new ? !is_full() : !memory_.is_overfull(subscriptions_.size());
+    return has_room ? std::nullopt : std::optional(told_full(now));
+}
+
+link::Ended Router::told_full(Now now) {
+    if (!told_full_ms_ || now.steady_ms >= *told_full_ms_ + kToldFullMs) {
+        told_full_ms_ = now.steady_ms;
+        host_.log_warning("subscriptions are refused: " + std::to_string(instances_.size()) +
+                          " topic instances with " + std::to_string(subscriptions_.size()) +
+                          " subscriptions take " + std::to_string(instance_bytes() >> 20) +
+                          " MB of memory (rtd.instance_memory)");
+    }
+    return {0, CloseCode::too_many,
+            "the server has no more memory for topic instances; try again later"};
+}
+
+// Its first result makes it larger than there is room for: those who asked for it do not get it.
+void Router::refuse_new(Instance &instance, Now now) {
+    link::Ended refusal = told_full(now);
+    end_all(instance, refusal.code, refusal.reason);
+}
+
+void Router::keep_memory_bound() {
+    while (is_full() && !lingering_.empty())
+        drop_oldest_lingering();
+    settings_.history_bytes = is_full() ? 0 : history_bytes_;
+}
+
 void Router::drop_if_unused(Instance &instance) {
     bool lingers = instances_.at(instance.id()).left_ms.has_value();
     if (instance.subscriptions().empty() && !lingers && !instance.is_unstored())
@@ -274,6 +318,7 @@ void Router::drop(Instance &instance) {
     unstored_.erase(instance.id());
     alone_.remove(instance.id());
     log_.set_behind(instance.id(), false);
+    memory_.change(instances_.at(instance.id()).bytes, 0);
     index_.remove(instance);
     instances_.erase(instance.id());
 }
@@ -454,11 +499,14 @@ void Router::reschedule(Instance &instance) {
     else
         unstored_.erase(instance.id());
     log_.set_behind(instance.id(), instance.is_behind());
+    size_t kept = instance.kept_bytes();
     if (entry.left_ms) {
         kept_bytes_ -= entry.kept_bytes;
-        entry.kept_bytes = instance.kept_bytes();
+        entry.kept_bytes = kept;
         kept_bytes_ += entry.kept_bytes;
     }
+    size_t bytes = InstanceMemory::fixed_bytes(instance.params()) + kept;
+    memory_.change(std::exchange(entry.bytes, bytes), bytes);
     std::optional<int64_t> next = instance.next_deadline_ms();
     if (next == entry.deadline_ms)
         return;
@@ -481,6 +529,7 @@ void Router::finish_turn(Now now) {
            (lingering_.begin()->first + settings_.linger_ms <= now.steady_ms ||
             lingering_.size() > kMaxLingering || kept_bytes_ > kMaxKeptBytes))
         drop_oldest_lingering();
+    keep_memory_bound();
     greet_some();
 }
 

@@ -21,6 +21,7 @@
 #include "router/gateway_id.h"
 #include "router/instance.h"
 #include "router/instance_index.h"
+#include "router/instance_memory.h"
 #include "router/message_log.h"
 #include "router/query.h"
 #include "router/ready_queue.h"
@@ -106,6 +107,8 @@ class Router {
 
     size_t subscription_count() const { return subscriptions_.size(); }
     size_t instance_count() const { return instances_.size(); }
+    // What they take, about.
+    size_t instance_bytes() const { return memory_.bytes(subscriptions_.size()); }
 
   private:
     static constexpr size_t kMostAloneBytes = 64 << 20;
@@ -126,6 +129,7 @@ class Router {
         bool greets = false;                // in greetings_
         std::optional<int64_t> left_ms;     // in lingering_: when the last subscriber left
         size_t kept_bytes = 0;              // of kept_bytes_
+        size_t bytes = 0;                   // of memory_
         uint64_t told = 0;                  // up to this one of wide_
     };
 
@@ -136,6 +140,11 @@ class Router {
     void start_lingering(Instance &instance, int64_t linger_ms, Now now);
     void stop_lingering(Instance &instance);
     void drop_oldest_lingering();
+    bool is_full() const { return memory_.is_full(subscriptions_.size()); }
+    std::optional<link::Ended> make_room(bool is_new, Now now);
+    void refuse_new(Instance &instance, Now now);
+    link::Ended told_full(Now now);
+    void keep_memory_bound();
     void drop_if_unused(Instance &instance);
     void drop(Instance &instance);
     void end(uint64_t subscription, CloseCode code, const std::string &reason);
@@ -168,6 +177,10 @@ class Router {
     RouterHost &host_;
     Topics topics_;
     RouterSettings settings_;
+    size_t history_bytes_ =
+        settings_.history_bytes; // as was set; settings_ has 0 while there is no room for histories
+    InstanceMemory memory_;
+    std::optional<int64_t> told_full_ms_; // when the log said so last
     uint64_t next_epoch_;
     uint64_t next_instance_ = 1;
     std::unordered_map<uint64_t, Entry> instances_;

@@ -63,8 +63,9 @@ struct RouterSettings {
     int64_t linger_ms = 0;            // an instance is kept so long after its last subscriber left
     size_t history_bytes = 1 << 20;   // of the messages that an instance keeps
     int64_t message_retention_ms = 0; // durable messages are kept at least so long
-    size_t max_message_bytes = SIZE_MAX; // largest data of a message
-    size_t max_retained = SIZE_MAX;      // messages of one topic that are retained
+    size_t max_message_bytes = SIZE_MAX;  // largest data of a message
+    size_t max_retained = SIZE_MAX;       // messages of one topic that are retained
+    size_t instance_bytes = SIZE_MAX / 2; // of all instances and subscriptions together
 };
 
 } // namespace rtd

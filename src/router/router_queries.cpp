@@ -57,7 +57,11 @@ std::optional<QueryJob> Router::finish_job(uint64_t id, const QueryOutcome &outc
         settle(instance, now);
         return std::nullopt;
     }
+    bool is_first = instance.waiting_subscriptions().size() == instance.subscriptions().size();
     instance.finish_query(outcome, now);
+    reschedule(instance);
+    if (is_first && is_full())
+        refuse_new(instance, now);
     settle(instance, now);
     return std::nullopt;
 }

@@ -9,13 +9,15 @@ import { createTopic, useCluster } from '../lib/harness';
 import { Multiplexed } from '../lib/multiplexed';
 import { waitFor } from '../lib/wait';
 
-const mostMegabytes = 64;
+const instanceMegabytes = 32;
+const mostMegabytes = 64 + instanceMegabytes;
 const use = useCluster(
     {
         settings: {
             'rtd.connection_rate': 0,
             'rtd.client_message_rate': 0, // the bounds must hold without it
             'rtd.linger': '1s',
+            'rtd.instance_memory': `${instanceMegabytes}MB`, // the named cache
         },
     },
     prepare,
@@ -35,6 +37,8 @@ async function watched(flood: (clients: RawClient[], watch: MemoryWatch) => Prom
     const [hub, gateway] = [await cluster.hubPid(), await cluster.gatewayPid()];
     const watch = new MemoryWatch(hub);
     const clients: RawClient[] = [];
+    const member = await Multiplexed.open(cluster);
+    assert.equal((await member.ask({ action: 'subscribe', topic: 'chat' })).type, 'rtd_subscribed');
     try {
         await flood(clients, watch);
         // Whoever is not one of them is served, which also says that the hub has handled what came before.
@@ -46,15 +50,39 @@ async function watched(flood: (clients: RawClient[], watch: MemoryWatch) => Prom
     } finally {
         watch.stop();
         for (const client of clients) client.socket.destroy();
+        member.socket.close();
+        await member.closed;
     }
     console.log(`# hub grew by ${watch.grewMegabytes.toFixed(1)} MB, kept ${watch.keptMegabytes.toFixed(1)}`);
     assert.deepEqual([await cluster.hubPid(), await cluster.gatewayPid()], [hub, gateway], 'nobody ended');
     assert.ok(watch.grewMegabytes < mostMegabytes, `the hub grew by ${watch.grewMegabytes.toFixed(0)} MB`);
+    await waitFor('memory to be given back', () => watch.keptMegabytes < 24, { deadlineMs: 30_000 });
     const left = () => cluster.value(`SELECT rtd_broadcast('chat', '1')`);
     await waitFor('all to be gone', async () => Number(await left()) === 0, { deadlineMs: 60_000 });
 }
 
 const long = 'x'.repeat(900);
+
+for (const [topic, count] of [['room', 500], ['echo', 150], ['rows', 150]] as const)
+    test(`subscribers of a hundred instances of "${topic}" each are refused beyond a bound`, async () => {
+        const since = use.cluster.logPosition();
+        await watched(async (clients) => {
+            clients.push(...(await RawClient.openMany(use.cluster, count)));
+            clients.forEach((client, c) => {
+                for (let n = 0; n < 100; n++) client.send(request({ action: 'subscribe', topic, params: [`${long}${c}.${n}`] }));
+            });
+            await waitFor('answers', () => clients.every((client) => client.received > 100 * 900), { deadlineMs: 60_000, everyMs: 50 });
+            await waitFor('a refusal', () => clients.some((client) => client.isRefused), { deadlineMs: 60_000 });
+        });
+        if (topic === 'room') await use.cluster.waitForLog(/subscriptions are refused: .* \(rtd\.instance_memory\)/, since);
+        // There is room again once they are gone.
+        await waitFor('room', async () => {
+            const client = await Multiplexed.open(use.cluster);
+            const answer = await client.ask({ action: 'subscribe', topic: 'room', params: ['one more'] });
+            client.socket.close();
+            return answer.type === 'rtd_subscribed';
+        });
+    });
 
 test('a storm of refused requests from clients that do not read', async () => {
     await watched(async (clients) => {

@@ -20,12 +20,16 @@ export const request = (fields: object) => textFrame(JSON.stringify(fields));
 
 export class RawClient {
     received = 0;
+    isRefused = false; // it was told 4503
     isOpen = true;
 
     private constructor(readonly socket: Socket) {
         socket.on('error', () => {}); // that it is gone says 'close'
         socket.on('close', () => (this.isOpen = false));
-        socket.on('data', (data) => (this.received += data.length));
+        socket.on('data', (data) => {
+            this.received += data.length;
+            this.isRefused ||= data.includes('"code":4503');
+        });
     }
 
     static async open(cluster: Cluster, path = '/ws'): Promise<RawClient> {

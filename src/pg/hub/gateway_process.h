@@ -34,6 +34,7 @@ class GatewayProcess {
     // It does not read what it is sent: until it does, nothing is taken from it, so that whoever
     // asks for more than they read is not answered.
     bool is_backed_up() const;
+    size_t waiting_bytes() const { return outgoing_.size(); }
     // Of the process that runs, or ran last.
     GatewayNumber number() const { return number_; }
 

@@ -217,6 +217,13 @@ void Gateways::flush() {
         gateway->process.flush();
 }
 
+size_t Gateways::waiting_bytes() const {
+    size_t bytes = 0;
+    for (const auto &gateway : gateways_)
+        bytes += gateway->process.waiting_bytes();
+    return bytes;
+}
+
 void Gateways::reload(Now now) {
     for (const auto &gateway : gateways_)
         gateway->process.forget_failures(); // what failed may work now

@@ -43,6 +43,8 @@ class Gateways {
     std::optional<int64_t> next_start_ms() const;
     // Writes what the links take, without waiting.
     void flush();
+    // What waits for all of them.
+    size_t waiting_bytes() const;
     // The settings were read again. If the gateways are to listen elsewhere, or to be more or
     // fewer, they end, and tend() starts others.
     void reload(Now now);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <malloc.h>
 #include <set>
 #include <utility>
 
@@ -101,8 +102,20 @@ void HubLoop::turn() {
         tend_queries(now);
         tend_retained(now);
         gateways_.flush();
+        give_memory_back();
     }
     sleep();
+}
+
+// What a crowd of instances, or a burst for the gateways, had: the allocator would keep it.
+void HubLoop::give_memory_back() {
+    constexpr size_t kWorthIt = 16 << 20;
+    size_t bytes = router_.instance_bytes() + gateways_.waiting_bytes();
+    most_bytes_ = std::max(most_bytes_, bytes);
+    if (most_bytes_ - bytes < kWorthIt)
+        return;
+    malloc_trim(0);
+    most_bytes_ = bytes;
 }
 
 void HubLoop::after_error(const std::string &message, const std::string &hint) {

@@ -66,6 +66,7 @@ class HubLoop final : private RouterHost {
     std::optional<link::Ended> accept_publish(const link::Publish &frame);
     void note_full_publish_queue();
     void tend_queries(Now now);
+    void give_memory_back();
     void tend_publishing();
     void tend_retained(Now now);
     void tend_messages(Now now);
@@ -117,6 +118,7 @@ class HubLoop final : private RouterHost {
     uint64_t release_bound_ = 0; // those up to here may go
     std::string drain_buffer_;
     LoadMeter load_;
+    size_t most_bytes_ = 0; // of instances and for gateways, since memory was given back
     bool more_events_ = false;
 
     uint64_t seen_generation_ = 0;

@@ -42,7 +42,8 @@ RouterSettings router_settings() {
             .history_bytes = static_cast<size_t>(history_kilobytes) * 1024,
             .message_retention_ms = int64_t{message_retention_s} * 1000,
             .max_message_bytes = static_cast<size_t>(max_message_kilobytes) * 1024,
-            .max_retained = static_cast<size_t>(max_retained_messages)};
+            .max_retained = static_cast<size_t>(max_retained_messages),
+            .instance_bytes = static_cast<size_t>(instance_memory_kilobytes) * 1024};
 }
 
 } // namespace rtd::pg

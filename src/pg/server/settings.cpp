@@ -19,6 +19,7 @@ int query_workers;
 int queue_kilobytes;
 int publish_queue_kilobytes;
 int gateway_buffer_kilobytes;
+int instance_memory_kilobytes;
 char *listen_addresses;
 int port;
 int gateways;
@@ -180,6 +181,10 @@ void define_settings() {
                "Shared memory for so many is reserved when the server starts, 32 to 64 bytes for "
                "each.",
                &max_instances, 200'000, 1000, 16'000'000, at_start);
+    define_int("rtd.instance_memory", "Memory for all topic instances and subscriptions.",
+               "Beyond it those that linger go, histories are not kept, and clients are refused "
+               "that subscribe to instances nobody subscribes to yet.",
+               &instance_memory_kilobytes, 512 * 1024, 1024, INT_MAX, PGC_SIGHUP, GUC_UNIT_KB);
     define_int("rtd.message_retention", "How long messages of durable topics are kept at least.",
                "They are kept up to a sixth longer.", &message_retention_s, 24 * 3600, 1,
                10 * 365 * 24 * 3600, PGC_SIGHUP, GUC_UNIT_S);
