@@ -83,6 +83,16 @@ class Coalescer {
         return *due_ms() - now_ms;
     }
 
+    // The run waits for a lock: it is owed again, for its `cause`, and due as soon as its topic may
+    // be tried.
+    void gave_back(int64_t now_ms, Cause cause) {
+        running_ = false;
+        cause_ = dirty_ ? std::max(cause_, cause) : cause;
+        if (!dirty_)
+            first_change_ms_ = last_change_ms_ = now_ms - kDebounceBound * debounce_ms_;
+        dirty_ = true;
+    }
+
     // From now on. A run that is already owed follows the new ones too.
     void set_intervals(int64_t throttle_ms, int64_t debounce_ms) {
         throttle_ms_ = throttle_ms;

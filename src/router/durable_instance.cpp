@@ -14,10 +14,9 @@ namespace {
 // worker.
 constexpr int64_t kMostLoaded = 100;
 
-// Those who wait for what cannot be read are refused after so long; a newcomer makes the hub try
-// again, but not more often than that.
-constexpr int64_t kPatienceMs = 1500;
-constexpr int64_t kReadAgainMs = 1000;
+// Those who wait for what cannot be read are refused after so long.
+constexpr int64_t kPatienceMs = 1800;
+constexpr int64_t kBusyPatienceMs = 8000; // if all works, and others are served first
 
 } // namespace
 
@@ -25,24 +24,18 @@ constexpr int64_t kReadAgainMs = 1000;
 
 void DurableInstance::subscribe(const link::Subscribe &request, Now now) {
     join(request.subscription);
-    bool may_read = !read_failed_ms_ || now.steady_ms >= *read_failed_ms_ + kReadAgainMs;
-    if (!is_loaded_ && may_read) {
-        if (std::optional<ReadOutcome> newest = host_.read_messages(next_read()))
-            load(*newest, now);
-        else
-            read_failed_ms_ = now.steady_ms;
-    }
     if (is_loaded_)
         return answer(request, now);
     unanswered_.push_back(request);
-    fail_read(now);
+    int64_t patience_ms = host_.has_query_workers() ? kBusyPatienceMs : kPatienceMs;
+    answer_by_ms_ = std::min(answer_by_ms_.value_or(INT64_MAX), now.steady_ms + patience_ms);
 }
 
 void DurableInstance::fail_read(Now now) {
     if (!awaits_read())
         answer_by_ms_.reset();
-    else if (!answer_by_ms_)
-        answer_by_ms_ = now.steady_ms + kPatienceMs;
+    else
+        answer_by_ms_ = std::min(answer_by_ms_.value_or(INT64_MAX), now.steady_ms + kPatienceMs);
 }
 
 std::optional<link::Ended> DurableInstance::give_up_waiting(Now now) {
@@ -167,12 +160,11 @@ ReadJob DurableInstance::next_read() const {
 }
 
 void DurableInstance::finish_read(const ReadOutcome &outcome, Now now) {
-    read_failed_ms_.reset();
     answer_by_ms_.reset();
     if (!is_loaded_)
         return load(outcome, now);
     if (!outcome.after)
-        return; // loaded at once since, for a later subscriber
+        return; // of an instance of that number that began anew
     if (!goes_on(outcome))
         return begin_anew(outcome, now);
     oldest_ = outcome.oldest;

@@ -2,8 +2,8 @@
 // by a query worker (message_log.h) and sent in the order of their numbers. The newest ones are
 // also in memory, for subscribers that come back soon.
 //
-// The first subscriber has the newest messages read at once, so that it misses nothing that commits
-// from then on; if that fails, a query worker reads them. A subscriber that resumes from a message
+// For the first subscriber a query worker reads the newest messages, before it numbers what commits
+// from then on: so the subscriber misses none of that. A subscriber that resumes from a message
 // that memory still follows gets the rest at once and is live. One that resumes from further back
 // is `behind`: it waits, and is handed what it missed as it is read, until it has caught up.
 // Nothing is numbered while something is read, so there is no gap and no repetition between the
@@ -47,6 +47,7 @@ class DurableInstance final : public Instance {
     void receive(const NumberedMessage &message, Now now) override;
     void doubt() override { is_doubtful_ = true; }
 
+    bool is_loading() const override { return !is_loaded_; }
     bool is_behind() const override { return !is_loaded_ || is_doubtful_ || !behind_.empty(); }
     ReadJob next_read() const override;
     void finish_read(const ReadOutcome &outcome, Now now) override;
@@ -71,7 +72,6 @@ class DurableInstance final : public Instance {
     bool is_loaded_ = false;
     bool is_doubtful_ = false;
     std::vector<FormerEpoch> former_;         // before epoch_, ascending
-    std::optional<int64_t> read_failed_ms_;   // the last time, without a success since
     std::optional<int64_t> answer_by_ms_;     // then those who wait for it are refused
     uint64_t oldest_ = 1;                     // kept in the table, when it was last read
     Sent last_;                               // message number sequence_, empty if it is not kept

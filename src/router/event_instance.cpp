@@ -3,20 +3,35 @@
 
 #include "core/envelope.h"
 
+#include <utility>
+
 namespace rtd {
 
 namespace {
 
-// A crowd of newcomers does not make the hub read more often.
+// A crowd of newcomers does not have it read more often.
 constexpr int64_t kLoadAgainMs = 1000;
+// Those who wait for a reading that does not end are refused after so long.
+constexpr int64_t kPatienceMs = 1800;
+constexpr int64_t kBusyPatienceMs = 8000; // if all works, and others are served first
 
 } // namespace
 
 // ---- subscribers ----
 
 void EventInstance::subscribe(const link::Subscribe &request, Now now) {
-    if (!load_retained(now))
-        return admit(request.subscription, true);
+    if (!must_load())
+        return answer(request, now);
+    join(request.subscription);
+    unanswered_.push_back(request);
+    if (!answer_by_ms_)
+        answer_by_ms_ = now.steady_ms + (host_.has_query_workers() ? kBusyPatienceMs : kPatienceMs);
+    bool may_load = !load_failed_ms_ || now.steady_ms >= *load_failed_ms_ + kLoadAgainMs;
+    if (load_ == Load::none && may_load)
+        load_ = Load::wanted;
+}
+
+void EventInstance::answer(const link::Subscribe &request, Now now) {
     if (resume(request))
         return;
     bool has_gap = !gap_.body.empty();
@@ -31,42 +46,85 @@ void EventInstance::subscribe(const link::Subscribe &request, Now now) {
     replay(request.subscription, gap_);
 }
 
-std::optional<link::Ended> EventInstance::give_up_waiting(Now) {
-    if (!has_waiting() || !load_failed_ms_)
+void EventInstance::answer_all(Now now) {
+    answer_by_ms_.reset();
+    for (const link::Subscribe &request : std::exchange(unanswered_, {}))
+        answer(request, now);
+}
+
+void EventInstance::unsubscribe(uint64_t subscription) {
+    Instance::unsubscribe(subscription);
+    std::erase_if(unanswered_,
+                  [=](const auto &request) { return request.subscription == subscription; });
+    if (!unanswered_.empty())
+        return;
+    answer_by_ms_.reset();
+    if (load_ == Load::wanted)
+        load_ = Load::none;
+}
+
+std::optional<link::Ended> EventInstance::give_up_waiting(Now now) {
+    bool has_failed = load_ == Load::none && load_failed_ms_;
+    if (unanswered_.empty() || !(has_failed || now.steady_ms >= *answer_by_ms_))
         return std::nullopt;
     return link::Ended{0, CloseCode::unavailable,
                        "the topic's retained message cannot be read now; try again"};
 }
 
-// The stored message becomes the first one of this instance, with an id of its epoch: whoever has
-// the old id may have missed messages that were not stored. False: it could not be read.
-bool EventInstance::load_retained(Now now) {
-    if (loaded_ || !topic_->retain || sequence_ > 0) {
-        load_failed_ms_.reset(); // a newer one has come
-        return true;
-    }
-    if (load_failed_ms_ && now.steady_ms < *load_failed_ms_ + kLoadAgainMs)
-        return false;
-    Result<std::optional<std::string>> stored = host_.load_retained(topic_->name, name());
-    if (!stored) {
+std::vector<uint64_t> EventInstance::waiting_subscriptions() const {
+    std::vector<uint64_t> waiting = Instance::waiting_subscriptions();
+    for (const link::Subscribe &request : unanswered_)
+        waiting.push_back(request.subscription);
+    return waiting;
+}
+
+std::optional<int64_t> EventInstance::next_deadline_ms() const {
+    return answer_by_ms_;
+}
+
+// ---- reading the stored message ----
+
+// Not if a newer one has come.
+bool EventInstance::must_load() const {
+    return topic_->retain && load_ != Load::done && (sequence_ == 0 || has_place_);
+}
+
+RetainedRead EventInstance::start_retained_read() {
+    load_ = Load::reading;
+    return {id_, topic_->name, name()};
+}
+
+void EventInstance::finish_retained_read(const RetainedAnswer &answer, Now now) {
+    if (load_ != Load::reading)
+        return; // a newer one has come
+    load_ = Load::none;
+    if (answer.is_failed) {
         load_failed_ms_ = now.steady_ms;
-        return false;
+        return;
     }
     load_failed_ms_.reset();
-    loaded_ = true;
+    load(answer.text, now);
+    answer_all(now);
+}
+
+// The stored message becomes the first one of this instance, with an id of its epoch: whoever has
+// the old id may have missed messages that were not stored.
+void EventInstance::load(const std::string &stored, Now now) {
+    load_ = Load::done;
     std::string stored_at;
-    if (const std::optional<std::string> &message = *stored) {
-        stored_at = tail_member(*message, "timestamp");
-        retained_.id = message_id(epoch_, ++sequence_);
-        retained_.body = with_id(*message, tail_member(*message, "id"), retained_.id);
+    if (!stored.empty()) {
+        stored_at = tail_member(stored, "timestamp");
+        retained_sequence_ = has_place_ ? 1 : ++sequence_;
+        retained_.id = message_id(epoch_, retained_sequence_);
+        retained_.body = with_id(stored, tail_member(stored, "id"), retained_.id);
         if (name() != params()) // the message is another subscriber's, or an event's
             retained_.body = with_params(std::move(retained_.body), params());
-        retained_sequence_ = sequence_;
-        history_.add(sequence_, retained_, {history_length(), settings_.history_bytes});
+        if (!has_place_)
+            history_.add(sequence_, retained_, {history_length(), settings_.history_bytes});
     }
-    if (last_loss_ && stored_at <= iso_timestamp(last_loss_->wall_us))
+    has_place_ = false;
+    if (last_loss_ && gap_.body.empty() && stored_at <= iso_timestamp(last_loss_->wall_us))
         tell_gap(last_loss_->payload, now);
-    return true;
 }
 
 Sent EventInstance::resume_gap(const std::string &since, Now now) const {
@@ -90,7 +148,9 @@ void EventInstance::redefine(std::shared_ptr<const Topic> topic, Now now) {
         return;
     retained_ = {};
     gap_ = {};
-    loaded_ = unstored_ = false;
+    load_ = Load::none;
+    has_place_ = unstored_ = false;
+    answer_all(now);
 }
 
 // ---- events ----
@@ -109,8 +169,10 @@ void EventInstance::handle(const Event &event, Now now) {
         retained_ = std::move(message);
         retained_sequence_ = sequence_;
         gap_ = {};
-        loaded_ = true;
+        load_ = Load::done;
+        has_place_ = false;
         unstored_ = true;
+        answer_all(now); // they get it as their first message
         return;
     }
     case EventKind::stored:  // of a durable topic
@@ -127,6 +189,10 @@ void EventInstance::handle_loss(const Loss &loss, Now now) {
 
 void EventInstance::tell_gap(const std::string &payload, Now now) {
     greet();
+    if (must_load() && sequence_ == 0) {
+        sequence_ = 1;
+        has_place_ = true;
+    }
     Sent gap = next_message(payload, kGapType, "event", "gap", now);
     tell_live(gap);
     if (!topic_->retain)

@@ -14,9 +14,10 @@ namespace rtd {
 using link::TopicKind;
 
 Instance::Instance(InstanceSetup setup)
-    : host_(setup.host), settings_(setup.settings), id_(setup.id), epoch_(setup.epoch),
-      topic_(std::move(setup.topic)), params_(std::move(setup.params)),
-      identity_(std::move(setup.identity)), key_(instance_key(topic_->name, params_.name())) {}
+    : host_(setup.host), settings_(setup.settings), locked_topics_(setup.locked_topics),
+      id_(setup.id), epoch_(setup.epoch), topic_(std::move(setup.topic)),
+      params_(std::move(setup.params)), identity_(std::move(setup.identity)),
+      key_(instance_key(topic_->name, params_.name())) {}
 
 std::unique_ptr<Instance> make_instance(InstanceSetup setup, Now now) {
     switch (setup.topic->kind) {

@@ -15,6 +15,7 @@
 #include "router/event.h"
 #include "router/history.h"
 #include "router/identity.h"
+#include "router/locked_topics.h"
 #include "router/message_log.h"
 #include "router/query.h"
 #include "router/router_host.h"
@@ -39,6 +40,19 @@ struct RetainedMessage {
     std::string message;
 };
 
+// The stored message of an instance of a retained event topic, to be read.
+struct RetainedRead {
+    uint64_t instance = 0;
+    std::string topic;
+    std::vector<std::string> params;
+};
+
+struct RetainedAnswer {
+    uint64_t instance = 0;
+    bool is_failed = false;
+    std::string text; // the message, empty: there is none; or why it could not be read
+};
+
 // Events of a topic were lost.
 struct Loss {
     int64_t wall_us = 0; // when the hub heard of it
@@ -48,7 +62,8 @@ struct Loss {
 // What an instance is made of.
 struct InstanceSetup {
     RouterHost &host;
-    const RouterSettings &settings; // the router's, which outlive the instance
+    const RouterSettings &settings;    // the router's, which outlive the instance
+    const LockedTopics &locked_topics; // the same
     uint64_t id;
     uint64_t epoch; // its own: an instance that comes back later never repeats a message's id
     std::shared_ptr<const Topic> topic;
@@ -115,10 +130,17 @@ class Instance {
     virtual bool is_unstored() const { return false; }
     virtual void mark_stored(uint64_t /* sequence */) {}
 
+    // The stored message must be read before its subscribers are answered.
+    virtual bool wants_retained() const { return false; }
+    virtual RetainedRead start_retained_read() { return {}; }
+    virtual void finish_retained_read(const RetainedAnswer &, Now) {}
+
     // Of a durable topic: messages of it that were numbered, and what it has to read in
     // rtd_message.
     virtual void receive(const NumberedMessage &, Now) {}
     virtual bool is_behind() const { return false; }
+    // It is behind because it has read nothing yet.
+    virtual bool is_loading() const { return false; }
     virtual ReadJob next_read() const; // only if it is behind
     virtual void finish_read(const ReadOutcome &, Now) {}
     // What it has to read cannot be read now; it will be tried again.
@@ -165,6 +187,7 @@ class Instance {
 
     RouterHost &host_;
     const RouterSettings &settings_;
+    const LockedTopics &locked_topics_;
     uint64_t id_;
     uint64_t epoch_;
     uint64_t sequence_ = 0; // of the newest message

@@ -10,6 +10,10 @@
 // another's commit has the higher row; so an effect is never numbered before its cause. Whatever
 // was collected before is visible by then and goes with it.
 //
+// What cannot be numbered, because of a lock or an error, holds up its topic and no other: the rows
+// of a batch that failed are tried topic by topic, and a topic that fails alone is held, with a
+// backoff, and its later rows wait behind. Recovery goes the same way.
+//
 // One job at a time is what makes the rest simple: what an instance reads from the table is exactly
 // what it has been sent, and no live message overtakes it.
 #pragma once
@@ -18,8 +22,8 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -48,19 +52,15 @@ struct NumberedMessage {
 
 // Gives numbers to these rows, in this order; those that have one keep it and are left out of the
 // outcome. Without rows: to all that have none, as many as fit into one job.
-//
-// A topic that somebody is about to drop cannot be waited for: the rows of locked topics are left
-// out of the former, and a recovery of just them follows.
 struct NumberJob {
     std::vector<uint64_t> rows;
-    bool expands = false;            // some are for many instances, and become a row for each
-    std::vector<std::string> locked; // with rows: not those of these topics; else: only those
+    bool expands = false; // some are for many instances, and become a row for each
+    std::string topic;    // without rows: only of this one; empty: of all
 };
 
 struct NumberOutcome {
     std::vector<NumberedMessage> messages; // in the order of their numbers
     bool is_partial = false;               // a recovery that has to go on
-    std::vector<std::string> locked;       // topics that had rows, and got no numbers
 };
 
 // Reads messages of one instance: those after a number, the oldest first, as many as fit into one
@@ -108,15 +108,16 @@ class MessageLog {
     void set_retention(int64_t retention_ms) { retention_ms_ = retention_ms; }
 
     // A row of rtd_message that was committed, in the order of commits.
-    void add(StoredRow row) { rows_.push_back(row); }
+    void add(const std::string &topic, StoredRow row);
     // Rows may have been committed whose events were lost.
     void recover();
     // The same when the hub begins to serve: rows may also have expired meanwhile.
     void start();
     // Nothing is to be done, and nothing is under way.
     void forget();
-    // The instance needs a job that reads its messages, or no longer does.
-    void set_behind(uint64_t instance, bool is_behind);
+    // The instance needs a job that reads its messages, or no longer does. One that is loading does
+    // before what is added from now on is numbered.
+    void set_behind(uint64_t instance, bool is_behind, bool is_loading);
 
     struct Reading {
         uint64_t instance;
@@ -126,8 +127,9 @@ class MessageLog {
     // The next task, if there is one and none is under way. It is until finish() or fail().
     std::optional<Task> take(int64_t now_ms);
     void finish(const LogOutcome &outcome, int64_t now_ms);
-    // What the task was to do is done again, after a backoff. Returns its length.
-    int64_t fail(int64_t now_ms);
+    // What the task was to do is done again, after a backoff; returns its length. `topics`: all
+    // that are durable.
+    int64_t fail(int64_t now_ms, const std::vector<std::string> &topics);
 
     bool is_running() const { return running_.has_value(); }
     // Something is to be done, now or later.
@@ -136,27 +138,58 @@ class MessageLog {
     std::optional<int64_t> next_deadline_ms() const;
 
   private:
-    bool can_number() const { return recovers_ || !rows_.empty(); }
-    Task take_numbering();
-    Task take_reading();
-    bool can_recover_locked(int64_t now_ms) const;
-    void finish_numbering(const NumberJob &job, const NumberOutcome &outcome, int64_t now_ms);
+    struct Row {
+        uint64_t position; // in the order of add()
+        std::string topic;
+        StoredRow stored;
+    };
+    // When to try again, after failures in a row.
+    struct Retry {
+        int64_t not_before_ms = 0;
+        int failures = 0;
 
-    std::deque<StoredRow> rows_;   // committed, in order, not yet numbered
-    std::vector<StoredRow> batch_; // of the task that is under way
+        int64_t after_failure(int64_t now_ms, int64_t longest_ms);
+    };
+    // A topic that could not be numbered together with others.
+    struct Held {
+        std::deque<StoredRow> rows;
+        bool recovers = false;
+        Retry retry = {};
+    };
+    // A new instance's first reading, which comes before rows from this position on.
+    struct Loading {
+        uint64_t before;
+        uint64_t instance;
+    };
+
+    bool may_number() const;
+    bool next_is_loading();
+    std::optional<uint64_t> next_behind(int64_t now_ms) const;
+    std::optional<std::string> next_held(int64_t now_ms) const;
+    NumberJob take_rows();
+    NumberJob take_held(const std::string &topic);
+    Task read(uint64_t instance);
+    void hold(const std::string &topic);
+    int64_t fail_numbering(const NumberJob &job, int64_t now_ms,
+                           const std::vector<std::string> &topics);
+
+    std::deque<Row> rows_; // committed, in order, not yet numbered, of topics that are not held
+    uint64_t next_position_ = 0;
+    std::vector<Row> batch_;                // of the task that is under way
+    std::optional<std::string> held_batch_; // it is of this topic alone
+    std::map<std::string, Held> held_;
+    std::string last_held_; // that was taken
     bool recovers_ = false;
-    std::set<std::string> locked_;     // topics whose rows wait until somebody ends a transaction
-    int64_t recover_locked_at_ms_ = 0; // when that is tried again
-    int locked_tries_ = 0;
-    bool recovered_locked_last_ = false; // then it is the turn of others
-    std::set<uint64_t> behind_;
-    uint64_t last_read_ = 0;     // instance; the next one in turn comes after it
-    bool numbered_last_ = false; // then it is the turn of those who read
+    std::map<uint64_t, Retry> behind_; // instances
+    std::deque<Loading> loading_;      // some of them, or no longer
+    uint64_t last_read_ = 0;           // instance; the next one in turn comes after it
+    bool numbered_last_ = false;       // then it is the turn of those who read
+    bool held_last_ = false;           // or of those that are not held
     int64_t retention_ms_ = 0;
     std::optional<int64_t> expiry_due_ms_; // nullopt: there is nothing to expire
+    Retry expiry_retry_;
+    Retry recovery_retry_; // while no topic is known
     std::optional<Task> running_;
-    int64_t not_before_ms_ = 0;
-    int failures_ = 0;
 };
 
 } // namespace rtd

@@ -24,8 +24,9 @@ struct QueryJob {
 };
 
 struct QueryOutcome {
-    // bad_parameter and forbidden are the subscribers' own fault: they are told and closed.
-    enum class Status : uint8_t { ok, failed, bad_parameter, forbidden };
+    // bad_parameter and forbidden are the subscribers' own fault: they are told and closed. locked:
+    // somebody else has a lock that the query needs.
+    enum class Status : uint8_t { ok, failed, bad_parameter, forbidden, locked };
     Status status = Status::failed;
     std::string text;  // the result as jsonb text, or the error as a sentence
     uint64_t hash = 0; // of the result as jsonb: equal for equal values

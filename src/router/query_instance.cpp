@@ -120,6 +120,8 @@ std::optional<int64_t> QueryInstance::next_deadline_ms() const {
         return std::nullopt;
     std::optional<int64_t> next;
     auto consider = [&](int64_t at) { next = next ? std::min(*next, at) : at; };
+    if (is_queued_ && !failure_)
+        consider(next_look_ms_);
     if (std::optional<int64_t> due = coalescer_.due_ms(); due && !is_queued_)
         consider(*due);
     if (next_poll_ms_ > 0)
@@ -142,6 +144,15 @@ std::optional<int64_t> QueryInstance::patience_ends_ms() const {
     return is_queued_ ? std::optional(next_look_ms_) : std::nullopt;
 }
 
+// What its subscribers have may be stale for as long as the lock is held.
+void QueryInstance::note_lock(Now now) {
+    if (!failure_)
+        tell_failure({0, CloseCode::unavailable,
+                      "the topic's query waits for a lock that somebody else holds; the server "
+                      "tries again"},
+                     now);
+}
+
 void QueryInstance::run_timers(Now now) {
     if (next_poll_ms_ > 0 && next_poll_ms_ <= now.steady_ms) {
         next_poll_ms_ = now.steady_ms + topic_->refresh_ms;
@@ -160,6 +171,8 @@ bool QueryInstance::tick(Now now) {
         end_untold(now);
     if (is_queued_ && now.steady_ms >= next_look_ms_) {
         next_look_ms_ = now.steady_ms + kLookMs;
+        if (locked_topics_.contains(topic_->name))
+            note_lock(now);
         found_no_worker_ = has_waiting() && (!host_.has_query_workers() ||
                                              now.steady_ms >= queued_at_ms_ + kBusyPatienceMs);
     }
@@ -167,8 +180,9 @@ bool QueryInstance::tick(Now now) {
     if (is_queued_ || !due || *due > now.steady_ms)
         return false;
     is_queued_ = true;
-    queued_at_ms_ = now.steady_ms;
-    next_look_ms_ = now.steady_ms + kWorkerlessPatienceMs;
+    if (!met_lock_)
+        queued_at_ms_ = now.steady_ms;
+    next_look_ms_ = std::max(now.steady_ms, queued_at_ms_ + kWorkerlessPatienceMs);
     return true;
 }
 
@@ -189,6 +203,9 @@ QueryJob QueryInstance::start_query(Now now) {
 }
 
 void QueryInstance::finish_query(const QueryOutcome &outcome, Now now) {
+    met_lock_ = outcome.status == QueryOutcome::Status::locked;
+    if (met_lock_)
+        return coalescer_.gave_back(now.steady_ms, run_cause_);
     if (outcome.status != QueryOutcome::Status::ok)
         return note_failure(outcome, now);
     coalescer_.succeeded();
@@ -221,12 +238,17 @@ void QueryInstance::note_failure(const QueryOutcome &outcome, Now now) {
         reason = {0, CloseCode::forbidden, outcome.text};
         break;
     case QueryOutcome::Status::failed:
+    case QueryOutcome::Status::locked:
     case QueryOutcome::Status::ok:
         host_.log_warning("[EVENT_BROADCAST] Error broadcasting " + topic_->type +
                           " update: " + outcome.text + " (topic \"" + topic_->name +
                           "\", next attempt in " + std::to_string(retry_ms) + " ms)");
         break;
     }
+    tell_failure(std::move(reason), now);
+}
+
+void QueryInstance::tell_failure(link::Ended reason, Now now) {
     bool is_news = !failure_ || failure_->reason.reason != reason.reason;
     if (failure_)
         failure_->reason = std::move(reason);

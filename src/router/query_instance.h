@@ -12,6 +12,9 @@
 // run, but not long, and are refused with what is known of the failure. They are refused as well if
 // no query worker takes the query.
 //
+// A query that meets a lock of somebody else is no failure: it waits without a worker, with all of
+// its topic (locked_topics.h). If that lasts, it is told as one.
+//
 // No gap: interest is registered before the first query runs, and a backend asks for interest after
 // its transaction became visible. So a change either is in the query's snapshot or makes an event.
 #pragma once
@@ -67,13 +70,16 @@ class QueryInstance : public Instance {
 
     void run_timers(Now now);
     void note_failure(const QueryOutcome &outcome, Now now);
+    void note_lock(Now now);
+    void tell_failure(link::Ended reason, Now now);
     void end_untold(Now now);
     void note_altered(const QueryOutcome &outcome);
     std::optional<int64_t> patience_ends_ms() const;
 
     std::optional<Failure> failure_;
     int64_t answer_by_ms_ = 0; // while it fails: when those who wait are refused at the latest
-    int64_t queued_at_ms_ = 0; // since when it has waited for a query worker
+    int64_t queued_at_ms_ = 0; // since when it has waited for a query worker or a lock
+    bool met_lock_ = false;    // its last run did
     int64_t next_look_ms_ = 0; // while it waits: whether there are any
     bool found_no_worker_ = false;
     Coalescer coalescer_;

@@ -1,5 +1,8 @@
 // ReadyQueue: instances whose query is due. Topics take turns, and within one the first comes
 // first; so the next job is found without a look at those that must wait for their topic's turn.
+//
+// A topic whose query met a lock is held back for a while. Then one instance of it is tried, and
+// not with the last worker that is free, until one ends otherwise: waits take no turn of others.
 #pragma once
 #include "core/fence.h"
 
@@ -20,15 +23,21 @@ class ReadyQueue {
     }
 
     // The next one, of a topic of which fewer than `most_per_topic` run; it runs until finished().
-    // Those that `wants` refuses are forgotten.
-    template <class Wants> std::optional<uint64_t> take(size_t most_per_topic, const Wants &wants) {
-        while (!turns_.empty()) {
+    // Those that `wants` refuses are forgotten. `is_last`: it gets the last worker that is free.
+    template <class Wants>
+    std::optional<uint64_t> take(size_t most_per_topic, bool is_last, const Wants &wants) {
+        for (size_t left = turns_.size(); left > 0; left--) {
             uint64_t topic = turns_.front();
             turns_.pop_front();
             Topic &waiting = topics_.at(topic);
+            if (waiting.is_locked && is_last && !waiting.is_held) {
+                turns_.push_back(topic);
+                continue;
+            }
             waiting.has_turn = false;
-            if (waiting.running >= most_per_topic)
-                continue; // finished() gives it a turn again
+            // finished() or release() gives it a turn again.
+            if (waiting.is_held || waiting.running >= (waiting.is_locked ? 1 : most_per_topic))
+                continue;
             std::optional<uint64_t> next = take_wanted(waiting, wants);
             if (next)
                 waiting.running++;
@@ -38,6 +47,28 @@ class ReadyQueue {
                 return next;
         }
         return std::nullopt;
+    }
+
+    // One that runs met a lock: until release() none of the topic is taken.
+    void hold(uint64_t topic) {
+        Topic &waiting = topics_[topic];
+        waiting.is_held = waiting.is_locked = true;
+    }
+    // One of the topic may be tried.
+    void release(uint64_t topic) {
+        Topic &waiting = topics_[topic];
+        waiting.is_held = false;
+        take_turns(topic, waiting);
+        drop_if_idle(topic);
+    }
+    // There is no lock any more.
+    void unlock(uint64_t topic) {
+        auto found = topics_.find(topic);
+        if (found == topics_.end())
+            return;
+        found->second.is_held = found->second.is_locked = false;
+        take_turns(topic, found->second);
+        drop_if_idle(topic);
     }
 
     void finished(uint64_t topic) {
@@ -52,6 +83,8 @@ class ReadyQueue {
         std::deque<uint64_t> ready;
         size_t running = 0;
         bool has_turn = false; // it is in turns_
+        bool is_locked = false;
+        bool is_held = false;
     };
 
     template <class Wants>
@@ -65,14 +98,16 @@ class ReadyQueue {
         return std::nullopt;
     }
     void take_turns(uint64_t topic, Topic &waiting) {
-        if (waiting.ready.empty() || waiting.has_turn)
+        if (waiting.ready.empty() || waiting.has_turn || waiting.is_held)
             return;
         waiting.has_turn = true;
         turns_.push_back(topic);
     }
     void drop_if_idle(uint64_t topic) {
         auto found = topics_.find(topic);
-        if (found->second.ready.empty() && found->second.running == 0 && !found->second.has_turn)
+        const Topic &topic_left = found->second;
+        if (topic_left.ready.empty() && topic_left.running == 0 && !topic_left.has_turn &&
+            !topic_left.is_locked)
             topics_.erase(found);
     }
 

@@ -219,13 +219,8 @@ void Router::settle(Instance &instance, Now now) {
 Instance &Router::make_instance(std::shared_ptr<const Topic> topic, InstanceParams params,
                                 Identity identity, Now now) {
     uint64_t id = next_instance_++;
-    InstanceSetup setup{host_,
-                        settings_,
-                        id,
-                        next_epoch_++,
-                        std::move(topic),
-                        std::move(params),
-                        std::move(identity)};
+    InstanceSetup setup{host_,         settings_,        locked_topics_,    id,
+                        next_epoch_++, std::move(topic), std::move(params), std::move(identity)};
     if (auto loss = losses_.find(setup.topic->name); loss != losses_.end())
         setup.last_loss = loss->second;
     std::unique_ptr<Instance> made = rtd::make_instance(std::move(setup), now);
@@ -316,8 +311,9 @@ void Router::drop(Instance &instance) {
     deadlines_.set(topic_key(instance.topic().name), instance.id(),
                    instances_.at(instance.id()).deadline_ms, std::nullopt);
     unstored_.erase(instance.id());
+    retained_reads_.erase(instance.id());
     alone_.remove(instance.id());
-    log_.set_behind(instance.id(), false);
+    log_.set_behind(instance.id(), false, false);
     memory_.change(instances_.at(instance.id()).bytes, 0);
     index_.remove(instance);
     instances_.erase(instance.id());
@@ -451,7 +447,7 @@ void Router::query_all_again(Now now) {
 // worker to say: what is known here may be older.
 bool Router::handle_stored(const Event &event) {
     if (event.kind == EventKind::stored) {
-        log_.add(stored_row(event));
+        log_.add(event.topic, stored_row(event));
         return true;
     }
     auto topic = topics_.find(event.topic);
@@ -498,7 +494,11 @@ void Router::reschedule(Instance &instance) {
         unstored_.insert(instance.id());
     else
         unstored_.erase(instance.id());
-    log_.set_behind(instance.id(), instance.is_behind());
+    if (instance.wants_retained())
+        retained_reads_.insert(instance.id());
+    else
+        retained_reads_.erase(instance.id());
+    log_.set_behind(instance.id(), instance.is_behind(), instance.is_loading());
     size_t kept = instance.kept_bytes();
     if (entry.left_ms) {
         kept_bytes_ -= entry.kept_bytes;
@@ -517,6 +517,8 @@ void Router::reschedule(Instance &instance) {
 void Router::finish_turn(Now now) {
     if (query_all_waits_)
         query_all_again(now);
+    locked_topics_.take_due(now.steady_ms,
+                            [&](const std::string &topic) { ready_.release(topic_key(topic)); });
     told_at_once_ = 0;
     tell_some(now);
     deadlines_.run_due(now.steady_ms, kTimersPerTopic, [&](uint64_t id) {
@@ -546,11 +548,13 @@ void Router::greet_some() {
 }
 
 std::optional<int64_t> Router::next_deadline_ms() const {
-    std::optional<int64_t> next = log_.next_deadline_ms();
+    std::optional<int64_t> next;
     auto consider = [&](int64_t at) { next = next ? std::min(*next, at) : at; };
     if (!wide_.empty() || !greetings_.empty())
         consider(0); // there was more than fits into a turn
     if (std::optional<int64_t> at = deadlines_.next_ms())
+        consider(*at);
+    if (std::optional<int64_t> at = locked_topics_.next_deadline_ms())
         consider(*at);
     if (query_all_waits_)
         consider(query_all_from_ms_);
@@ -576,6 +580,26 @@ std::vector<RetainedMessage> Router::unstored_messages(size_t most, size_t most_
         }
     }
     return messages;
+}
+
+std::vector<RetainedRead> Router::take_retained_reads(size_t most) {
+    std::vector<RetainedRead> reads;
+    while (!retained_reads_.empty() && reads.size() < most) {
+        Instance &instance = *instances_.at(*retained_reads_.begin()).instance;
+        reads.push_back(instance.start_retained_read());
+        reschedule(instance);
+    }
+    return reads;
+}
+
+void Router::finish_retained_read(const RetainedAnswer &answer, Now now) {
+    auto found = instances_.find(answer.instance);
+    if (found == instances_.end())
+        return; // everybody left
+    Instance &instance = *found->second.instance;
+    catch_up(instance, now); // before it answers those who wait
+    instance.finish_retained_read(answer, now);
+    settle(instance, now);
 }
 
 void Router::note_retained_bound(const std::string &topic) {

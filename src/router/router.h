@@ -22,6 +22,7 @@
 #include "router/instance.h"
 #include "router/instance_index.h"
 #include "router/instance_memory.h"
+#include "router/locked_topics.h"
 #include "router/message_log.h"
 #include "router/query.h"
 #include "router/ready_queue.h"
@@ -74,8 +75,9 @@ class Router {
                      const std::string &reason, Now now);
 
     // The next query to run, at most `most_per_topic` of one topic at a time; nullopt if none is
-    // due. The instance counts as running until finish_job() or abandon_job().
-    std::optional<QueryJob> take_job(Now now, size_t most_per_topic);
+    // due. The instance counts as running until finish_job() or abandon_job(). `is_last`: it gets
+    // the last worker that is free, of several.
+    std::optional<QueryJob> take_job(Now now, size_t most_per_topic, bool is_last = false);
     // Before the outcome is_open, all events that its snapshot shows must have been handled.
     // Returns what the same worker must read in the same snapshot before the job is done.
     std::optional<QueryJob> finish_job(uint64_t instance, const QueryOutcome &outcome, Now now);
@@ -92,8 +94,16 @@ class Router {
     void forget_log_jobs() { log_.forget(); }
     bool has_log_jobs() const { return log_.has_work(); }
 
+    // Stored messages of retained topics that are to be read now, at most `most`. Each is under way
+    // until finish_retained_read().
+    std::vector<RetainedRead> take_retained_reads(size_t most);
+    void finish_retained_read(const RetainedAnswer &answer, Now now);
+    bool has_retained_reads() const { return !retained_reads_.empty(); }
+
     // End of a turn: sends first messages and moves due instances to the queue.
     void finish_turn(Now now);
+    // The same of take_log_job().
+    std::optional<int64_t> next_log_deadline_ms() const { return log_.next_deadline_ms(); }
     // When finish_turn() must be called at the latest; nullopt: only something new can cause work.
     std::optional<int64_t> next_deadline_ms() const;
 
@@ -151,6 +161,8 @@ class Router {
     void end_all(Instance &instance, CloseCode code, const std::string &reason);
     void refuse_waiting(Instance &instance, Now now);
     void remember_failure(Instance &instance, Now now);
+    void lock(const std::string &topic, Now now);
+    void unlock(const std::string &topic);
     // After a call to the instance that may have found out that a first message cannot be had. The
     // instance may be gone then.
     void settle(Instance &instance, Now now);
@@ -195,8 +207,10 @@ class Router {
     size_t kept_bytes_ = 0;                            // of those that linger
     int64_t query_all_from_ms_ = 0;                    // not all queries are due again before
     bool query_all_waits_ = false;                     // for that
-    ReadyQueue ready_;                                 // instances whose query is due
-    std::unordered_map<uint64_t, Running> running_;    // by instance
+    LockedTopics locked_topics_;
+    ReadyQueue ready_;                              // instances whose query is due
+    std::unordered_map<uint64_t, Running> running_; // by instance
+    std::set<uint64_t> retained_reads_;             // instances whose stored message is to be read
     std::set<uint64_t> unstored_; // instances with a retained message that is not stored yet
     uint64_t store_after_ = 0;    // the last of them that unstored_messages() gave
     AloneMessages alone_{kMostAloneBytes};

@@ -44,13 +44,8 @@ class RouterHost {
     // Changes from here on are news again: a query of the instance is about to start, or every
     // change matters.
     virtual void clear_changed(uint64_t instance_key, uint64_t topic_key) = 0;
-    // The stored message of an instance of a retained topic, or nullopt; or why it cannot be read.
-    virtual Result<std::optional<std::string>>
-    load_retained(const std::string &topic, const std::vector<std::string> &params) = 0;
     // False: none runs, and none can be started now.
     virtual bool has_query_workers() const { return true; }
-    // Messages of an instance of a durable topic, read at once. nullopt: they cannot be, now.
-    virtual std::optional<ReadOutcome> read_messages(const ReadJob &) { return std::nullopt; }
     // Per-event lines (R6) are only composed if they are wanted.
     virtual bool logs_events() const = 0;
     virtual void log_event(const std::string &line) = 0;

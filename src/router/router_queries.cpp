@@ -5,8 +5,8 @@ namespace rtd {
 
 // ---- queries ----
 
-std::optional<QueryJob> Router::take_job(Now now, size_t most_per_topic) {
-    std::optional<uint64_t> next = ready_.take(most_per_topic, [&](uint64_t id) {
+std::optional<QueryJob> Router::take_job(Now now, size_t most_per_topic, bool is_last) {
+    std::optional<uint64_t> next = ready_.take(most_per_topic, is_last, [&](uint64_t id) {
         auto found = instances_.find(id);
         if (found == instances_.end())
             return false;
@@ -35,6 +35,10 @@ std::optional<QueryJob> Router::finish_job(uint64_t id, const QueryOutcome &outc
             found->second.instance->topic().version == job->second.version)
             if (std::optional<QueryJob> more = found->second.instance->continue_query(outcome))
                 return more;
+        if (outcome.status == QueryOutcome::Status::locked)
+            lock(job->second.topic, now);
+        else
+            unlock(job->second.topic);
         ready_.finished(topic_key(job->second.topic));
         version = job->second.version;
         running_.erase(job);
@@ -64,6 +68,23 @@ std::optional<QueryJob> Router::finish_job(uint64_t id, const QueryOutcome &outc
         refuse_new(instance, now);
     settle(instance, now);
     return std::nullopt;
+}
+
+// It says so in the log once it has lasted for as long as subscribers are patient.
+void Router::lock(const std::string &topic, Now now) {
+    constexpr int64_t kRunsUntilLogged = 4;
+    ready_.hold(topic_key(topic));
+    if (locked_topics_.add(topic, now.steady_ms) == kRunsUntilLogged)
+        host_.log_warning("[EVENT_BROADCAST] The query of topic \"" + topic +
+                          "\" waits for a lock that another session holds; it is tried again "
+                          "until it gets it");
+}
+
+void Router::unlock(const std::string &topic) {
+    if (!locked_topics_.contains(topic))
+        return;
+    locked_topics_.remove(topic);
+    ready_.unlock(topic_key(topic));
 }
 
 void Router::abandon_job(uint64_t id, Now now) {
@@ -112,7 +133,11 @@ void Router::abandon_log_job(Now now) {
 }
 
 void Router::retry_log_job(const std::string &error, Now now) {
-    int64_t retry_ms = log_.fail(now.steady_ms);
+    std::vector<std::string> durable;
+    for (const auto &[name, topic] : topics_)
+        if (topic->is_durable)
+            durable.push_back(name);
+    int64_t retry_ms = log_.fail(now.steady_ms, durable);
     log_fails_ = true;
     for (auto &[id, entry] : instances_)
         if (entry.instance->is_behind()) {

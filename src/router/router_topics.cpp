@@ -20,6 +20,10 @@ void Router::set_topics(Topics topics, Now now) {
         auto was = topics_.find(loss.first), is = topics.find(loss.first);
         return is == topics.end() || is->second->generation != was->second->generation;
     });
+    for (const auto &[name, topic] : topics_) // what they read may be another table now
+        if (auto is = topics.find(name);
+            is == topics.end() || is->second->version != topic->version)
+            unlock(name);
     topics_ = std::move(topics);
     std::vector<Instance *> instances;
     for (auto &[id, entry] : instances_)
@@ -38,6 +42,7 @@ void Router::change_topics(const std::vector<std::shared_ptr<const Topic>> &chan
             losses_.erase(topic->name);
             told_bound_.erase(topic->name);
         }
+        unlock(topic->name); // what it reads may be another table now
         topics_.insert_or_assign(topic->name, topic);
         std::vector<Instance *> instances;
         for (const auto &[id, instance] : index_.of_topic(topic->name))

@@ -14,18 +14,7 @@ namespace {
 
 class DurableHost final : public RecordingHost {
   public:
-    Result<std::optional<std::string>> load_retained(const std::string &,
-                                                     const std::vector<std::string> &) override {
-        ADD_FAILURE() << "a durable topic's last message is in its table";
-        return std::optional<std::string>();
-    }
-    std::optional<ReadOutcome> read_messages(const ReadJob &job) override {
-        return can_read ? read(job) : std::nullopt;
-    }
     bool logs_events() const override { return false; }
-
-    std::function<std::optional<ReadOutcome>(const ReadJob &)> read;
-    bool can_read = true;
 };
 
 // What the gateway would make of the frames: the ids that each client got, and whether it is live.
@@ -72,24 +61,14 @@ struct Table {
     }
     LogOutcome run(const LogJob &job) {
         if (const auto *number = std::get_if<NumberJob>(&job))
-            return run_numbering(*number);
+            return run_numbering(number->rows);
         if (const auto *read = std::get_if<ReadJob>(&job))
             return run_reading(*read);
         return ExpireOutcome{!rows.empty()};
     }
-    NumberOutcome run_numbering(const NumberJob &job) {
-        std::vector<uint64_t> wanted = job.rows;
+    NumberOutcome run_numbering(std::vector<uint64_t> wanted) {
         NumberOutcome outcome;
         bool recovers = wanted.empty();
-        bool leaves_out = !recovers && std::ranges::count(job.locked, "log") > 0;
-        if (is_locked || leaves_out) {
-            bool has_any = !recovers || std::ranges::any_of(rows, [](const Stored &stored) {
-                return stored.sequence == 0;
-            });
-            if (is_locked && has_any)
-                outcome.locked = {"log"};
-            return outcome;
-        }
         if (recovers)
             for (const Stored &stored : rows)
                 if (stored.sequence == 0)
@@ -132,7 +111,6 @@ struct Table {
     }
 
     std::vector<Stored> rows;
-    bool is_locked = false; // the topic "log"
     uint64_t epoch = kEpoch;
     std::vector<FormerEpoch> former;
     std::map<std::vector<std::string>, uint64_t> newest;
@@ -141,10 +119,7 @@ struct Table {
 
 class DurableTest : public testing::Test {
   protected:
-    DurableTest() {
-        host.read = [this](const ReadJob &job) { return table.run_reading(job); };
-        declare(router, {}, 3);
-    }
+    DurableTest() { declare(router, {}, 3); }
 
     static void declare(Router &to, std::vector<std::string> parameters, int64_t history) {
         auto topic = std::make_shared<Topic>();
@@ -291,51 +266,6 @@ TEST_F(DurableTest, ABatchCollectsWhileTheOneBeforeItIsUnderWay) {
     EXPECT_EQ(std::get<NumberJob>(*second).rows.size(), 4);
 }
 
-// Somebody is about to drop the topic, or to think better of it.
-TEST_F(DurableTest, MessagesOfALockedTopicWaitAndKeepTheirOrder) {
-    subscribe(1);
-    work_off();
-    table.is_locked = true;
-    broadcast();
-    work_off();
-    EXPECT_TRUE(clients[1].ids.empty());
-    table.is_locked = false;
-    broadcast(); // must not overtake the one before
-    work_off();
-    EXPECT_TRUE(clients[1].ids.empty());
-    broadcast();
-    for (int turn = 0; turn < 20 && clients[1].ids.empty(); turn++) {
-        ASSERT_TRUE(router.next_deadline_ms());
-        now.steady_ms = std::max(now.steady_ms + 1, *router.next_deadline_ms());
-        work_off();
-    }
-    EXPECT_EQ(clients[1].ids, ids(1, 3));
-    std::vector<std::string> order;
-    for (const auto &stored : table.rows)
-        order.push_back(std::to_string(stored.sequence));
-    EXPECT_EQ(order, (std::vector<std::string>{"1", "2", "3"}));
-}
-
-TEST_F(DurableTest, ALockedTopicIsAskedForLessAndLessOften) {
-    subscribe(1);
-    work_off();
-    table.is_locked = true;
-    broadcast();
-    work_off();
-    int64_t start_ms = now.steady_ms;
-    int jobs = 0;
-    while (now.steady_ms < start_ms + 60'000) {
-        ASSERT_TRUE(router.next_deadline_ms());
-        now.steady_ms = std::max(now.steady_ms + 1, *router.next_deadline_ms());
-        while (std::optional<LogJob> job = router.take_log_job(now)) {
-            router.finish_log_job(table.run(*job), now);
-            jobs++;
-        }
-    }
-    EXPECT_GE(jobs, 20);
-    EXPECT_LE(jobs, 60);
-}
-
 TEST_F(DurableTest, AFailedJobIsRepeatedAfterABackoff) {
     subscribe(1);
     work_off();
@@ -344,8 +274,8 @@ TEST_F(DurableTest, AFailedJobIsRepeatedAfterABackoff) {
     router.finish_log_job(LogFailure{"disk full"}, now);
     EXPECT_EQ(host.warnings.size(), 1);
     EXPECT_FALSE(router.take_log_job(now));
-    ASSERT_TRUE(router.next_deadline_ms());
-    now.steady_ms = *router.next_deadline_ms();
+    ASSERT_TRUE(router.next_log_deadline_ms());
+    now.steady_ms = *router.next_log_deadline_ms();
     work_off();
     EXPECT_EQ(clients[1].ids, ids(1, 1));
 }
@@ -376,7 +306,7 @@ TEST_F(DurableTest, AJobWhoseOutcomeIsUnknownLosesAndRepeatsNothing) {
 TEST_F(DurableTest, AForeignNumberIsReadBeforeItIsSkipped) {
     subscribe(1);
     work_off();
-    table.run_numbering({.rows = {table.commit()}, .locked = {}}); // by a worker of the hub before
+    table.run_numbering({table.commit()}); // by a worker of the hub before
     broadcast();
     work_off();
     EXPECT_EQ(clients[1].ids, ids(1, 2));
@@ -386,7 +316,6 @@ TEST_F(DurableTest, AnotherTimelineGoesOnWithTheNumbersInAnotherEpoch) {
     for (bool has_them_in_memory : {false, true}) {
         table = {};
         DurableHost other;
-        other.read = [this](const ReadJob &job) { return table.run_reading(job); };
         Router hub(other, 1000);
         declare(hub, {}, 10);
         auto work_off = [&] {
@@ -418,8 +347,10 @@ TEST_F(DurableTest, AnotherTimelineGoesOnWithTheNumbersInAnotherEpoch) {
             return got;
         };
         numbered(3);
-        if (has_them_in_memory)
+        if (has_them_in_memory) {
             hub.subscribe({2, 2, "log", {}, {}}, {}, now);
+            work_off();
+        }
         table.fork();
         numbered(2);
         using Ids = std::vector<std::string>;
@@ -443,7 +374,7 @@ TEST_F(DurableTest, ALiveSubscriberIsToldNothingOfAnotherEpoch) {
     broadcast();
     work_off();
     table.fork(); // and numbered by a worker whose end was not seen
-    table.run_numbering({.rows = {table.commit()}, .locked = {}});
+    table.run_numbering({table.commit()});
     broadcast();
     work_off();
     EXPECT_EQ(clients[1].ids, std::vector<std::string>({message_id(77, 1), message_id(78, 2),
@@ -461,11 +392,10 @@ TEST_F(DurableTest, ASubscriberMissesNothingFromTheMomentItCame) {
     EXPECT_EQ(clients[1].ids, ids(1, 2));
 }
 
-TEST_F(DurableTest, ASubscriberIsAnsweredByAQueryWorkerIfTheHubCannotRead) {
+TEST_F(DurableTest, ASubscriberIsAnsweredOnceAQueryWorkerHasRead) {
     for (int i = 0; i < 9; i++)
         broadcast();
     work_off();
-    host.can_read = false;
     subscribe(1);
     subscribe(2, message_id(Table::kEpoch, 2));
     subscribe(3);
@@ -558,6 +488,7 @@ TEST_F(DurableTest, WhatExpiresWhileItIsReadIsAGap) {
         broadcast();
     work_off();
     subscribe(1, message_id(Table::kEpoch, 2));
+    work(); // the newest ones
     work(); // 3 to 7
     table.expire_up_to(12);
     work_off();
@@ -589,18 +520,18 @@ TEST_F(DurableTest, ALongReplayHoldsUpNeitherNumberingNorOtherInstances) {
 
 TEST_F(DurableTest, ExpiryRunsOnlyWhileThereIsSomethingToExpire) {
     work_off();
-    EXPECT_FALSE(router.next_deadline_ms()) << "at rest";
+    EXPECT_FALSE(router.next_log_deadline_ms()) << "at rest";
     broadcast();
     work_off();
-    ASSERT_TRUE(router.next_deadline_ms());
-    EXPECT_EQ(*router.next_deadline_ms(), now.steady_ms + 10'000) << "a sixth of the retention";
+    ASSERT_TRUE(router.next_log_deadline_ms());
+    EXPECT_EQ(*router.next_log_deadline_ms(), now.steady_ms + 10'000) << "a sixth of the retention";
     now.steady_ms += 10'000;
     std::optional<LogJob> job = router.take_log_job(now);
     ASSERT_TRUE(job);
     EXPECT_EQ(std::get<ExpireJob>(*job).retention_ms, 60'000);
     table.expire_up_to(1);
     router.finish_log_job(table.run(*job), now);
-    EXPECT_FALSE(router.next_deadline_ms());
+    EXPECT_FALSE(router.next_log_deadline_ms());
 }
 
 // Whatever happens in whatever order, a client that comes back with the last id it saw has every
@@ -651,12 +582,15 @@ TEST_F(DurableTest, RandomCommitsLossesDeathsAndReturnsLoseAndRepeatNothing) {
             hub->finish_turn(now);
             collect();
         };
+        bool is_unreadable = false;
         auto finish = [&] {
             if (!under_way)
                 under_way = hub->take_log_job(now);
             if (!under_way)
                 return false;
-            hub->finish_log_job(table.run(*std::exchange(under_way, std::nullopt)), now);
+            LogJob job = *std::exchange(under_way, std::nullopt);
+            bool can_read = !std::holds_alternative<ReadJob>(job) || !is_unreadable;
+            hub->finish_log_job(can_read ? table.run(job) : LogFailure{"no such table"}, now);
             turn();
             return true;
         };
@@ -664,6 +598,8 @@ TEST_F(DurableTest, RandomCommitsLossesDeathsAndReturnsLoseAndRepeatNothing) {
             connect(id);
         for (int step = 0; step < 200; step++) {
             now.steady_ms += 100;
+            if (chance(5))
+                is_unreadable = !is_unreadable;
             if (chance(60))
                 queue.push_back(table.commit());
             if (chance(10) && queue.size() > 1)
@@ -678,7 +614,6 @@ TEST_F(DurableTest, RandomCommitsLossesDeathsAndReturnsLoseAndRepeatNothing) {
                 clients.erase(subscription_of[id]);
                 connect(id);
             }
-            host.can_read = chance(80);
             if (chance(30))
                 turn();
             if (chance(60) && !under_way)
@@ -707,6 +642,7 @@ TEST_F(DurableTest, RandomCommitsLossesDeathsAndReturnsLoseAndRepeatNothing) {
             }
         }
         now.steady_ms += 100'000;
+        is_unreadable = false;
         for (int round = 0; round < 3; round++) { // those who are refused come back
             turn();
             while (finish())
@@ -725,34 +661,98 @@ TEST_F(DurableTest, RandomCommitsLossesDeathsAndReturnsLoseAndRepeatNothing) {
 }
 
 TEST_F(DurableTest, ThoseWhoWaitForWhatCannotBeReadAreRefusedInTime) {
-    host.can_read = false;
     subscribe(1);
     play();
     EXPECT_FALSE(clients[1].answered);
     EXPECT_TRUE(refused.empty()) << "a query worker may succeed";
-    ASSERT_TRUE(router.take_log_job(now)); // recovery
-    router.finish_log_job(LogFailure{"no such table"}, now);
-    now.steady_ms = *router.next_deadline_ms();
-    while (refused.empty() && now.steady_ms < 1'002'000) {
-        if (router.take_log_job(now))
-            router.finish_log_job(LogFailure{"no such table"}, now);
-        now.steady_ms += 100;
-        router.finish_turn(now);
-        play();
-    }
+    auto fail_until = [&](int64_t end_ms) {
+        while (refused.empty() && now.steady_ms < end_ms) {
+            if (router.take_log_job(now))
+                router.finish_log_job(LogFailure{"no such table"}, now);
+            now.steady_ms += 100;
+            router.finish_turn(now);
+            play();
+        }
+    };
+    fail_until(1'002'100);
     EXPECT_EQ(refused, std::vector<uint64_t>{1});
     // The next ones too, although the next attempt may be far away.
-    host.read = [&](const ReadJob &) -> std::optional<ReadOutcome> {
-        ADD_FAILURE() << "read again within a second";
-        return std::nullopt;
-    };
-    host.can_read = true;
-    now.steady_ms = 1'000'900;
+    refused.clear();
     subscribe(2);
-    now.steady_ms += 1500;
+    now.steady_ms += 1800;
     router.finish_turn(now);
     play();
-    EXPECT_EQ(refused.back(), 2u);
+    EXPECT_EQ(refused, std::vector<uint64_t>{2});
+}
+
+TEST_F(DurableTest, WhatSubscribesIsReadBeforeWhatCommitsLaterIsNumbered) {
+    work_off();
+    broadcast();
+    subscribe(1);
+    uint64_t later = table.commit();
+    announce(later);
+    std::optional<LogJob> first = router.take_log_job(now);
+    ASSERT_TRUE(first && std::holds_alternative<NumberJob>(*first));
+    EXPECT_EQ(std::get<NumberJob>(*first).rows.size(), 1) << "only what came before";
+    router.finish_log_job(table.run(*first), now);
+    std::optional<LogJob> second = router.take_log_job(now);
+    ASSERT_TRUE(second && std::holds_alternative<ReadJob>(*second));
+    router.finish_log_job(table.run(*second), now);
+    work_off();
+    EXPECT_EQ(clients[1].ids, ids(1, 2)) << "the retained one, and the later one";
+}
+
+TEST_F(DurableTest, ATopicThatCannotBeNumberedHoldsUpNoOther) {
+    auto other = std::make_shared<Topic>();
+    other->name = other->type = "other";
+    other->is_durable = true;
+    auto log = std::make_shared<Topic>();
+    log->name = log->type = "log";
+    log->is_durable = true;
+    router.set_topics({{"log", log}, {"other", other}}, now);
+    auto announce_to = [&](const std::string &topic, uint64_t row) {
+        Event event;
+        event.kind = EventKind::stored;
+        event.topic = topic;
+        event.payload = stored_payload({row, 10});
+        router.handle(event, now);
+    };
+    // Jobs with a row of "other", which are below 100, fail. Returns the rows that were numbered.
+    auto run = [&] {
+        std::vector<uint64_t> numbered;
+        while (std::optional<LogJob> job = router.take_log_job(now)) {
+            const auto *number = std::get_if<NumberJob>(&*job);
+            bool is_locked =
+                number != nullptr && !number->rows.empty() &&
+                std::ranges::any_of(number->rows, [](uint64_t row) { return row < 100; });
+            bool recovers_other =
+                number != nullptr && number->rows.empty() && number->topic == "other";
+            if (is_locked || recovers_other) {
+                router.finish_log_job(LogFailure{"locked"}, now);
+                continue;
+            }
+            if (number != nullptr)
+                numbered.insert(numbered.end(), number->rows.begin(), number->rows.end());
+            if (number != nullptr)
+                router.finish_log_job(NumberOutcome{}, now);
+            else
+                router.finish_log_job(ExpireOutcome{}, now);
+        }
+        return numbered;
+    };
+    run();
+    announce_to("other", 1);
+    announce_to("log", 101);
+    announce_to("other", 2);
+    announce_to("log", 102);
+    EXPECT_EQ(run(), (std::vector<uint64_t>{101, 102}));
+    announce_to("other", 3);
+    announce_to("log", 103);
+    EXPECT_EQ(run(), (std::vector<uint64_t>{103}));
+    now.steady_ms += 60'000;
+    std::optional<LogJob> again = router.take_log_job(now);
+    ASSERT_TRUE(again && std::holds_alternative<NumberJob>(*again));
+    EXPECT_EQ(std::get<NumberJob>(*again).rows, (std::vector<uint64_t>{1, 2, 3})) << "in order";
 }
 
 TEST_F(DurableTest, OneWhoIsBehindIsRefusedWhenNothingCanBeRead) {

@@ -25,10 +25,6 @@ class Host : public RouterHost {
     bool add_interest(Interest, uint64_t, uint64_t) override { return true; }
     void remove_interest(Interest, uint64_t, uint64_t) override {}
     void clear_changed(uint64_t, uint64_t) override {}
-    Result<std::optional<std::string>> load_retained(const std::string &,
-                                                     const std::vector<std::string> &) override {
-        return std::optional<std::string>();
-    }
     bool logs_events() const override { return false; }
     void log_event(const std::string &) override {}
     void log_warning(const std::string &line) override { warnings.push_back(line); }

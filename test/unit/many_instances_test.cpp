@@ -347,19 +347,19 @@ TEST(ReadyQueue, topics_take_turns_and_a_busy_one_is_not_looked_through) {
     ready.add(2, 20'000);
     int asked = 0;
     auto wants = [&](uint64_t) { return ++asked > 0; };
-    EXPECT_EQ(ready.take(1, wants), 1u);
-    EXPECT_EQ(ready.take(1, wants), 20'000u);
-    EXPECT_EQ(ready.take(1, wants), std::nullopt);
+    EXPECT_EQ(ready.take(1, false, wants), 1u);
+    EXPECT_EQ(ready.take(1, false, wants), 20'000u);
+    EXPECT_EQ(ready.take(1, false, wants), std::nullopt);
     ready.finished(1);
-    EXPECT_EQ(ready.take(1, wants), 2u);
+    EXPECT_EQ(ready.take(1, false, wants), 2u);
     EXPECT_EQ(asked, 3);
     ready.finished(1);
-    EXPECT_EQ(ready.take(1, [](uint64_t id) { return id > 9'999; }), 10'000u);
+    EXPECT_EQ(ready.take(1, false, [](uint64_t id) { return id > 9'999; }), 10'000u);
     ready.finished(1);
     ready.finished(2);
-    EXPECT_EQ(ready.take(1, wants), std::nullopt);
+    EXPECT_EQ(ready.take(1, false, wants), std::nullopt);
     ready.add(2, 5);
-    EXPECT_EQ(ready.take(1, wants), 5u);
+    EXPECT_EQ(ready.take(1, false, wants), 5u);
 }
 
 } // namespace

@@ -130,11 +130,6 @@ class World : public RouterHost {
         ASSERT_GT(interest_[instance]--, 0);
     }
     void clear_changed(uint64_t, uint64_t) override { is_marked_ = false; }
-    Result<std::optional<std::string>> load_retained(const std::string &topic,
-                                                     const std::vector<std::string> &) override {
-        auto found = stored_.find(topic);
-        return found != stored_.end() ? std::optional(found->second) : std::nullopt;
-    }
     bool logs_events() const override { return false; }
     void log_event(const std::string &) override {}
     void log_warning(const std::string &) override {}
@@ -282,6 +277,11 @@ class World : public RouterHost {
         if (client.topic != "state")
             expect(client, !since.empty());
         router_.subscribe({client.subscription, 1, client.topic, {}, since}, {}, now_);
+        for (const RetainedRead &read : router_.take_retained_reads(1)) {
+            auto found = stored_.find(read.topic);
+            router_.finish_retained_read(
+                {read.instance, false, found != stored_.end() ? found->second : ""}, now_);
+        }
     }
 
     void disconnect(Client &client) {

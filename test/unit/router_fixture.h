@@ -56,13 +56,13 @@ class RecordingHost : public RouterHost {
                 counts(kind).erase(key);
     }
     void clear_changed(uint64_t instance, uint64_t topic) override { cleared = {instance, topic}; }
-    Result<std::optional<std::string>> load_retained(const std::string &topic,
-                                                     const std::vector<std::string> &) override {
+    // What a query worker would answer.
+    RetainedAnswer load_retained(const RetainedRead &read) {
         loads++;
         if (cannot_load)
-            return Problem{"broken"};
-        auto found = stored.find(topic);
-        return found != stored.end() ? std::optional(found->second) : std::nullopt;
+            return {read.instance, true, "broken"};
+        auto found = stored.find(read.topic);
+        return {read.instance, false, found != stored.end() ? found->second : ""};
     }
     bool has_query_workers() const override { return has_workers; }
     bool logs_events() const override { return true; }
@@ -129,7 +129,13 @@ class RouterTest : public testing::Test {
                       std::vector<std::string> params = {}, const std::string &since = {}) {
         router.subscribe({subscription, subscription, topic, std::move(params), since}, identity,
                          now);
+        if (reads_at_once)
+            read_retained();
         router.finish_turn(now);
+    }
+    void read_retained() {
+        for (const RetainedRead &read : router.take_retained_reads(100))
+            router.finish_retained_read(host.load_retained(read), now);
     }
     void resume(uint64_t subscription, const std::string &topic, const std::string &since) {
         subscribe(subscription, topic, {}, since);
@@ -177,6 +183,7 @@ class RouterTest : public testing::Test {
     Topics topics;
     Router router{host, 100};
     std::vector<QueryJob> jobs;
+    bool reads_at_once = true;
 };
 
 } // namespace rtd

@@ -136,12 +136,14 @@ void HubLoop::stop_serving(Now now) {
     router_.set_topics({}, now); // ends all subscriptions: their topics are dropped
     gateways_.shut_down(CloseCode::topic_dropped, "the extension was dropped", now);
     pool_.stop();
-    log_pool_.stop();
+    store_pool_.stop();
+    publish_pool_.stop();
     router_.forget_log_jobs();
     publishing_ = {};
     storing_.reset();
     unstored_notifications_.clear();
     unstored_bytes_ = 0;
+    storing_notifications_ = 0;
     order_ = {};
     release_bound_ = 0;
     more_events_ = false;

@@ -4,10 +4,7 @@
 #include "pg/hub/hub_params.h"
 #include "pg/server/report.h"
 #include "pg/server/settings.h"
-#include "pg/server/worker_transaction.h"
 #include "pg/shared/interest.h"
-#include "pg/store/message_store.h"
-#include "pg/store/retained.h"
 
 #include "pg/server/prelude.h"
 
@@ -41,29 +38,6 @@ void HubLoop::clear_changed(uint64_t instance_key, uint64_t topic_key) {
     pg::clear_changed(topic_key);
 }
 
-Result<std::optional<std::string>> HubLoop::load_retained(const std::string &topic,
-                                                          const std::vector<std::string> &params) {
-    std::optional<std::string> message;
-    try {
-        in_transaction([&] { message = pg::load_retained(catalog_.schema, topic, params); });
-    } catch (const Error &error) {
-        report(WARNING, "rtd hub could not read a retained message: " + error.message());
-        return Problem{error.message()};
-    }
-    return message;
-}
-
-std::optional<ReadOutcome> HubLoop::read_messages(const ReadJob &job) {
-    std::optional<ReadOutcome> outcome;
-    try {
-        in_transaction([&] { outcome = pg::read_messages(catalog_.schema, job); });
-    } catch (const Error &error) {
-        report(WARNING, "rtd hub could not read durable messages: " + error.message());
-        return std::nullopt;
-    }
-    return outcome;
-}
-
 bool HubLoop::logs_events() const {
     return message_level_is_interesting(event_log_level);
 }
@@ -72,8 +46,23 @@ void HubLoop::log_event(const std::string &line) {
     report(event_log_level, line);
 }
 
+// Lines that differ in numbers only are of one problem.
 void HubLoop::log_warning(const std::string &line) {
-    report(WARNING, line);
+    constexpr uint64_t kMostLines = 20;
+    std::string problem = line;
+    std::erase_if(problem, [](char c) { return c >= '0' && c <= '9'; });
+    complain(problem, WARNING, line, {}, kMostLines);
+}
+
+void HubLoop::complain(const std::string &problem, int level, const std::string &message,
+                       const std::string &hint, uint64_t most) {
+    std::optional<uint64_t> left_out = complaints_.admit(problem, read_clock().steady_ms, most);
+    if (!left_out)
+        return;
+    std::string count = std::to_string(*left_out);
+    report(level,
+           *left_out == 0 ? message : message + " (" + count + " lines like this were left out)",
+           hint);
 }
 
 } // namespace rtd::pg

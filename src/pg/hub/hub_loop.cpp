@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "core/backoff.h"
 #include "core/json_text.h"
 #include "pg/hub/hub_params.h"
 #include "pg/hub/link_settings.h"
@@ -34,14 +35,16 @@ namespace rtd::pg {
 namespace {
 
 constexpr int64_t kRetryMs = 1000;
-constexpr int64_t kStoreRetryMs = 5000; // of notifications; a lock holds the hub up for two seconds
 constexpr size_t kMostUnstoredBytes = 64 << 20;
 constexpr int kMaxWaitEvents = 2 + kMaxGateways; // the postmaster's death, the latch, the links
 // Events that one turn hands to the router, so that clients and queries are looked after in
 // between; and those that wait for a turn at most, while later ones stay in the queue.
 constexpr size_t kEventsPerTurn = 1000;
 constexpr size_t kMostWaiting = 16 * kEventsPerTurn;
+constexpr long kFailingNapMs = 10;
 constexpr int64_t kNapMs = 1; // the shortest that WaitEventSetWait() knows
+
+} // namespace
 
 Now read_clock() {
     timespec steady{};
@@ -50,8 +53,6 @@ Now read_clock() {
     return {steady.tv_sec * 1000 + steady.tv_nsec / 1'000'000,
             GetCurrentTimestamp() + kUnixToPostgresUs};
 }
-
-} // namespace
 
 HubLoop::HubLoop()
     // The wall clock as first epoch: a hub that starts later never repeats an epoch.
@@ -70,15 +71,8 @@ HubLoop::~HubLoop() {
 }
 
 void HubLoop::run() {
-    while (!ShutdownRequestPending) {
-        try {
-            turn();
-        } catch (const Error &error) {
-            after_error(error.message(), error.hint());
-        } catch (const std::exception &error) { // no memory, or a value that nobody checked
-            after_error(error.what(), "");
-        }
-    }
+    while (!ShutdownRequestPending)
+        turn();
     shut_down();
 }
 
@@ -86,25 +80,30 @@ void HubLoop::turn() {
     MemoryContextSwitchTo(turn_context_);
     MemoryContextReset(turn_context_);
     access_.begin_turn();
-    call([] { CHECK_FOR_INTERRUPTS(); });
-    if (ConfigReloadPending) {
-        ConfigReloadPending = false;
-        reload_settings(read_clock());
-    }
     Now now = read_clock();
-    reload_catalog_if_changed(now);
-    drain_notifications(now); // one may still come when nothing is LISTENed to any more
+    run_part(Part::catalog, now, [&] {
+        call([] { CHECK_FOR_INTERRUPTS(); });
+        if (ConfigReloadPending) {
+            ConfigReloadPending = false;
+            reload_settings(now);
+        }
+        reload_catalog_if_changed(now);
+    });
+    // One may still come when nothing is LISTENed to any more.
+    run_part(Part::notifications, now, [&] { drain_notifications(now); });
     if (serving()) {
-        store_notifications(now);
-        drain_queue(now, kEventsPerTurn);
-        gateways_.tend(now);
-        tend_messages(now);
-        tend_queries(now);
-        tend_retained(now);
-        gateways_.flush();
-        give_memory_back();
+        run_part(Part::replies, now, [&] { collect_replies(now); });
+        run_part(Part::intake, now, [&] { drain_queue(now, kEventsPerTurn); });
+        run_part(Part::gateways, now, [&] { gateways_.tend(now); });
+        run_part(Part::queries, now, [&] { give_queries(now); });
+        run_part(Part::publishing, now, [&] { give_publishing(); });
+        run_part(Part::store, now, [&] { give_store_jobs(now); });
+        run_part(Part::gateways, now, [&] {
+            gateways_.flush();
+            give_memory_back();
+        });
     }
-    sleep();
+    run_part(Part::waiting, now, [&] { sleep(); });
 }
 
 // What a crowd of instances, or a burst for the gateways, had: the allocator would keep it.
@@ -118,21 +117,47 @@ void HubLoop::give_memory_back() {
     most_bytes_ = bytes;
 }
 
-void HubLoop::after_error(const std::string &message, const std::string &hint) {
+template <class Body> void HubLoop::run_part(Part part, Now now, Body body) {
+    PartState &state = parts_[static_cast<size_t>(part)];
+    if (now.steady_ms < state.not_before_ms)
+        return;
+    try {
+        body();
+        state = {};
+    } catch (const Error &error) {
+        after_error(part, error.message(), error.hint(), now);
+    } catch (const std::exception &error) { // no memory, or a value that nobody checked
+        after_error(part, error.what(), "", now);
+    }
+}
+
+void HubLoop::after_error(Part part, const std::string &message, const std::string &hint, Now now) {
+    constexpr int64_t kFirstPauseMs = 100;
+    constexpr int64_t kLongestPauseMs = 5000;
     call([] {
         LWLockReleaseAll();
         pgstat_report_wait_end();
         AbortOutOfAnyTransaction();
     });
     MemoryContextSwitchTo(turn_context_);
-    report(WARNING, "rtd hub: " + message, hint);
-    // What the turn was about may be lost.
-    router_.handle_loss([](uint64_t) { return true; }, "the server had an internal error",
-                        read_clock());
-    call([] {
-        WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, kRetryMs,
-                  PG_WAIT_EXTENSION);
-    });
+    PartState &state = parts_[static_cast<size_t>(part)];
+    int64_t pause_ms = backoff_ms(++state.failures, kFirstPauseMs, kLongestPauseMs);
+    state.not_before_ms = now.steady_ms + pause_ms;
+    complain(message, WARNING, "rtd hub: " + message, hint);
+    bool may_have_lost = part == Part::notifications || part == Part::replies ||
+                         part == Part::intake || part == Part::gateways;
+    try {
+        if (may_have_lost)
+            router_.handle_loss([](uint64_t) { return true; }, "the server had an internal error",
+                                now);
+    } catch (const std::exception &error) {
+        complain(error.what(), WARNING, std::string("rtd hub: ") + error.what());
+    }
+    if (part == Part::waiting) // nothing else keeps the loop from spinning
+        call([&] {
+            (void)WaitLatch(MyLatch, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, static_cast<long>(pause_ms),
+                            PG_WAIT_EXTENSION);
+        });
 }
 
 // ---- waiting ----
@@ -150,32 +175,48 @@ void HubLoop::make_wait_set() {
     wait_set_changes_ = gateways_.changes();
 }
 
+std::optional<int64_t> HubLoop::next_deadline_ms() const {
+    std::optional<int64_t> next;
+    auto consider = [&](std::optional<int64_t> at) {
+        if (at)
+            next = std::min(next.value_or(INT64_MAX), *at);
+    };
+    if (next_reload_ms_ > 0)
+        consider(next_reload_ms_);
+    for (const PartState &part : parts_)
+        if (part.failures > 0)
+            consider(part.not_before_ms);
+    if (!serving())
+        return next;
+    consider(router_.next_deadline_ms());
+    consider(pool_.next_deadline_ms());
+    consider(gateways_.next_start_ms());
+    if (!publishing_.is_idle())
+        consider(publish_pool_.next_deadline_ms());
+    if (!wants_store())
+        return next;
+    consider(store_pool_.next_deadline_ms());
+    if (pool_or_any(store_pool_).count_idle() == 0)
+        return next; // one that is free again wakes the hub
+    consider(router_.next_log_deadline_ms());
+    if (router_.has_retained_reads())
+        consider(0);
+    if (router_.has_unstored_messages() && !storing_)
+        consider(next_store_ms_);
+    if (!unstored_notifications_.empty() && storing_notifications_ == 0)
+        consider(next_notification_store_ms_);
+    return next;
+}
+
 void HubLoop::sleep() {
     if (wait_set_ == nullptr || wait_set_changes_ != gateways_.changes())
         make_wait_set();
-    std::optional<int64_t> deadline;
-    auto consider = [&](std::optional<int64_t> at) {
-        if (at)
-            deadline = deadline ? std::min(*deadline, *at) : *at;
-    };
-    if (serving()) {
-        consider(router_.next_deadline_ms());
-        consider(pool_.next_deadline_ms());
-        if (router_.has_log_jobs())
-            consider(log_pool_.next_deadline_ms());
-        consider(gateways_.next_start_ms());
-        if (router_.has_unstored_messages() && !storing_)
-            consider(next_store_ms_);
-        if (!unstored_notifications_.empty())
-            consider(next_notification_store_ms_);
-    }
-    if (next_reload_ms_ > 0)
-        consider(next_reload_ms_);
+    std::optional<int64_t> deadline = next_deadline_ms();
     int64_t now_ms = read_clock().steady_ms;
     // Under load a nap, of which backends are not told: they would wake the hub for every commit.
     bool naps = load_.is_busy(now_ms);
     if (naps)
-        consider(now_ms + kNapMs);
+        deadline = std::min(deadline.value_or(INT64_MAX), now_ms + kNapMs);
     long timeout_ms = -1;
     if (deadline)
         timeout_ms = static_cast<long>(std::max<int64_t>(0, *deadline - now_ms));
@@ -188,6 +229,10 @@ void HubLoop::sleep() {
     if (more_events_ || catalog_changed || Listener::is_pending() ||
         (serving() && !naps && (!event_queue_is_empty() || may_release())))
         timeout_ms = 0;
+    bool has_failed =
+        std::ranges::any_of(parts_, [](const auto &part) { return part.failures > 0; });
+    if (has_failed && timeout_ms == 0)
+        timeout_ms = kFailingNapMs; // what is pending may be what cannot be done yet
     call([&] {
         gateways_.update(wait_set_);
         WaitEvent events[kMaxWaitEvents];
@@ -232,8 +277,10 @@ void HubLoop::release_events(Now now, size_t most) {
         if (!bytes)
             return;
         Result<Event> event = decode_event(*bytes);
-        if (!event)
-            throw Error(ERRCODE_INTERNAL_ERROR, event.error());
+        if (!event) {
+            lose_undecoded(event.error(), now);
+            continue;
+        }
         if (event->kind == EventKind::probe)
             answer_gateways(readiness_.on_event(event->origin, now));
         else
@@ -243,11 +290,19 @@ void HubLoop::release_events(Now now, size_t most) {
         more_events_ = true;
 }
 
+// Nobody knows of which topic it was.
+void HubLoop::lose_undecoded(const std::string &problem, Now now) {
+    complain("event", WARNING, "rtd hub: an event was lost: " + problem);
+    router_.query_all_again(now);
+    router_.handle_loss([](uint64_t) { return true; }, "the server could not read an event", now);
+}
+
 void HubLoop::tell_lost(const LostEvents &lost, Now now) {
-    report(WARNING,
-           "rtd hub: " + std::to_string(lost.count) + " events were lost in a full event queue",
-           "Raise rtd.queue_size. State topics are queried again, subscribers of event topics are "
-           "told.");
+    complain(
+        "full queue", WARNING,
+        "rtd hub: " + std::to_string(lost.count) + " events were lost in a full event queue",
+        "Raise rtd.queue_size. State topics are queried again, subscribers of event topics are "
+        "told.");
     // One that is of no topic says that all queries are due.
     if (lost.concerns(topic_key("")))
         router_.query_all_again(now);
@@ -282,8 +337,9 @@ void HubLoop::drain_notifications(Now now) {
             else if (event)
                 router_.handle(*event, now);
             else
-                report(WARNING, "[DB_LISTENER] " + event.error(),
-                       "The notification was ignored for topic \"" + channel.topic + "\".");
+                complain("notification of " + channel.topic, WARNING,
+                         "[DB_LISTENER] " + event.error(),
+                         "The notification was ignored for topic \"" + channel.topic + "\".");
         }
     }
     if (listener_.lost_some())
@@ -327,26 +383,6 @@ void HubLoop::keep_notification(Event event) {
     event.params.clear();
     event.payload = R"({"reason": "notifications could not be stored for too long"})";
     unstored_notifications_.push_back(std::move(event));
-}
-
-void HubLoop::store_notifications(Now now) {
-    if (unstored_notifications_.empty() || now.steady_ms < next_notification_store_ms_)
-        return;
-    std::vector<Event> stored;
-    try {
-        stored = store_events(catalog_.schema, unstored_notifications_);
-    } catch (const Error &error) {
-        next_notification_store_ms_ = now.steady_ms + kStoreRetryMs;
-        return report(
-            WARNING,
-            "[DB_LISTENER] " + std::to_string(unstored_notifications_.size()) +
-                " notifications for durable topics cannot be stored yet: " + error.message(),
-            error.hint());
-    }
-    unstored_notifications_.clear();
-    unstored_bytes_ = 0;
-    for (const Event &event : stored)
-        router_.handle(event, now);
 }
 
 // A probe came through queue and LISTEN; the gateway is its last leg.
@@ -456,6 +492,14 @@ void HubLoop::note_full_publish_queue() {
 
 // ---- end ----
 
+// Of what was handed to a query worker nobody knows whether it is stored.
+void HubLoop::store_all_notifications() {
+    auto first = unstored_notifications_.begin() + static_cast<ptrdiff_t>(storing_notifications_);
+    std::vector<Event> events(first, unstored_notifications_.end());
+    if (!events.empty())
+        store_events(catalog_.schema, events);
+}
+
 void HubLoop::store_all_retained() {
     std::vector<RetainedMessage> messages = router_.unstored_messages(SIZE_MAX, SIZE_MAX);
     if (messages.empty())
@@ -474,13 +518,15 @@ void HubLoop::shut_down() {
                 drain_queue(read_clock(), SIZE_MAX);
             while (more_events_ || may_release());
             store_all_retained();
+            store_all_notifications();
         }
     } catch (const Error &error) {
-        report(WARNING, "rtd hub could not store retained messages: " + error.message());
+        report(WARNING, "rtd hub could not store all messages before it ends: " + error.message());
     }
     gateways_.shut_down(CloseCode::going_away, "the server shuts down", read_clock());
     pool_.stop();
-    log_pool_.stop();
+    store_pool_.stop();
+    publish_pool_.stop();
 }
 
 } // namespace rtd::pg

@@ -1,5 +1,6 @@
 // HubLoop: what the hub does, turn by turn, once it is connected. See hub.h for the process.
 #pragma once
+#include "core/complaints.h"
 #include "pg/hub/access.h"
 #include "pg/hub/gateways.h"
 #include "pg/hub/notification_listener.h"
@@ -24,6 +25,8 @@ extern "C" {
 
 namespace rtd::pg {
 
+Now read_clock();
+
 class HubLoop final : private RouterHost {
   public:
     HubLoop();
@@ -32,10 +35,30 @@ class HubLoop final : private RouterHost {
     void run();
 
   private:
+    // What a turn consists of. One that fails is tried again with a backoff; the others go on.
+    enum class Part : uint8_t {
+        catalog,
+        notifications,
+        replies,
+        intake,
+        gateways,
+        queries,
+        publishing,
+        store,
+        waiting
+    };
+    static constexpr size_t kParts = static_cast<size_t>(Part::waiting) + 1;
+    struct PartState {
+        int failures = 0; // in a row
+        int64_t not_before_ms = 0;
+    };
+
     void turn();
+    template <class Body> void run_part(Part part, Now now, Body body);
+    void after_error(Part part, const std::string &message, const std::string &hint, Now now);
     void sleep();
+    std::optional<int64_t> next_deadline_ms() const;
     void make_wait_set();
-    void after_error(const std::string &message, const std::string &hint);
 
     static void watch_roles();
     void reload_settings(Now now);
@@ -50,6 +73,7 @@ class HubLoop final : private RouterHost {
     void release_events(Now now, size_t most);
     void tell_lost(const LostEvents &lost, Now now);
     bool may_release() const;
+    void lose_undecoded(const std::string &problem, Now now);
     void drain_notifications(Now now);
     void handle(const link::GatewayFrame &frame, Now now);
     void handle(const link::Listening &, Now) {} // what concerns no client is for Gateways
@@ -65,21 +89,33 @@ class HubLoop final : private RouterHost {
     void handle(const link::Publish &frame, Now now);
     std::optional<link::Ended> accept_publish(const link::Publish &frame);
     void note_full_publish_queue();
-    void tend_queries(Now now);
     void give_memory_back();
-    void tend_publishing();
-    void tend_retained(Now now);
-    void tend_messages(Now now);
+    void collect_replies(Now now);
+    void give_queries(Now now);
+    void give_publishing();
+    void give_store_jobs(Now now);
+    bool give_log_job(Now now);
+    bool give_retained_reads();
+    bool give_notifications(Now now);
+    bool give_retained(Now now);
+    bool wants_store() const;
+    QueryPool &pool_or_any(QueryPool &pool);
+    const QueryPool &pool_or_any(const QueryPool &pool) const;
     void lose_notifications(Now now);
     void keep_notification(Event event);
-    void store_notifications(Now now);
+    void finish_storing(const StoreNotificationsDone &done, Now now);
     std::optional<ReadMore> handle(const WorkerReply &reply, Now now);
     std::optional<ReadMore> finish_job(const QueryDone &done, Now now);
     void handle_lost(const WorkerRequest &request, Now now);
     void forget_gateway(GatewayNumber gateway, Now now);
     void prove_ready(uint64_t nonce);
     void finish_store(const StoreDone &store);
+    void finish_retained_reads(const ReadRetainedDone &done, Now now);
+    // One line of a problem now and then: see complaints.h.
+    void complain(const std::string &problem, int level, const std::string &message,
+                  const std::string &hint = {}, uint64_t most = 1);
     void store_all_retained();
+    void store_all_notifications();
     void answer_gateways(uint64_t nonce); // whose probes are proved by this one, if it is not 0
     void shut_down();
 
@@ -94,10 +130,7 @@ class HubLoop final : private RouterHost {
     bool add_interest(Interest interest, uint64_t instance_key, uint64_t topic_key) override;
     void remove_interest(Interest interest, uint64_t instance_key, uint64_t topic_key) override;
     void clear_changed(uint64_t instance_key, uint64_t topic_key) override;
-    Result<std::optional<std::string>>
-    load_retained(const std::string &topic, const std::vector<std::string> &params) override;
     bool has_query_workers() const override { return pool_.has_workers(); }
-    std::optional<ReadOutcome> read_messages(const ReadJob &job) override;
     bool logs_events() const override;
     void log_event(const std::string &line) override;
     void log_warning(const std::string &line) override;
@@ -110,9 +143,14 @@ class HubLoop final : private RouterHost {
     Listener listener_;
     Gateways gateways_{[this](const link::GatewayFrame &frame, Now now) { handle(frame, now); },
                        [this](GatewayNumber gateway, Now now) { forget_gateway(gateway, now); }};
+    // Each of the last two does one job at a time, never behind a slow query, and starts when there
+    // is something for it.
     QueryPool pool_;
-    QueryPool log_pool_{1}; // one job at a time, and never behind a slow query
+    QueryPool store_pool_{1};   // rtd's own tables: durable and retained messages
+    QueryPool publish_pool_{1}; // what clients publish
     Readiness readiness_;
+    Complaints complaints_;
+    PartState parts_[kParts];
     MemoryContext turn_context_; // reset every turn
     CommitOrder order_;          // events that came in, until all before them have
     uint64_t release_bound_ = 0; // those up to here may go
@@ -125,12 +163,14 @@ class HubLoop final : private RouterHost {
     int64_t next_reload_ms_ = 0;                // after a failed reload
     std::vector<Event> unstored_notifications_; // for durable topics
     size_t unstored_bytes_ = 0;
+    size_t storing_notifications_ = 0; // the first so many, by a query worker
     int64_t next_notification_store_ms_ = 0;
+    int notification_failures_ = 0;
+    uint32_t last_store_kind_ = 0; // of job; they take turns
     bool waiting_logged_ = false;
 
     PublishQueue publishing_;
     std::optional<int64_t> publish_queue_noted_ms_;
-    bool published_last_ = false; // a query goes first now
 
     std::optional<std::vector<RetainedMessage>> storing_; // handed to a query worker
     int64_t next_store_ms_ = 0;

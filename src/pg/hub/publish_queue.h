@@ -13,6 +13,7 @@ class PublishQueue {
   public:
     // False, and nothing is done, if as many bytes wait as may.
     bool add(RunPublish job, size_t most_bytes);
+    bool is_idle() const { return !is_running_ && waiting_.empty(); }
     bool has_next() const { return !is_running_ && !waiting_.empty(); }
     RunPublish take();
     void finish() { is_running_ = false; }

@@ -21,6 +21,16 @@ constexpr Size kQueueBytes = 256 * 1024; // per direction; longer messages pass 
 
 void QueryPool::start(Worker &worker, Now now) {
     release(worker); // what an attempt that failed half-way left
+    try {
+        try_to_start(worker);
+    } catch (const Error &error) {
+        return note_failed_start(worker, error.message(), now);
+    }
+    if (worker.handle == nullptr)
+        note_failed_start(worker, "no background worker slot is free", now);
+}
+
+void QueryPool::try_to_start(Worker &worker) {
     call([&] {
         shm_toc_estimator estimator;
         shm_toc_initialize_estimator(&estimator);
@@ -57,19 +67,19 @@ void QueryPool::start(Worker &worker, Now now) {
         }
         MemoryContextSwitchTo(previous);
     });
-    if (worker.handle != nullptr)
-        return;
+}
+
+void QueryPool::note_failed_start(Worker &worker, const std::string &why, Now now) {
     release(worker);
-    worker.failures++;
-    worker.start_at_ms = now.steady_ms + backoff_ms(worker.failures);
+    int64_t wait_ms = backoff_ms(++worker.failures);
+    worker.start_at_ms = now.steady_ms + wait_ms;
     call([&] {
         ereport(WARNING,
                 (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-                 errmsg("rtd hub could not start a query worker"),
-                 errdetail("No background worker slot is free; the next attempt is in %d s.",
-                           static_cast<int>(backoff_ms(worker.failures) / 1000)),
-                 errhint("Raise max_worker_processes: rtd needs one for its hub and "
-                         "rtd.query_workers more.")));
+                 errmsg("rtd hub could not start a query worker: %s", why.c_str()),
+                 errdetail("The next attempt is in %d s.", static_cast<int>(wait_ms / 1000)),
+                 errhint("Raise max_worker_processes if no slot is free: rtd needs one "
+                         "for its hub, rtd.query_workers more, and two for messages.")));
     });
 }
 
@@ -135,8 +145,12 @@ void QueryPool::advance(Now now, const OnReply &on_reply,
         if (result == SHM_MQ_SUCCESS) {
             Result<WorkerReply> reply =
                 decode_reply(std::string_view(static_cast<char *>(data), size));
-            if (!reply)
-                throw Error(ERRCODE_INTERNAL_ERROR, reply.error());
+            if (!reply) { // it is of another mind, and of no use
+                call([&] { ereport(WARNING, (errmsg("rtd hub: %s", reply.error().c_str()))); });
+                TerminateBackgroundWorker(worker.handle);
+                end(worker, now, on_lost);
+                continue;
+            }
             worker.failures = 0;
             WorkerRequest job = *std::exchange(worker.job, std::nullopt);
             const QueryDone *done = std::get_if<QueryDone>(&*reply);
@@ -148,21 +162,31 @@ void QueryPool::advance(Now now, const OnReply &on_reply,
             }
             push(worker);
         } else if (has_died(worker)) {
-            std::optional<WorkerRequest> lost = std::move(worker.job);
-            worker.start_at_ms = now.steady_ms + backoff_ms(worker.failures++);
-            release(worker);
-            if (lost)
-                on_lost(*lost);
+            end(worker, now, on_lost);
         }
     }
+}
+
+void QueryPool::end(Worker &worker, Now now,
+                    const std::function<void(const WorkerRequest &)> &on_lost) {
+    std::optional<WorkerRequest> lost = std::move(worker.job);
+    worker.start_at_ms = now.steady_ms + backoff_ms(worker.failures++);
+    release(worker);
+    if (lost)
+        on_lost(*lost);
+}
+
+bool QueryPool::is_working() const {
+    return std::ranges::any_of(workers_,
+                               [](const Worker &worker) { return worker.job.has_value(); });
 }
 
 bool QueryPool::Worker::is_idle() const {
     return handle != nullptr && !job && unsent.empty();
 }
 
-bool QueryPool::has_idle() const {
-    return std::ranges::any_of(workers_, &Worker::is_idle);
+size_t QueryPool::count_idle() const {
+    return static_cast<size_t>(std::ranges::count_if(workers_, &Worker::is_idle));
 }
 
 bool QueryPool::has_workers() const {

@@ -34,9 +34,11 @@ class QueryPool {
     using OnReply = std::function<std::optional<ReadMore>(const WorkerReply &)>;
     void advance(Now now, const OnReply &on_reply,
                  const std::function<void(const WorkerRequest &)> &on_lost);
-    bool has_idle() const;
+    size_t count_idle() const;
+    bool is_working() const; // some job is not finished
+    size_t size() const { return workers_.size(); }
     bool has_workers() const;           // false: none runs or is about to
-    void submit(WorkerRequest request); // only if has_idle()
+    void submit(WorkerRequest request); // only if count_idle() > 0
 
     // When advance() must be called at the latest although no latch was set.
     std::optional<int64_t> next_deadline_ms() const;
@@ -60,6 +62,9 @@ class QueryPool {
     };
 
     void start(Worker &worker, Now now);
+    void try_to_start(Worker &worker);
+    void note_failed_start(Worker &worker, const std::string &why, Now now);
+    void end(Worker &worker, Now now, const std::function<void(const WorkerRequest &)> &on_lost);
     void release(Worker &worker);
     void push(Worker &worker);
     bool has_died(Worker &worker);

@@ -1,8 +1,10 @@
 // What the hub has query workers do, and what comes of it: see hub_loop.h.
 #include "pg/hub/hub_loop.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "core/backoff.h"
 #include "pg/server/report.h"
 #include "pg/server/settings.h"
 #include "pg/store/message_store.h"
@@ -19,22 +21,52 @@ constexpr int64_t kStoreIntervalMs = 1000; // retained messages are written at m
 constexpr size_t kStoreMost = 500;
 constexpr size_t kStoreMostBytes = 1 << 20;
 constexpr int64_t kStorePauseMs = 50;
+constexpr size_t kReadMost = 100; // retained messages that one job reads
+// Of notifications that cannot be stored.
+constexpr int64_t kFirstStoreRetryMs = 250;
+constexpr int64_t kLongestStoreRetryMs = 5000;
+
+constexpr char kWorkerEnded[] = "the query worker ended unexpectedly";
+
+ReadRetainedDone failed(const std::vector<RetainedRead> &reads, const std::string &error) {
+    ReadRetainedDone done;
+    for (const RetainedRead &read : reads)
+        done.answers.push_back({read.instance, true, error});
+    return done;
+}
 
 } // namespace
 
-void HubLoop::tend_queries(Now now) {
-    pool_.advance(
-        now, [&](const WorkerReply &reply) { return handle(reply, now); },
-        [&](const WorkerRequest &request) { handle_lost(request, now); });
+// Before anything new comes in: a query that ran before an event is told before it.
+void HubLoop::collect_replies(Now now) {
+    auto collect = [&](QueryPool &pool) {
+        pool.advance(
+            now, [&](const WorkerReply &reply) { return handle(reply, now); },
+            [&](const WorkerRequest &request) { handle_lost(request, now); });
+    };
+    collect(pool_);
+    if (wants_store() || store_pool_.is_working())
+        collect(store_pool_);
+    if (!publishing_.is_idle() || publish_pool_.is_working())
+        collect(publish_pool_);
+}
+
+// A pool of one that has its worker, or may have none: there may be no slot for it.
+QueryPool &HubLoop::pool_or_any(QueryPool &pool) {
+    return pool.has_workers() ? pool : pool_;
+}
+
+const QueryPool &HubLoop::pool_or_any(const QueryPool &pool) const {
+    return pool.has_workers() ? pool : pool_;
+}
+
+void HubLoop::give_queries(Now now) {
     router_.finish_turn(now);
-    // In turns, so that with one worker neither queries nor messages wait for ever.
-    if (!published_last_)
-        tend_publishing();
-    while (pool_.has_idle()) {
-        std::optional<QueryJob> job = router_.take_job(now, pool_.most_per_topic());
+    while (size_t idle = pool_.count_idle()) {
+        std::optional<QueryJob> job =
+            router_.take_job(now, pool_.most_per_topic(), pool_.size() > 1 && idle == 1);
         if (!job)
             break;
-        published_last_ = false;
         const Topic &topic = *job->topic;
         pool_.submit(RunQuery{.instance = job->instance,
                               .topic = topic.name,
@@ -53,14 +85,14 @@ void HubLoop::tend_queries(Now now) {
                               .key = topic.key,
                               .selection = std::move(job->selection)});
     }
-    tend_publishing();
 }
 
-void HubLoop::tend_publishing() {
-    if (!publishing_.has_next() || !pool_.has_idle())
+void HubLoop::give_publishing() {
+    if (!publishing_.has_next())
         return;
-    pool_.submit(publishing_.take());
-    published_last_ = true;
+    QueryPool &pool = pool_or_any(publish_pool_);
+    if (pool.count_idle() > 0)
+        pool.submit(publishing_.take());
 }
 
 std::optional<ReadMore> HubLoop::finish_job(const QueryDone &done, Now now) {
@@ -84,14 +116,33 @@ std::optional<ReadMore> HubLoop::handle(const WorkerReply &reply, Now now) {
         gateways_.send(done->answer);
         return std::nullopt;
     }
+    if (const ReadRetainedDone *done = std::get_if<ReadRetainedDone>(&reply)) {
+        finish_retained_reads(*done, now);
+        return std::nullopt;
+    }
+    if (const StoreNotificationsDone *done = std::get_if<StoreNotificationsDone>(&reply)) {
+        finish_storing(*done, now);
+        return std::nullopt;
+    }
     finish_store(std::get<StoreDone>(reply));
     return std::nullopt;
 }
 
+void HubLoop::finish_retained_reads(const ReadRetainedDone &done, Now now) {
+    for (const RetainedAnswer &answer : done.answers) {
+        if (answer.is_failed)
+            complain("retained read", WARNING,
+                     "rtd hub could not read a retained message: " + answer.text,
+                     "Who subscribes is refused until it can be read.");
+        router_.finish_retained_read(answer, now);
+    }
+}
+
 void HubLoop::finish_store(const StoreDone &store) {
     if (!store.stored)
-        report(WARNING, "rtd hub could not store retained messages: " + store.error,
-               "They are kept in memory and tried again.");
+        complain("retained store", WARNING,
+                 "rtd hub could not store retained messages: " + store.error,
+                 "They are kept in memory and tried again.");
     else if (storing_)
         for (const RetainedMessage &message : *storing_)
             if (std::ranges::find(store.locked, message.topic) == store.locked.end())
@@ -108,35 +159,109 @@ void HubLoop::handle_lost(const WorkerRequest &request, Now now) {
         router_.abandon_log_job(now);
     else if (const RunPublish *publish = std::get_if<RunPublish>(&request))
         handle(WorkerReply(PublishQueue::lost(*publish)), now);
+    else if (const ReadRetained *read = std::get_if<ReadRetained>(&request))
+        finish_retained_reads(failed(read->reads, kWorkerEnded), now);
+    else if (std::holds_alternative<StoreNotifications>(request))
+        finish_storing({kWorkerEnded, {}}, now);
     else
         storing_.reset();
 }
 
-// Messages of durable topics have a query worker of their own, while there are any.
-void HubLoop::tend_messages(Now now) {
-    if (!router_.has_log_jobs())
-        return;
-    log_pool_.advance(
-        now, [&](const WorkerReply &reply) { return handle(reply, now); },
-        [&](const WorkerRequest &request) { handle_lost(request, now); });
-    if (!log_pool_.has_idle())
-        return;
-    if (std::optional<LogJob> job = router_.take_log_job(now))
-        log_pool_.submit(RunLogJob{catalog_.schema, std::move(*job)});
+// ---- what is done with rtd's own tables, by one worker ----
+
+bool HubLoop::wants_store() const {
+    return router_.has_log_jobs() || router_.has_retained_reads() ||
+           router_.has_unstored_messages() || !unstored_notifications_.empty();
 }
 
-void HubLoop::tend_retained(Now now) {
-    if (!router_.has_unstored_messages() || storing_ || now.steady_ms < next_store_ms_ ||
-        !pool_.has_idle())
+// The kinds take turns.
+void HubLoop::give_store_jobs(Now now) {
+    constexpr uint32_t kKinds = 4;
+    for (uint32_t n = 1; n <= kKinds && pool_or_any(store_pool_).count_idle() > 0; n++) {
+        uint32_t kind = (last_store_kind_ + n) % kKinds;
+        bool given = false;
+        if (kind == 0)
+            given = give_log_job(now);
+        else if (kind == 1)
+            given = give_retained_reads();
+        else if (kind == 2)
+            given = give_notifications(now);
+        else
+            given = give_retained(now);
+        if (given) {
+            last_store_kind_ = kind;
+            return;
+        }
+    }
+}
+
+bool HubLoop::give_log_job(Now now) {
+    std::optional<LogJob> job = router_.take_log_job(now);
+    if (job)
+        pool_or_any(store_pool_).submit(RunLogJob{catalog_.schema, std::move(*job)});
+    return job.has_value();
+}
+
+bool HubLoop::give_retained_reads() {
+    std::vector<RetainedRead> reads = router_.take_retained_reads(kReadMost);
+    if (reads.empty())
+        return false;
+    pool_or_any(store_pool_).submit(ReadRetained{catalog_.schema, std::move(reads)});
+    return true;
+}
+
+bool HubLoop::give_notifications(Now now) {
+    if (unstored_notifications_.empty() || storing_notifications_ > 0 ||
+        now.steady_ms < next_notification_store_ms_)
+        return false;
+    StoreNotifications job{catalog_.schema, {}};
+    size_t bytes = 0;
+    for (const Event &event : unstored_notifications_) {
+        if (job.events.size() == kStoreMost || bytes >= kStoreMostBytes)
+            break;
+        job.events.push_back(encode(event));
+        bytes += job.events.back().size();
+    }
+    storing_notifications_ = job.events.size();
+    pool_or_any(store_pool_).submit(std::move(job));
+    return true;
+}
+
+void HubLoop::finish_storing(const StoreNotificationsDone &done, Now now) {
+    size_t count =
+        std::min(std::exchange(storing_notifications_, 0), unstored_notifications_.size());
+    if (!done.error.empty()) {
+        next_notification_store_ms_ =
+            now.steady_ms +
+            backoff_ms(++notification_failures_, kFirstStoreRetryMs, kLongestStoreRetryMs);
+        complain("notifications", WARNING,
+                 "[DB_LISTENER] " + std::to_string(unstored_notifications_.size()) +
+                     " notifications for durable topics cannot be stored yet: " + done.error);
         return;
+    }
+    notification_failures_ = 0;
+    auto end = unstored_notifications_.begin() + static_cast<ptrdiff_t>(count);
+    for (auto event = unstored_notifications_.begin(); event != end; ++event)
+        unstored_bytes_ -= std::min(unstored_bytes_, event->payload.size() + kNotificationBytes);
+    unstored_notifications_.erase(unstored_notifications_.begin(), end);
+    for (const std::string &bytes : done.events)
+        if (Result<Event> event = decode_event(bytes))
+            router_.handle(*event, now);
+}
+
+bool HubLoop::give_retained(Now now) {
+    if (!router_.has_unstored_messages() || storing_ || now.steady_ms < next_store_ms_)
+        return false;
     storing_ = router_.unstored_messages(kStoreMost, kStoreMostBytes);
     size_t bytes = 0;
     for (const RetainedMessage &message : *storing_)
         bytes += message.message.size();
     bool is_portion = storing_->size() == kStoreMost || bytes >= kStoreMostBytes;
     next_store_ms_ = now.steady_ms + (is_portion ? kStorePauseMs : kStoreIntervalMs);
-    pool_.submit(
-        StoreRetained{catalog_.schema, static_cast<uint32_t>(max_retained_messages), *storing_});
+    pool_or_any(store_pool_)
+        .submit(StoreRetained{catalog_.schema, static_cast<uint32_t>(max_retained_messages),
+                              *storing_});
+    return true;
 }
 
 } // namespace rtd::pg

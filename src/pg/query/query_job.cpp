@@ -11,6 +11,18 @@ template <class IO> void fields(IO &io, RetainedMessage &message) {
     io(message.message);
 }
 
+template <class IO> void fields(IO &io, RetainedRead &read) {
+    io(read.instance);
+    io(read.topic);
+    io(read.params);
+}
+
+template <class IO> void fields(IO &io, RetainedAnswer &answer) {
+    io(answer.instance);
+    io(answer.is_failed);
+    io(answer.text);
+}
+
 template <class IO> void fields(IO &io, KeySelection &selection) {
     io(selection.all);
     io(selection.keys);
@@ -38,7 +50,7 @@ template <class IO> void fields(IO &io, NumberedMessage &message) {
 template <class IO> void fields(IO &io, NumberJob &job) {
     io(job.rows);
     io(job.expands);
-    io(job.locked);
+    io(job.topic);
 }
 
 template <class IO> void fields(IO &io, ReadJob &job) {
@@ -56,7 +68,6 @@ template <class IO> void fields(IO &io, ExpireJob &job) {
 template <class IO> void fields(IO &io, NumberOutcome &outcome) {
     io.list(outcome.messages);
     io(outcome.is_partial);
-    io(outcome.locked);
 }
 
 template <class IO> void fields(IO &io, ReadOutcome &outcome) {
@@ -112,6 +123,25 @@ template <class IO> void fields(IO &io, StoreRetained &store) {
     io.list(store.messages);
 }
 
+template <class IO> void fields(IO &io, ReadRetained &read) {
+    io(read.schema);
+    io.list(read.reads);
+}
+
+template <class IO> void fields(IO &io, StoreNotifications &store) {
+    io(store.schema);
+    io(store.events);
+}
+
+template <class IO> void fields(IO &io, ReadRetainedDone &done) {
+    io.list(done.answers);
+}
+
+template <class IO> void fields(IO &io, StoreNotificationsDone &done) {
+    io(done.error);
+    io(done.events);
+}
+
 template <class IO> void fields(IO &io, RunLogJob &run) {
     io(run.schema);
     io.variant(run.job);
@@ -123,7 +153,7 @@ template <class IO> void fields(IO &io, LogJobDone &done) {
 
 template <class IO> void fields(IO &io, QueryDone &done) {
     io(done.instance);
-    io.choice(done.outcome.status, QueryOutcome::Status::forbidden);
+    io.choice(done.outcome.status, QueryOutcome::Status::locked);
     io(done.outcome.text);
     io(done.outcome.hash);
     io(done.outcome.is_significant);

@@ -61,6 +61,18 @@ struct StoreRetained {
     std::vector<RetainedMessage> messages;
 };
 
+// The stored messages of instances whose first subscribers wait for them.
+struct ReadRetained {
+    std::string schema;
+    std::vector<RetainedRead> reads;
+};
+
+// Writes what no backend's transaction can, notifications for durable topics: Events, encoded.
+struct StoreNotifications {
+    std::string schema;
+    std::vector<std::string> events;
+};
+
 // A job about rtd_message.
 struct RunLogJob {
     std::string schema;
@@ -79,13 +91,23 @@ struct StoreDone {
     std::vector<std::string> locked = {};  // topics whose messages are to be stored another time
 };
 
+struct ReadRetainedDone {
+    std::vector<RetainedAnswer> answers;
+};
+
+struct StoreNotificationsDone {
+    std::string error;               // empty: they are stored
+    std::vector<std::string> events; // that stand for them, encoded
+};
+
 struct LogJobDone {
     LogOutcome outcome;
 };
 
-using WorkerRequest =
-    std::variant<RunQuery, StoreRetained, RunLogJob, RunPublish, ReadMore, EndRead>;
-using WorkerReply = std::variant<QueryDone, StoreDone, LogJobDone, PublishDone>;
+using WorkerRequest = std::variant<RunQuery, StoreRetained, ReadRetained, StoreNotifications,
+                                   RunLogJob, RunPublish, ReadMore, EndRead>;
+using WorkerReply = std::variant<QueryDone, StoreDone, ReadRetainedDone, StoreNotificationsDone,
+                                 LogJobDone, PublishDone>;
 
 std::string encode(const WorkerRequest &request);
 std::string encode(const WorkerReply &reply);

@@ -82,6 +82,8 @@ class QueryWorker {
     // What to answer; nullopt if nothing is to be.
     std::optional<WorkerReply> handle(const RunQuery &job);
     std::optional<WorkerReply> handle(const StoreRetained &job);
+    std::optional<WorkerReply> handle(const ReadRetained &job);
+    std::optional<WorkerReply> handle(const StoreNotifications &job);
     std::optional<WorkerReply> handle(const RunLogJob &job);
     std::optional<WorkerReply> handle(const RunPublish &job) { return publish(job); }
     std::optional<WorkerReply> handle(const ReadMore &);
@@ -114,6 +116,11 @@ class QueryWorker {
     uint64_t definitions_ = 0; // SharedState::definition_generation before the job's transaction
     bool is_answered_ = false; // it was answered, and the hub asked for nothing more
 };
+
+// Until the end of the transaction.
+void set_local(const char *setting, const char *value) {
+    set_config_option(setting, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+}
 
 constexpr long kPublicationPollUs = 50;
 
@@ -240,6 +247,7 @@ std::optional<WorkerReply> QueryWorker::handle(const StoreRetained &job) {
     StoreDone done;
     try {
         in_own_transaction([&] {
+            call([] { set_local("synchronous_commit", "local"); }); // nothing is promised by it
             StoredRetained stored = store_retained(job.schema, job.messages, job.most);
             done.bounded = std::move(stored.bounded);
             done.locked.assign(stored.locked.begin(), stored.locked.end());
@@ -250,6 +258,49 @@ std::optional<WorkerReply> QueryWorker::handle(const StoreRetained &job) {
         return StoreDone{false, error.what()};
     }
     done.stored = true;
+    return done;
+}
+
+// One that fails leaves the others alone; but what is locked for one is locked for all.
+std::optional<WorkerReply> QueryWorker::handle(const ReadRetained &job) {
+    ReadRetainedDone done;
+    std::string lock;
+    for (const RetainedRead &read : job.reads) {
+        RetainedAnswer &answer =
+            done.answers.emplace_back(RetainedAnswer{read.instance, !lock.empty(), lock});
+        if (answer.is_failed)
+            continue;
+        try {
+            in_transaction([&] {
+                answer.text = load_retained(job.schema, read.topic, read.params).value_or("");
+            });
+        } catch (const Error &error) {
+            answer.is_failed = true;
+            answer.text = error.message();
+            if (error.sqlstate() == ERRCODE_LOCK_NOT_AVAILABLE)
+                lock = error.message();
+        } catch (const std::exception &error) {
+            answer.is_failed = true;
+            answer.text = error.what();
+        }
+    }
+    return done;
+}
+
+std::optional<WorkerReply> QueryWorker::handle(const StoreNotifications &job) {
+    StoreNotificationsDone done;
+    try {
+        std::vector<Event> events;
+        for (const std::string &bytes : job.events)
+            if (Result<Event> event = decode_event(bytes))
+                events.push_back(std::move(*event));
+        for (const Event &event : store_events(job.schema, events))
+            done.events.push_back(rtd::encode(event));
+    } catch (const Error &error) {
+        done = {error.message(), {}};
+    } catch (const std::exception &error) {
+        done = {error.what(), {}};
+    }
     return done;
 }
 
@@ -357,6 +408,8 @@ QueryDone QueryWorker::run(const RunQuery &job) {
         // What the subscribers' role may not read is for them to know, not a failure of the query.
         if (!has_state && job.is_invoker && error.sqlstate() == ERRCODE_INSUFFICIENT_PRIVILEGE)
             done.outcome.status = QueryOutcome::Status::forbidden;
+        if (!has_state && error.sqlstate() == ERRCODE_LOCK_NOT_AVAILABLE)
+            done.outcome.status = QueryOutcome::Status::locked;
         if (!has_state && job.parameter_count > 0 && may_be_of_parameters(error.sqlstate()))
             failure = error.sqlstate();
     } catch (const std::bad_alloc &) {
@@ -486,11 +539,6 @@ bool QueryWorker::convert(const RunQuery &job, const Prepared &prepared, std::ve
         }
     }
     return true;
-}
-
-// Until the end of the transaction.
-void set_local(const char *setting, const char *value) {
-    set_config_option(setting, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 }
 
 // Calls `body` with the query's plan and the parameters' values, unless one of them is none: then

@@ -34,7 +34,8 @@ constexpr FixedSetting kOfWorkers[] = {
     // An error is an error, and time is limited by rtd.statement_timeout.
     {"exit_on_error", "off"},
     {"statement_timeout", "0"},
-    {"lock_timeout", "0"},
+    // What somebody else has locked is tried again, and holds no worker meanwhile.
+    {"lock_timeout", "200ms"},
     {"transaction_timeout", "0"}, // ends the process
     {"idle_in_transaction_session_timeout", "0"},
     {"idle_session_timeout", "0"},
@@ -57,6 +58,7 @@ constexpr FixedSetting kOfWorkers[] = {
 
 constexpr FixedSetting kOfHub[] = {
     {"lock_timeout", kOwnLockTimeout}, // a lock on its tables must not hold it up
+    {"synchronous_commit", "local"},   // a standby that is missing must not either
     // What names an instance means the same to the hub as to every session.
     {"DateStyle", "ISO, MDY"},
     {"TimeZone", "UTC"},

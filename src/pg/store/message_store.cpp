@@ -2,13 +2,11 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 
 #include "core/envelope.h"
 #include "pg/server/statement.h"
 #include "pg/server/worker_transaction.h"
 #include "pg/store/message_slot.h"
-#include "pg/store/topic_lock.h"
 
 #include "pg/server/prelude.h"
 
@@ -113,69 +111,31 @@ void plan_for(size_t ids) {
 
 struct Unnumbered {
     std::vector<uint64_t> ids;
-    std::set<std::string> topics;
     bool has_for_many = false;
 };
 
-// Of the topics that are given, or of all; but not of those that are locked.
-Unnumbered find_unnumbered(const std::string &schema, const std::vector<std::string> &topics,
-                           const std::set<std::string> &locked) {
+// Of this topic; empty: of all.
+Unnumbered find_unnumbered(const std::string &schema, const std::string &topic) {
     Unnumbered found;
     set_local("enable_sort", "off"); // the first ones are wanted, not all in order
     for (const Row &row :
          run(schema,
-             std::string("SELECT id, for_many::int, topic FROM ("
-                         " SELECT id, topic, for_many, own,"
+             std::string("SELECT id, for_many::int FROM ("
+                         " SELECT id, for_many, own,"
                          " sum(own) OVER (ORDER BY id) AS bytes FROM ("
-                         "  SELECT m.id, m.topic, octet_length(m.data::text) AS own,"
+                         "  SELECT m.id, octet_length(m.data::text) AS own,"
                          "  array_position(m.params, NULL) IS NOT NULL AS for_many"
                          "  FROM @.rtd_message m") +
                  kOfDurableTopic +
-                 "  WHERE m.sequence IS NULL AND (cardinality($3) = 0 OR m.topic = ANY ($3))"
-                 "  AND NOT m.topic = ANY ($4) ORDER BY m.id LIMIT $1) unnumbered) summed"
+                 "  WHERE m.sequence IS NULL AND ($3 = '' OR m.topic = $3)"
+                 "  ORDER BY m.id LIMIT $1) unnumbered) summed"
                  " WHERE bytes - own < $2 ORDER BY id",
-             std::vector{integer_value(kMostRows), long_value(kMostBytes), texts_value(topics),
-                         texts_value(TextList(locked.begin(), locked.end()))})) {
+             std::vector{integer_value(kMostRows), long_value(kMostBytes), text_value(topic)})) {
         found.ids.push_back(number(row, 0));
         found.has_for_many = found.has_for_many || number(row, 1) != 0;
-        found.topics.insert(text(row, 2));
     }
     set_local("enable_sort", "on");
     return found;
-}
-
-// Locks the topics of what it returns, and adds those to `locked` that it had to leave out.
-Unnumbered take_unnumbered(const std::string &schema, const std::vector<std::string> &topics,
-                           std::set<std::string> &locked) {
-    Home home = home_in(schema);
-    while (true) {
-        Unnumbered found = find_unnumbered(schema, topics, locked);
-        std::set<std::string> others = lock_topics(home, found.topics);
-        if (others.empty())
-            return found;
-        locked.merge(others);
-    }
-}
-
-// Those of the rows whose topics are not locked; `careful`: not by now either.
-std::vector<uint64_t> take_rows(const std::string &schema, const NumberJob &job, bool careful,
-                                std::set<std::string> &locked) {
-    std::set<std::string> topics;
-    std::map<uint64_t, std::string> topic_of;
-    for (const Row &row : run(schema, std::string("SELECT m.id, m.topic") + kWanted,
-                              std::vector{text_value(ids_literal(job.rows))})) {
-        topics.insert(text(row, 1));
-        topic_of.emplace(number(row, 0), text(row, 1));
-    }
-    if (careful)
-        locked = lock_topics(home_in(schema), topics);
-    std::vector<uint64_t> rows = job.rows;
-    std::erase_if(rows, [&](uint64_t id) {
-        auto topic = topic_of.find(id);
-        return topic == topic_of.end() || locked.contains(topic->second) ||
-               std::ranges::find(job.locked, topic->second) != job.locked.end();
-    });
-    return rows;
 }
 
 // A message for many instances becomes one row for each that ever had a message, in its place.
@@ -268,7 +228,7 @@ std::optional<NumberedMessage> numbered_message(const std::string &topic,
     return message;
 }
 
-NumberOutcome give_numbers(const std::string &schema, const NumberJob &job, bool careful) {
+NumberOutcome give_numbers(const std::string &schema, const NumberJob &job) {
     // Who was sent a message knows its id: it must survive a crash, whatever the server's setting.
     if (synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
         call([] {
@@ -276,20 +236,14 @@ NumberOutcome give_numbers(const std::string &schema, const NumberJob &job, bool
                               GUC_ACTION_LOCAL, true, 0, false);
         });
     NumberOutcome outcome;
-    std::vector<uint64_t> wanted;
+    std::vector<uint64_t> wanted = job.rows;
     bool expands = job.expands;
-    std::set<std::string> locked;
     if (job.rows.empty()) {
-        Unnumbered found = careful ? take_unnumbered(schema, job.locked, locked)
-                                   : find_unnumbered(schema, job.locked, locked);
+        Unnumbered found = find_unnumbered(schema, job.topic);
         outcome.is_partial = !found.ids.empty(); // until there are none
         expands = found.has_for_many;
         wanted = std::move(found.ids);
-    } else {
-        wanted =
-            careful || !job.locked.empty() ? take_rows(schema, job, careful, locked) : job.rows;
     }
-    outcome.locked.assign(locked.begin(), locked.end());
     if (expands)
         wanted = expand(schema, wanted);
     if (wanted.empty())
@@ -325,25 +279,13 @@ NumberOutcome give_numbers(const std::string &schema, const NumberJob &job, bool
     return outcome;
 }
 
-// To find out beforehand what is locked would cost every message something; so it is found out by
-// who has waited.
 NumberOutcome run_number_job(const std::string &schema, const NumberJob &job) {
     NumberOutcome outcome;
-    auto run = [&](bool careful) {
-        in_transaction([&] {
-            plan_for_large_tables();
-            set_local("lock_timeout", kNumberingTimeout);
-            outcome = give_numbers(schema, job, careful);
-        });
-    };
-    try {
-        run(false);
-        return outcome;
-    } catch (const Error &error) {
-        if (error.sqlstate() != ERRCODE_LOCK_NOT_AVAILABLE)
-            throw;
-    }
-    run(true);
+    in_transaction([&] {
+        plan_for_large_tables();
+        set_local("lock_timeout", kNumberingTimeout);
+        outcome = give_numbers(schema, job);
+    });
     return outcome;
 }
 
@@ -502,11 +444,6 @@ LogOutcome run_log_job(const std::string &schema, const LogJob &job) {
         outcome = read_kept(schema, std::get<ReadJob>(job));
     });
     return outcome;
-}
-
-ReadOutcome read_messages(const std::string &schema, const ReadJob &job) {
-    plan_for_large_tables();
-    return read_kept(schema, job);
 }
 
 std::vector<Event> store_events(const std::string &schema, const std::vector<Event> &events) {

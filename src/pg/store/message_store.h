@@ -21,12 +21,9 @@ namespace rtd::pg {
 // Query worker: in transactions of its own.
 LogOutcome run_log_job(const std::string &schema, const LogJob &job);
 
-// Hub, inside in_transaction().
-ReadOutcome read_messages(const std::string &schema, const ReadJob &job);
-
-// Hub: writes what no backend's transaction can, notifications, in a transaction of its own and
-// without waiting for the disk: they are sent after they were numbered, which does. Returns the
-// events of kind `stored` that stand for them.
+// Query worker, and the hub when it shuts down: writes what no backend's transaction can,
+// notifications, in a transaction of its own and without waiting for the disk: they are sent after
+// they were numbered, which does. Returns the events of kind `stored` that stand for them.
 std::vector<Event> store_events(const std::string &schema, const std::vector<Event> &events);
 
 } // namespace rtd::pg
