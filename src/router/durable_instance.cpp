@@ -15,7 +15,7 @@ namespace {
 constexpr int64_t kMostLoaded = 100;
 
 // Those who wait for what cannot be read are refused after so long.
-constexpr int64_t kPatienceMs = 1800;
+constexpr int64_t kPatienceMs = 1500;
 constexpr int64_t kBusyPatienceMs = 8000; // if all works, and others are served first
 
 } // namespace
