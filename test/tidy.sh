@@ -69,6 +69,16 @@ rule "every setting is in docs/SETTINGS.md" \
 rule "every setting in docs/SETTINGS.md exists" \
     "$(grep -oE '^\| `rtd\.[a-z_]+`' docs/SETTINGS.md | grep -oE 'rtd\.[a-z_]+' | sort -u | missing_in src/pg/server/settings.cpp)"
 
+# What a setting bounds is told in one table, with the default that the code has.
+rule "every setting that is a bound is in docs/BOUNDS.md" \
+    "$(grep -oE '"rtd\.[a-z_]+"' src/pg/server/settings.cpp | tr -d '"' | sort -u |
+        grep -E '\.(max|linger)|_(size|buffer|memory|rate|limit|retention|events)|per_' | sed 's/.*/| `&` |/' | missing_in docs/BOUNDS.md)"
+
+rule "bounds have the same default in docs/BOUNDS.md and docs/SETTINGS.md" \
+    "$(sed -nE 's/^\| `(rtd\.[a-z_]+)` \| ([^|]*) \|.*/\1 \2/p' docs/BOUNDS.md | sed 's/ (any)//' | while read -r name default; do
+        grep -qF "| \`$name\` | $default |" docs/SETTINGS.md || echo "$name $default"
+    done)"
+
 # Functions that are not for users say so by having EXECUTE revoked, or serve a trigger or a view.
 rule "every public function is in docs/SQL.md" \
     "$(grep -oE '^CREATE FUNCTION rtd_[a-z_]+' sql/rtd.sql | awk '{ print $3 }' |
