@@ -470,11 +470,15 @@ std::optional<link::Ended> HubLoop::accept_publish(const link::Publish &frame) {
     if (auto refusal = access_.refuse_to_publish(catalog_, identity, *topic->second))
         return refusal;
     size_t most_bytes = static_cast<size_t>(publish_queue_kilobytes) * 1024;
-    if (publishing_.add({catalog_.schema, identity.role, frame}, most_bytes))
-        return std::nullopt;
-    note_full_publish_queue();
-    return link::Ended{0, CloseCode::too_many,
-                       "the server has as many messages to publish as it may have; try again"};
+    std::vector<RunPublish> refused =
+        publishing_.add({catalog_.schema, identity.role, frame}, most_bytes);
+    if (!refused.empty())
+        note_full_publish_queue();
+    for (const RunPublish &job : refused)
+        gateways_.send(link::Published{
+            job.message.client, job.message.request, 0, true, CloseCode::too_many,
+            "the server has as many messages to publish as it may have; try again"});
+    return std::nullopt;
 }
 
 // Not more than once a minute.
