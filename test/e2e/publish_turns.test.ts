@@ -29,7 +29,7 @@ async function published(sizes: number) {
         for (let n = 0; n < 90; n++) greedy.send({ action: 'publish', topic: 'chat', data: `greedy ${n}${' '.repeat(sizes)}`, ref: 1000 + n });
         // The hub answers in the order in which it was asked: it has them all.
         assert.equal((await greedy.ask({ action: 'subscribe', topic: 'other' })).type, 'rtd_subscribed');
-        for (let n = 0; n < 3; n++) modest.send({ action: 'publish', topic: 'chat', data: `modest ${n}`, ref: 1000 + n });
+        for (let n = 0; n < 3; n++) modest.send({ action: 'publish', topic: 'chat', data: `modest ${n}${' '.repeat(sizes)}`, ref: 1000 + n });
         assert.equal((await modest.ask({ action: 'subscribe', topic: 'other' })).type, 'rtd_subscribed');
     } finally {
         process.kill(worker, 'SIGCONT');
