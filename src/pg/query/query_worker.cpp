@@ -14,6 +14,7 @@
 #include "pg/query/publish.h"
 #include "pg/query/query_job.h"
 #include "pg/query/session_role.h"
+#include "pg/query/store_jobs.h"
 #include "pg/server/as_owner.h"
 #include "pg/server/boundary.h"
 #include "pg/server/report.h"
@@ -24,8 +25,6 @@
 #include "pg/server/worker_transaction.h"
 #include "pg/shared/announcements.h"
 #include "pg/shared/shared_state.h"
-#include "pg/store/message_store.h"
-#include "pg/store/retained.h"
 #include "pg/value/json_value.h"
 #include "pg/value/output_settings.h"
 #include "pg/value/parameter.h"
@@ -81,10 +80,10 @@ class QueryWorker {
     bool send(const WorkerReply &reply);
     // What to answer; nullopt if nothing is to be.
     std::optional<WorkerReply> handle(const RunQuery &job);
-    std::optional<WorkerReply> handle(const StoreRetained &job);
-    std::optional<WorkerReply> handle(const ReadRetained &job);
-    std::optional<WorkerReply> handle(const StoreNotifications &job);
-    std::optional<WorkerReply> handle(const RunLogJob &job);
+    std::optional<WorkerReply> handle(const StoreRetained &job) { return run_store_job(job); }
+    std::optional<WorkerReply> handle(const ReadRetained &job) { return run_store_job(job); }
+    std::optional<WorkerReply> handle(const StoreNotifications &job) { return run_store_job(job); }
+    std::optional<WorkerReply> handle(const RunLogJob &job) { return run_store_job(job); }
     std::optional<WorkerReply> handle(const RunPublish &job) { return publish(job); }
     std::optional<WorkerReply> handle(const ReadMore &);
     std::optional<WorkerReply> handle(const EndRead &);
@@ -240,77 +239,6 @@ void QueryWorker::run() {
         MemoryContextReset(context_);
         if (!sent)
             return;
-    }
-}
-
-std::optional<WorkerReply> QueryWorker::handle(const StoreRetained &job) {
-    StoreDone done;
-    try {
-        in_own_transaction([&] {
-            call([] { set_local("synchronous_commit", "local"); }); // nothing is promised by it
-            StoredRetained stored = store_retained(job.schema, job.messages, job.most);
-            done.bounded = std::move(stored.bounded);
-            done.locked.assign(stored.locked.begin(), stored.locked.end());
-        });
-    } catch (const Error &error) {
-        return StoreDone{false, error.message()};
-    } catch (const std::exception &error) {
-        return StoreDone{false, error.what()};
-    }
-    done.stored = true;
-    return done;
-}
-
-// One that fails leaves the others alone; but what is locked for one is locked for all.
-std::optional<WorkerReply> QueryWorker::handle(const ReadRetained &job) {
-    ReadRetainedDone done;
-    std::string lock;
-    for (const RetainedRead &read : job.reads) {
-        RetainedAnswer &answer =
-            done.answers.emplace_back(RetainedAnswer{read.instance, !lock.empty(), lock});
-        if (answer.is_failed)
-            continue;
-        try {
-            in_transaction([&] {
-                answer.text = load_retained(job.schema, read.topic, read.params).value_or("");
-            });
-        } catch (const Error &error) {
-            answer.is_failed = true;
-            answer.text = error.message();
-            if (error.sqlstate() == ERRCODE_LOCK_NOT_AVAILABLE)
-                lock = error.message();
-        } catch (const std::exception &error) {
-            answer.is_failed = true;
-            answer.text = error.what();
-        }
-    }
-    return done;
-}
-
-std::optional<WorkerReply> QueryWorker::handle(const StoreNotifications &job) {
-    StoreNotificationsDone done;
-    try {
-        std::vector<Event> events;
-        for (const std::string &bytes : job.events)
-            if (Result<Event> event = decode_event(bytes))
-                events.push_back(std::move(*event));
-        for (const Event &event : store_events(job.schema, events))
-            done.events.push_back(rtd::encode(event));
-    } catch (const Error &error) {
-        done = {error.message(), {}};
-    } catch (const std::exception &error) {
-        done = {error.what(), {}};
-    }
-    return done;
-}
-
-std::optional<WorkerReply> QueryWorker::handle(const RunLogJob &job) {
-    try {
-        return LogJobDone{run_log_job(job.schema, job.job)};
-    } catch (const Error &error) {
-        return LogJobDone{LogFailure{error.message()}};
-    } catch (const std::exception &error) { // rows that somebody wrote by hand, or no memory
-        return LogJobDone{LogFailure{error.what()}};
     }
 }
 
