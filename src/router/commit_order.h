@@ -36,6 +36,7 @@ class CommitOrder {
   public:
     // Events of one transaction are added in the order they were made.
     void add(CommitPosition position, std::string event) {
+        bytes_ += event.size();
         held_.push({position, next_arrival_++, std::move(event)});
     }
 
@@ -47,11 +48,13 @@ class CommitOrder {
         // The queue gives no mutable access to what is about to be removed; its key stays as it is.
         std::string event = std::move(const_cast<Held &>(held_.top()).event);
         held_.pop();
+        bytes_ -= event.size();
         return event;
     }
 
     bool empty() const { return held_.empty(); }
     size_t size() const { return held_.size(); }
+    size_t bytes() const { return bytes_; } // of the events that are held
     // Position of the first one that waits. Only if not empty().
     uint64_t first_lsn() const { return held_.top().position.lsn; }
 
@@ -71,6 +74,7 @@ class CommitOrder {
 
     std::priority_queue<Held, std::vector<Held>, Later> held_;
     uint64_t next_arrival_ = 0;
+    size_t bytes_ = 0;
 };
 
 } // namespace rtd

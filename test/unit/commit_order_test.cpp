@@ -31,6 +31,19 @@ TEST(CommitOrder, holds_what_lies_beyond_the_bound) {
     EXPECT_TRUE(order.empty());
 }
 
+TEST(CommitOrder, counts_the_bytes_of_what_it_holds) {
+    CommitOrder order;
+    EXPECT_EQ(order.bytes(), 0u);
+    order.add({20, true}, "four");
+    order.add({10, true}, "sixsix");
+    EXPECT_EQ(order.bytes(), 10u);
+    EXPECT_EQ(order.next(10), "sixsix");
+    EXPECT_EQ(order.bytes(), 4u);
+    EXPECT_FALSE(order.next(19));
+    EXPECT_EQ(order.next(UINT64_MAX), "four");
+    EXPECT_EQ(order.bytes(), 0u);
+}
+
 TEST(CommitOrder, keeps_the_order_within_a_transaction) {
     CommitOrder order;
     for (int i = 0; i < 100; i++)

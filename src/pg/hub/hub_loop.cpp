@@ -255,6 +255,8 @@ void HubLoop::drain_queue(Now now, size_t most) {
         lost = take_events(now);
     if (!serving())
         return;
+    if (order_.bytes() > static_cast<size_t>(queue_kilobytes) * 1024 && !may_release())
+        lose_held_events(now);
     // What was lost is younger than what is here.
     release_events(now, lost.count > 0 ? SIZE_MAX : most);
     if (lost.count > 0)
@@ -303,11 +305,36 @@ void HubLoop::tell_lost(const LostEvents &lost, Now now) {
         "rtd hub: " + std::to_string(lost.count) + " events were lost in a full event queue",
         "Raise rtd.queue_size. State topics are queried again, subscribers of event topics are "
         "told.");
+    tell_losses(lost, "the server's event queue was full", now);
+}
+
+void HubLoop::tell_losses(const LostEvents &lost, const char *reason, Now now) {
     // One that is of no topic says that all queries are due.
     if (lost.concerns(topic_key("")))
         router_.query_all_again(now);
-    router_.handle_loss([&](uint64_t topic) { return lost.concerns(topic); },
-                        "the server's event queue was full", now);
+    router_.handle_loss([&](uint64_t topic) { return lost.concerns(topic); }, reason, now);
+}
+
+// They wait for a commit that was announced and does not come, and are as many as the queue holds:
+// so they are lost as in a full queue. The others' clients hear of what is committed meanwhile.
+void HubLoop::lose_held_events(Now now) {
+    int process = first_announcer();
+    LostEvents lost{};
+    while (std::optional<std::string> bytes = order_.next(UINT64_MAX)) {
+        Result<Event> event = decode_event(*bytes);
+        if (event && event->kind == EventKind::probe)
+            answer_gateways(readiness_.on_event(event->origin, now));
+        else
+            lost.add(topic_key(event ? event->topic : ""));
+    }
+    complain(
+        "held events", WARNING,
+        "rtd hub: " + std::to_string(lost.count) +
+            " events were lost that waited for the commit of process " + std::to_string(process) +
+            ", as many as rtd.queue_size allows",
+        "Look in pg_stat_activity what it waits for; often it is a synchronous standby that is "
+        "missing.");
+    tell_losses(lost, "too many events waited for a commit before them", now);
 }
 
 // What is held back may go as soon as the last announced commit before it is done.

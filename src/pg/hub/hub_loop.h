@@ -72,6 +72,8 @@ class HubLoop final : private RouterHost {
     LostEvents take_events(Now now);
     void release_events(Now now, size_t most);
     void tell_lost(const LostEvents &lost, Now now);
+    void tell_losses(const LostEvents &lost, const char *reason, Now now);
+    void lose_held_events(Now now);
     bool may_release() const;
     void lose_undecoded(const std::string &problem, Now now);
     void drain_notifications(Now now);

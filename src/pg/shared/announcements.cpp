@@ -81,6 +81,19 @@ uint64_t published_up_to() {
     return bound;
 }
 
+int first_announcer() {
+    uint64_t lowest = UINT64_MAX;
+    int first = 0;
+    for (int i = 0; i < MaxBackends; i++) {
+        uint64_t position = pg_atomic_read_u64(&slots[i].position);
+        if (position == 0 || position >= lowest)
+            continue;
+        lowest = position;
+        first = GetPGProcByNumber(i)->pid; // may have ended by now, as any process that is named
+    }
+    return first;
+}
+
 bool has_unpublished(Snapshot snapshot) {
     for (int i = 0; i < MaxBackends; i++) {
         if (pg_atomic_read_u64(&slots[i].position) == 0)

@@ -23,6 +23,10 @@ bool withdraw_announcement();
 // queue is drained, never after.
 uint64_t published_up_to();
 
+// Hub: the process whose announcement is the lowest, that is, for whose commit the others wait; 0
+// if there is none.
+int first_announcer();
+
 // Query worker: whether a transaction that the snapshot shows has not published its events yet.
 // That takes it the time of a few instructions, in which it may lose its processor.
 bool has_unpublished(Snapshot snapshot);

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "pg/server/attempt.h"
+#include "pg/server/worker_settings.h"
 
 #include "pg/server/prelude.h"
 
@@ -11,7 +12,6 @@ namespace rtd::pg {
 namespace {
 
 constexpr char kTopicTimeout[] = "10ms";
-constexpr char kOtherTimeout[] = "1s";
 
 std::set<std::string> names_found(const Home &home, const std::string &statement,
                                   const std::set<std::string> &names) {
@@ -64,7 +64,7 @@ std::set<std::string> lock_topics(const Home &home, const std::set<std::string> 
             if (std::optional<std::set<std::string>> one = try_to_lock(home, {name}))
                 take(*one);
     }
-    set_lock_timeout(kOtherTimeout);
+    set_lock_timeout(kOwnLockTimeout);
     return others;
 }
 
