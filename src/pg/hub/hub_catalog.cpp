@@ -64,6 +64,7 @@ void HubLoop::reload_catalog_if_changed(Now now) {
                 seen_generation_ = generation;
                 return;
             }
+            compare_versions();
             catalog = load_catalog();
         } catch (...) {
             roles_changed = roles_changed || roles_had_changed;
@@ -88,6 +89,21 @@ void HubLoop::reload_catalog_if_changed(Now now) {
                std::string("rtd hub: waiting for the extension in database \"") + database + "\"",
                "Run CREATE EXTENSION rtd there; no restart is needed.");
     waiting_logged_ = true;
+}
+
+// A library that was exchanged is used from the next start of the server on, an extension from
+// ALTER EXTENSION on: somebody has done one and not the other.
+void HubLoop::compare_versions() {
+    std::string version = extension_version();
+    if (version == std::exchange(told_version_, version) || version.empty() ||
+        version == RTD_VERSION)
+        return;
+    report(
+        WARNING,
+        "rtd hub: the extension in database \"" + std::string(database) + "\" has version " +
+            version + ", and the library that the server has loaded " + RTD_VERSION,
+        "Run ALTER EXTENSION rtd UPDATE there, or restart the server so that it loads the library "
+        "that is installed.");
 }
 
 void HubLoop::check_access(Now now) {

@@ -64,6 +64,7 @@ class HubLoop final : private RouterHost {
     void reload_settings(Now now);
     void reload_catalog_if_changed(Now now);
     bool follow_catalog(Now now);
+    void compare_versions();
     void check_access(Now now);
     void start_serving(Catalog catalog, Now now);
     void stop_serving(Now now);
@@ -170,6 +171,7 @@ class HubLoop final : private RouterHost {
     int notification_failures_ = 0;
     uint32_t last_store_kind_ = 0; // of job; they take turns
     bool waiting_logged_ = false;
+    std::string told_version_; // of the extension, when the log last said something about it
 
     PublishQueue publishing_;
     std::optional<int64_t> publish_queue_noted_ms_;

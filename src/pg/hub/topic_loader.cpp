@@ -301,6 +301,19 @@ bool is_all(const Catalog &known, const CatalogChange &change) {
 
 } // namespace
 
+std::string extension_version() {
+    std::string version;
+    in_transaction([&] {
+        std::optional<Home> home = find_home();
+        if (!home)
+            return;
+        Statement statement(*home, "SELECT extversion FROM pg_extension WHERE extname = 'rtd'");
+        for (const Row &row : statement.run({}).rows)
+            version = value(row, 0, "extversion");
+    });
+    return version;
+}
+
 Catalog load_catalog() {
     Catalog catalog;
     in_transaction([&] {

@@ -42,7 +42,9 @@ struct CatalogChange {
     CatalogMarks marks;
 };
 
-// Both in a transaction of their own.
+// Each in a transaction of its own.
+// The version of the extension in this database; empty if there is none.
+std::string extension_version();
 Catalog load_catalog();
 // Reads only rows that changed since `known` was loaded, so that a new topic among ten thousand
 // costs what it is. nullopt: that does not tell all, because a row went, a channel changed or a row
