@@ -46,8 +46,9 @@ for (const [name, bytes] of Object.entries({ small: 100, large: 50_000 })) {
         await local.query('SET synchronous_commit = local');
         await local.query(`INSERT INTO counted_${name} VALUES (1)`);
         const enough = Math.ceil((2 * queueKilobytes * 1024) / bytes);
-        for (let sent = 0; sent < enough; sent += 50)
-            await local.query(`SELECT rtd_broadcast('waiting-${name}', to_jsonb(repeat('x', ${bytes}))) FROM generate_series(1, 50)`);
+        const atOnce = bytes < 1000 ? 50 : 1; // many bytes of one transaction would be one loss
+        for (let sent = 0; sent < enough; sent += atOnce)
+            await local.query(`SELECT rtd_broadcast('waiting-${name}', to_jsonb(repeat('x', ${bytes}))) FROM generate_series(1, ${atOnce})`);
         const gap = await client.next(({ kind }) => kind === 'gap');
         assert.match(gap.data.reason, /too many events waited for a commit/);
         const [, process] = await cluster.waitForLog(/events were lost that waited for the commit of process (\d+)/, position);

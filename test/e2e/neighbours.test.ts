@@ -363,10 +363,11 @@ describe('pg_restore --data-only', () => {
 });
 
 describe('event triggers', () => {
-    test('of others that raise stop neither rtd_watch_table, nor hub and workers; CREATE EXTENSION fails with their error', async () => {
-        await use.cluster.sql('CREATE TABLE guarded (id int PRIMARY KEY)');
+    test('of others that raise stop rtd_watch_table, rtd_unwatch_table and CREATE EXTENSION with their error, and neither hub, workers nor what is watched', async () => {
+        await use.cluster.sql('CREATE TABLE guarded (id int PRIMARY KEY); CREATE TABLE refused (id int PRIMARY KEY)');
         await use.cluster.sql('CREATE DATABASE guarded');
         await createTopic(use.cluster, 'guarded');
+        await use.cluster.sql(`SELECT rtd_watch_table('guarded')`);
         const guard = `
             CREATE FUNCTION no_ddl() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no DDL today'; END $$;
             CREATE EVENT TRIGGER no_ddl ON ddl_command_start EXECUTE FUNCTION no_ddl();
@@ -377,7 +378,9 @@ describe('event triggers', () => {
         try {
             await assert.rejects(other.query('CREATE EXTENSION rtd'), /no DDL today/);
             await withTheSameHub(async () => {
-                await use.cluster.sql(`SELECT rtd_watch_table('guarded')`);
+                await assert.rejects(use.cluster.sql(`SELECT rtd_watch_table('refused', 'guarded')`), /no DDL today/);
+                await assert.rejects(use.cluster.sql(`SELECT rtd_unwatch_table('guarded')`), /no DDL today/);
+                assert.deepEqual(await use.cluster.sql(`SELECT relation::text FROM rtd_watched_tables WHERE topic = 'guarded'`), [{ relation: 'guarded' }]);
                 const client = await subscribe(use.cluster, 'guarded');
                 await use.cluster.sql(`SELECT rtd_create_topic('while-guarded', durable => true), rtd_grant('while-guarded', 'web_anon')`);
                 const durable = await subscribe(use.cluster, 'while-guarded');
@@ -385,7 +388,7 @@ describe('event triggers', () => {
                 await use.cluster.sql('INSERT INTO guarded VALUES (2)');
                 assert.equal((await durable.next()).data, 1);
                 assert.equal((await client.next()).data.id, 2);
-                await use.cluster.sql(`SELECT rtd_unwatch_table('guarded'), rtd_drop_topic('while-guarded')`);
+                await use.cluster.sql(`SELECT rtd_drop_topic('while-guarded')`);
                 assert.equal((await durable.closed).code, 4410);
             });
         } finally {

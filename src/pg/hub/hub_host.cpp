@@ -48,21 +48,21 @@ void HubLoop::log_event(const std::string &line) {
 
 // Lines that differ in numbers only are of one problem.
 void HubLoop::log_warning(const std::string &line) {
-    constexpr uint64_t kMostLines = 20;
     std::string problem = line;
     std::erase_if(problem, [](char c) { return c >= '0' && c <= '9'; });
     complain(problem, WARNING, line, {}, kMostLines);
 }
 
-void HubLoop::complain(const std::string &problem, int level, const std::string &message,
+bool HubLoop::complain(const std::string &problem, int level, const std::string &message,
                        const std::string &hint, uint64_t most) {
     std::optional<uint64_t> left_out = complaints_.admit(problem, read_clock().steady_ms, most);
     if (!left_out)
-        return;
+        return false;
     std::string count = std::to_string(*left_out);
     report(level,
            *left_out == 0 ? message : message + " (" + count + " lines like this were left out)",
            hint);
+    return true;
 }
 
 } // namespace rtd::pg

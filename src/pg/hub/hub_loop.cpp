@@ -300,11 +300,15 @@ void HubLoop::lose_undecoded(const std::string &problem, Now now) {
 }
 
 void HubLoop::tell_lost(const LostEvents &lost, Now now) {
-    complain(
+    untold_losses_ += lost.count;
+    bool is_told = complain(
         "full queue", WARNING,
-        "rtd hub: " + std::to_string(lost.count) + " events were lost in a full event queue",
+        "rtd hub: " + std::to_string(untold_losses_) + " events were lost in a full event queue",
         "Raise rtd.queue_size. State topics are queried again, subscribers of event topics are "
-        "told.");
+        "told.",
+        kMostLines);
+    if (is_told)
+        untold_losses_ = 0;
     tell_losses(lost, "the server's event queue was full", now);
 }
 
@@ -327,13 +331,17 @@ void HubLoop::lose_held_events(Now now) {
         else
             lost.add(topic_key(event ? event->topic : ""));
     }
-    complain(
+    untold_held_losses_ += lost.count;
+    bool is_told = complain(
         "held events", WARNING,
-        "rtd hub: " + std::to_string(lost.count) +
+        "rtd hub: " + std::to_string(untold_held_losses_) +
             " events were lost that waited for the commit of process " + std::to_string(process) +
             ", as many as rtd.queue_size allows",
         "Look in pg_stat_activity what it waits for; often it is a synchronous standby that is "
-        "missing.");
+        "missing.",
+        kMostLines);
+    if (is_told)
+        untold_held_losses_ = 0;
     tell_losses(lost, "too many events waited for a commit before them", now);
 }
 

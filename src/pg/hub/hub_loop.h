@@ -35,6 +35,7 @@ class HubLoop final : private RouterHost {
     void run();
 
   private:
+    static constexpr uint64_t kMostLines = 20; // about one problem in a while
     // What a turn consists of. One that fails is tried again with a backoff; the others go on.
     enum class Part : uint8_t {
         catalog,
@@ -114,8 +115,8 @@ class HubLoop final : private RouterHost {
     void prove_ready(uint64_t nonce);
     void finish_store(const StoreDone &store);
     void finish_retained_reads(const ReadRetainedDone &done, Now now);
-    // One line of a problem now and then: see complaints.h.
-    void complain(const std::string &problem, int level, const std::string &message,
+    // One line of a problem now and then: see complaints.h. False if it was left out.
+    bool complain(const std::string &problem, int level, const std::string &message,
                   const std::string &hint = {}, uint64_t most = 1);
     void store_all_retained();
     void store_all_notifications();
@@ -175,6 +176,7 @@ class HubLoop final : private RouterHost {
 
     PublishQueue publishing_;
     std::optional<int64_t> publish_queue_noted_ms_;
+    uint64_t untold_losses_ = 0, untold_held_losses_ = 0; // that the log has no line about yet
 
     std::optional<std::vector<RetainedMessage>> storing_; // handed to a query worker
     int64_t next_store_ms_ = 0;
