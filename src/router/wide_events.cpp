@@ -10,6 +10,11 @@ namespace {
 // Of one topic.
 constexpr size_t kMostEvents = 256;
 constexpr size_t kMostBytes = 4 << 20;
+constexpr size_t kMostBytesOfAll = 32 << 20;
+
+size_t bytes_of(const WideEvent &event) {
+    return event.event.payload.size() + sizeof event;
+}
 
 } // namespace
 
@@ -29,14 +34,15 @@ void WideEvents::add(WideEvent event) {
     if (is_new)
         turns_.push_back(key);
     event.number = ++newest_;
-    found->second.bytes += event.event.payload.size() + sizeof event;
+    found->second.bytes += bytes_of(event);
+    bytes_ += bytes_of(event);
     found->second.events.push_back(std::move(event));
 }
 
 bool WideEvents::is_full(uint64_t topic) const {
     auto found = topics_.find(topic);
-    return found != topics_.end() &&
-           (found->second.events.size() > kMostEvents || found->second.bytes > kMostBytes);
+    return found != topics_.end() && (found->second.events.size() > kMostEvents ||
+                                      found->second.bytes > kMostBytes || bytes_ > kMostBytesOfAll);
 }
 
 // An event for the whole topic passes by everybody, who is told of all later ones by the way.
@@ -50,7 +56,8 @@ void WideEvents::begin_walk(Topic &topic, const InstanceIndex &index) {
 
 void WideEvents::end_walk(Topic &topic) {
     while (!topic.events.empty() && topic.events.front().number <= topic.walk_to) {
-        topic.bytes -= topic.events.front().event.payload.size() + sizeof(WideEvent);
+        topic.bytes -= bytes_of(topic.events.front());
+        bytes_ -= bytes_of(topic.events.front());
         topic.events.pop_front();
     }
     topic.walk.clear();

@@ -35,8 +35,9 @@ class WideEvents {
     // True if the newest event that waits for its topic is an equal one that nobody was told yet.
     bool has_equal(const WideEvent &event) const;
     void add(WideEvent event);
-    // The topic's share of memory is full: it must be told at once, with next_of().
+    // The topic's share of memory is full, or that of all: it must be told at once, with next_of().
     bool is_full(uint64_t topic) const;
+    size_t bytes() const { return bytes_; } // of what waits
 
     // An instance to be told next, which may be gone; topics take turns. nullopt: none.
     std::optional<uint64_t> next(const InstanceIndex &index);
@@ -62,11 +63,12 @@ class WideEvents {
     };
 
     static void begin_walk(Topic &topic, const InstanceIndex &index);
-    static void end_walk(Topic &topic);
+    void end_walk(Topic &topic);
 
     std::unordered_map<uint64_t, Topic> topics_; // by topic_key()
     std::deque<uint64_t> turns_;
     uint64_t newest_ = 0;
+    size_t bytes_ = 0;
 };
 
 } // namespace rtd

@@ -3,6 +3,7 @@
 #include "router/alone_messages.h"
 #include "router/fair_deadlines.h"
 #include "router/ready_queue.h"
+#include "router/wide_events.h"
 #include "router_fixture.h"
 
 #include <algorithm>
@@ -360,6 +361,30 @@ TEST(ReadyQueue, topics_take_turns_and_a_busy_one_is_not_looked_through) {
     EXPECT_EQ(ready.take(1, false, wants), std::nullopt);
     ready.add(2, 5);
     EXPECT_EQ(ready.take(1, false, wants), 5u);
+}
+
+// Each topic within its own share, and all of them together.
+TEST(WideEvents, have_a_bound_for_all_topics_together) {
+    constexpr size_t kPayload = 1 << 20;
+    WideEvents wide;
+    InstanceIndex nobody;
+    size_t most = 0, told_at_once = 0;
+    for (int n = 0; n < 200; n++) {
+        WideEvent event;
+        event.event.topic = "topic-" + std::to_string(n % 50);
+        event.event.payload = std::string(kPayload, 'x');
+        uint64_t topic = topic_key(event.event.topic);
+        wide.add(std::move(event));
+        told_at_once += wide.is_full(topic) ? 1 : 0;
+        while (wide.is_full(topic))
+            (void)wide.next_of(topic, nobody);
+        most = std::max(most, wide.bytes());
+    }
+    EXPECT_GT(told_at_once, 100u);
+    EXPECT_LE(most, 33 * kPayload);
+    EXPECT_GT(most, 30 * kPayload);
+    EXPECT_EQ(wide.next(nobody), std::nullopt);
+    EXPECT_EQ(wide.bytes(), 0u);
 }
 
 } // namespace
