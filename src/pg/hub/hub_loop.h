@@ -36,6 +36,10 @@ class HubLoop final : private RouterHost {
 
   private:
     static constexpr uint64_t kMostLines = 20; // about one problem in a while
+    // Events that one turn hands to the router, so that clients and queries are looked after in
+    // between; and those that wait for a turn at most, while later ones stay in the queue.
+    static constexpr size_t kEventsPerTurn = 1000;
+    static constexpr size_t kMostWaiting = 16 * kEventsPerTurn;
     // What a turn consists of. One that fails is tried again with a backoff; the others go on.
     enum class Part : uint8_t {
         catalog,
