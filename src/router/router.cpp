@@ -310,7 +310,8 @@ void Router::drop(Instance &instance) {
     stop_lingering(instance);
     deadlines_.set(topic_key(instance.topic().name), instance.id(),
                    instances_.at(instance.id()).deadline_ms, std::nullopt);
-    unstored_.erase(instance.id());
+    if (instances_.at(instance.id()).is_unstored)
+        unstored_.remove(instance.id());
     retained_reads_.erase(instance.id());
     alone_.remove(instance.id());
     log_.set_behind(instance.id(), false, false);
@@ -490,14 +491,20 @@ void Router::reschedule(Instance &instance) {
         entry.greets = true;
         greetings_.push_back(instance.id());
     }
-    if (instance.is_unstored())
-        unstored_.insert(instance.id());
-    else
-        unstored_.erase(instance.id());
-    if (instance.wants_retained())
-        retained_reads_.insert(instance.id());
-    else
-        retained_reads_.erase(instance.id());
+    // What did not change is not looked up: that would cost an event among many instances more.
+    if (bool is = instance.is_unstored(); is != std::exchange(entry.is_unstored, is)) {
+        if (is)
+            unstored_.add(instance.id());
+        else
+            unstored_.remove(instance.id());
+    }
+    if (bool wants = instance.wants_retained();
+        wants != std::exchange(entry.wants_retained, wants)) {
+        if (wants)
+            retained_reads_.insert(instance.id());
+        else
+            retained_reads_.erase(instance.id());
+    }
     log_.set_behind(instance.id(), instance.is_behind(), instance.is_loading());
     size_t kept = instance.kept_bytes();
     if (entry.left_ms) {
@@ -568,13 +575,9 @@ std::optional<int64_t> Router::next_deadline_ms() const {
 std::vector<RetainedMessage> Router::unstored_messages(size_t most, size_t most_bytes) {
     std::vector<RetainedMessage> messages;
     size_t bytes = 0;
-    auto at = unstored_.upper_bound(store_after_);
-    for (size_t n = std::min(most, unstored_.size()); n > 0 && bytes < most_bytes; n--, ++at) {
-        if (at == unstored_.end())
-            at = unstored_.begin();
-        store_after_ = *at;
+    for (size_t n = std::min(most, unstored_.size()); n > 0 && bytes < most_bytes; n--) {
         if (std::optional<RetainedMessage> message =
-                instances_.at(*at).instance->unstored_message()) {
+                instances_.at(unstored_.next()).instance->unstored_message()) {
             bytes += message->message.size();
             messages.push_back(std::move(*message));
         }

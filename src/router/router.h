@@ -28,6 +28,7 @@
 #include "router/ready_queue.h"
 #include "router/router_host.h"
 #include "router/topic.h"
+#include "router/unstored_instances.h"
 #include "router/wide_events.h"
 
 #include <cstdint>
@@ -137,6 +138,8 @@ class Router {
         std::unique_ptr<Instance> instance;
         std::optional<int64_t> deadline_ms; // in deadlines_
         bool greets = false;                // in greetings_
+        bool is_unstored = false;           // in unstored_
+        bool wants_retained = false;        // in retained_reads_
         std::optional<int64_t> left_ms;     // in lingering_: when the last subscriber left
         size_t kept_bytes = 0;              // of kept_bytes_
         size_t bytes = 0;                   // of memory_
@@ -211,8 +214,7 @@ class Router {
     ReadyQueue ready_;                              // instances whose query is due
     std::unordered_map<uint64_t, Running> running_; // by instance
     std::set<uint64_t> retained_reads_;             // instances whose stored message is to be read
-    std::set<uint64_t> unstored_; // instances with a retained message that is not stored yet
-    uint64_t store_after_ = 0;    // the last of them that unstored_messages() gave
+    UnstoredInstances unstored_; // with a retained message that is not stored yet
     AloneMessages alone_{kMostAloneBytes};
     std::set<std::string> told_bound_; // topics of which note_retained_bound() has told
     MessageLog log_;                   // of durable topics

@@ -3,11 +3,13 @@
 #include "router/alone_messages.h"
 #include "router/fair_deadlines.h"
 #include "router/ready_queue.h"
+#include "router/unstored_instances.h"
 #include "router/wide_events.h"
 #include "router_fixture.h"
 
 #include <algorithm>
 #include <random>
+#include <set>
 
 namespace rtd {
 namespace {
@@ -385,6 +387,30 @@ TEST(WideEvents, have_a_bound_for_all_topics_together) {
     EXPECT_GT(most, 30 * kPayload);
     EXPECT_EQ(wide.next(nobody), std::nullopt);
     EXPECT_EQ(wide.bytes(), 0u);
+}
+
+TEST(UnstoredInstances, take_turns_whoever_comes_and_goes) {
+    UnstoredInstances unstored;
+    std::set<uint64_t> naive;
+    std::mt19937 random(7);
+    for (int step = 0; step < 20'000; step++) {
+        uint64_t instance = random() % 50;
+        if (naive.contains(instance)) {
+            naive.erase(instance);
+            unstored.remove(instance);
+        } else {
+            naive.insert(instance);
+            unstored.add(instance);
+        }
+        ASSERT_EQ(unstored.size(), naive.size());
+        ASSERT_EQ(unstored.empty(), naive.empty());
+        if (step % 10 != 0)
+            continue;
+        std::set<uint64_t> given; // each once before any of them again
+        for (size_t n = 0; n < naive.size(); n++)
+            given.insert(unstored.next());
+        ASSERT_EQ(given, naive);
+    }
 }
 
 } // namespace
