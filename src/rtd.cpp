@@ -3,8 +3,8 @@
 // Without shared_preload_libraries the module still loads (CREATE EXTENSION, triggers): its
 // functions then warn once per session and let writes go on. So it is in a server that pg_upgrade
 // runs: there is no hub, no hook and no queue.
+#include "pg/ddl/cached_changes.h"
 #include "pg/ddl/object_access.h"
-#include "pg/ddl/role_changes.h"
 #include "pg/ddl/utility_commands.h"
 #include "pg/hub/hub.h"
 #include "pg/server/settings.h"
@@ -26,5 +26,5 @@ RTD_EXPORT void _PG_init(void) {
     rtd::pg::register_hub();
     rtd::pg::follow_object_access();
     rtd::pg::follow_utility_commands();
-    rtd::pg::init_role_changes();
+    rtd::pg::init_cached_changes();
 }

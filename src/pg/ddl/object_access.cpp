@@ -1,7 +1,7 @@
 #include "pg/ddl/object_access.h"
 
+#include "pg/ddl/cached_changes.h"
 #include "pg/ddl/definition_changes.h"
-#include "pg/ddl/role_changes.h"
 #include "pg/server/boundary.h"
 #include "pg/shared/shared_state.h"
 #include "pg/writer/pending_events.h"
@@ -14,6 +14,7 @@ extern "C" {
 #include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_namespace.h"
 }
 
 namespace rtd::pg {
@@ -34,8 +35,9 @@ void on_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int 
         note_table_change(access, class_id, object_id, sub_id);
         note_definition_change(access, class_id, object_id, sub_id);
     });
-    if (class_id == AuthIdRelationId)
-        note_role_change();
+    // The extension's own schema among them.
+    if (class_id == AuthIdRelationId || class_id == NamespaceRelationId)
+        note_cached_change();
     if (access != OAT_DROP)
         return;
     if (class_id == ExtensionRelationId)

@@ -3,8 +3,8 @@
 
 #include <functional>
 
+#include "pg/ddl/cached_changes.h"
 #include "pg/ddl/definition_changes.h"
-#include "pg/ddl/role_changes.h"
 #include "pg/server/attempt.h"
 #include "pg/server/boundary.h"
 #include "pg/sql/topic_owner.h"
@@ -113,7 +113,7 @@ void on_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
     Node *command = statement->utilityStmt; // COMMIT frees the statement
     bool followed = is_followed(command);
     if (may_change_members(command))
-        note_role_change();
+        note_cached_change();
     run(statement, text, read_only_tree, context, params, environment, destination, completion);
     if (followed)
         enter([&] { follow_command(command); });

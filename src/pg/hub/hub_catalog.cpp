@@ -26,9 +26,14 @@ constexpr int64_t kRetryMs = 1000;
 
 // Set by the server while it takes in invalidations.
 bool roles_changed = false;
+bool schemas_changed = false;
 
 void on_role_change(Datum, int, uint32) {
     roles_changed = true;
+}
+
+void on_schema_change(Datum, int, uint32) {
+    schemas_changed = true;
 }
 
 } // namespace
@@ -37,6 +42,7 @@ void HubLoop::watch_roles() {
     call([] {
         CacheRegisterSyscacheCallback(AUTHOID, on_role_change, 0);
         CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, on_role_change, 0);
+        CacheRegisterSyscacheCallback(NAMESPACEOID, on_schema_change, 0);
     });
 }
 
@@ -52,12 +58,20 @@ void HubLoop::reload_catalog_if_changed(Now now) {
     uint64_t generation = pg_atomic_read_u64(&shared->catalog_generation);
     // Memberships decide about grants. What else the transaction did is read first, because it may
     // have given another owner to the topics of a role that it dropped.
-    if ((generation == seen_generation_ && !roles_changed) || now.steady_ms < next_reload_ms_)
+    // The extension's schema may have another name, which follow_catalog() sees.
+    bool has_changed = generation != seen_generation_ || roles_changed || schemas_changed;
+    if (!has_changed || now.steady_ms < next_reload_ms_)
         return;
     next_reload_ms_ = now.steady_ms + kRetryMs;
-    Catalog catalog;
-    try {
+    std::optional<Catalog> loaded;
+    // A schema that gets another name in between makes one attempt fail, and not the next.
+    for (int attempts_left = 1; !loaded; attempts_left--) {
         bool roles_had_changed = std::exchange(roles_changed, false);
+        bool schemas_had_changed = std::exchange(schemas_changed, false);
+        auto put_back = [&] {
+            roles_changed = roles_changed || roles_had_changed;
+            schemas_changed = schemas_changed || schemas_had_changed;
+        };
         try {
             if (follow_catalog(now)) {
                 next_reload_ms_ = 0;
@@ -65,15 +79,19 @@ void HubLoop::reload_catalog_if_changed(Now now) {
                 return;
             }
             compare_versions();
-            catalog = load_catalog();
-        } catch (...) {
-            roles_changed = roles_changed || roles_had_changed;
+            loaded = load_catalog();
+        } catch (const Error &error) {
+            put_back();
+            if (attempts_left == 0)
+                return report(WARNING, "rtd hub could not read its tables: " + error.message(),
+                              error.hint());
+            call([] { AcceptInvalidationMessages(); });
+        } catch (...) { // no memory
+            put_back();
             throw;
         }
-    } catch (const Error &error) {
-        return report(WARNING, "rtd hub could not read its tables: " + error.message(),
-                      error.hint());
     }
+    Catalog catalog = std::move(*loaded);
     shared->hub_failures = 0;
     bool has_extension = !catalog.schema.empty();
     if (has_extension)

@@ -1,4 +1,4 @@
-#include "pg/ddl/role_changes.h"
+#include "pg/ddl/cached_changes.h"
 
 #include "pg/shared/shared_state.h"
 
@@ -26,11 +26,11 @@ void after_transaction(ResourceReleasePhase phase, bool is_commit, bool is_top_l
 
 } // namespace
 
-void init_role_changes() {
+void init_cached_changes() {
     RegisterResourceReleaseCallback(after_transaction, nullptr);
 }
 
-void note_role_change() {
+void note_cached_change() {
     has_changed = true;
 }
 
