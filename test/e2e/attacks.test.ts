@@ -6,8 +6,9 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { Cluster, Connection } from '../lib/cluster';
+import { firstHeard } from '../lib/first_answer';
 import { createTopic, useCluster } from '../lib/harness';
-import { Subscriber, UpgradeRefused } from '../lib/subscriber';
+import { Subscriber } from '../lib/subscriber';
 import { waitFor } from '../lib/wait';
 
 const use = useCluster(
@@ -111,19 +112,8 @@ async function prepare(cluster: Cluster) {
     await mallory.query(functions);
 }
 
-/** The first thing that a client of an instance hears: a message, or why there is none. */
-async function firstAnswer(topic: string, ...params: string[]): Promise<string> {
-    try {
-        const client = await Subscriber.open(use.cluster.url(topic, ...params));
-        const answer = await Promise.race([client.next(), client.closed]);
-        client.socket.close();
-        await client.closed;
-        return JSON.stringify(answer);
-    } catch (error) {
-        if (error instanceof UpgradeRefused) return error.message;
-        throw error;
-    }
-}
+/** The first thing that a client of an instance hears. */
+const firstAnswer = (topic: string, ...params: string[]) => firstHeard(use.cluster, topic, ...params);
 
 interface State {
     [what: string]: string;

@@ -6,8 +6,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Cluster, Connection } from '../lib/cluster';
+import { firstHeard } from '../lib/first_answer';
 import { createTopic, useCluster } from '../lib/harness';
-import { Subscriber, UpgradeRefused } from '../lib/subscriber';
+import { Subscriber } from '../lib/subscriber';
 import { waitFor } from '../lib/wait';
 
 const use = useCluster({ settings: { 'rtd.query_workers': 1, 'rtd.linger': 0, log_min_messages: 'warning', max_prepared_transactions: 5 } }, prepare);
@@ -40,19 +41,8 @@ async function prepare(cluster: Cluster) {
         INSERT INTO mallory.parents VALUES (1)`);
 }
 
-/** The first thing that a client of an instance hears: a message, or why there is none. */
-async function firstAnswer(topic: string, ...params: string[]): Promise<string> {
-    try {
-        const client = await Subscriber.open(use.cluster.url(topic, ...params));
-        const answer = await Promise.race([client.next(), client.closed]);
-        client.socket.close();
-        await client.closed;
-        return JSON.stringify(answer);
-    } catch (error) {
-        if (error instanceof UpgradeRefused) return error.message;
-        throw error;
-    }
-}
+/** The first thing that a client of an instance hears. */
+const firstAnswer = (topic: string, ...params: string[]) => firstHeard(use.cluster, topic, ...params);
 
 /** Of a topic that is made, asked once and dropped. */
 async function answerOf(owner: Connection, query: string, options = ''): Promise<string> {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import type { Cluster } from './cluster';
 import { EventStream } from './event_stream';
 import { Multiplexed } from './multiplexed';
-import { Envelope, Subscriber } from './subscriber';
+import { Envelope, Subscriber, UpgradeRefused } from './subscriber';
 import { waitFor, within } from './wait';
 
 export interface FirstAnswer {
@@ -96,4 +96,18 @@ export async function expectRefusalsOf(cluster: Cluster, topic: string, params: 
     for (const wayIn of allWaysIn) expectRefusal(await ask(wayIn), code, sentence, `${wayIn} of ${topic}`);
     const answers = await Promise.all(allWaysIn.map(ask));
     answers.forEach((answer, i) => expectRefusal(answer, code, sentence, `${allWaysIn[i]} of ${topic}, all at once`));
+}
+
+/** The first thing that a client of an instance hears on `/ws/<topic>`, as text: a message, or why there is none. */
+export async function firstHeard(cluster: Cluster, topic: string, ...params: string[]): Promise<string> {
+    try {
+        const client = await Subscriber.open(cluster.url(topic, ...params));
+        const answer = await Promise.race([client.next(), client.closed]);
+        client.socket.close();
+        await client.closed;
+        return JSON.stringify(answer);
+    } catch (error) {
+        if (error instanceof UpgradeRefused) return error.message;
+        throw error;
+    }
 }
