@@ -49,6 +49,7 @@ struct HeldEvent {
     size_t offset = 0;          // of its bytes in bytes()
     size_t size = 0;            // 0: a generation is to be raised
     bool is_definition = false; // of definitions; otherwise of the catalog
+    bool is_chosen = false;     // to be published, see transaction_events.h
 };
 
 class HeldEvents {
@@ -81,6 +82,7 @@ class HeldEvents {
 
     bool empty() const { return events_.empty(); }
     const std::vector<HeldEvent> &events() const { return events_; }
+    std::vector<HeldEvent> &events() { return events_; } // to choose among them
     std::string_view bytes_of(const HeldEvent &event) const {
         return {bytes_.data() + event.offset, event.size};
     }

@@ -43,7 +43,7 @@ void HubLoop::drain_queue(Now now, size_t most) {
 
 LostEvents HubLoop::take_events(Now now) {
     release_bound_ = published_up_to(); // before the drain: see router/commit_order.h
-    DrainedEvents drained = drain_events(drain_buffer_, &more_events_);
+    DrainedEvents drained = drain_events(&more_events_);
     load_.count(now.steady_ms, drained.events.size());
     reload_catalog_if_changed(now); // what was revoked before an event must not see it
     for (QueuedEvent &queued : drained.events)

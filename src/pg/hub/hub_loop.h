@@ -162,7 +162,6 @@ class HubLoop final : private RouterHost {
     MemoryContext turn_context_; // reset every turn
     CommitOrder order_;          // events that came in, until all before them have
     uint64_t release_bound_ = 0; // those up to here may go
-    std::string drain_buffer_;
     LoadMeter load_;
     size_t most_bytes_ = 0; // of instances and for gateways, since memory was given back
     bool more_events_ = false;

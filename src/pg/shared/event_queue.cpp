@@ -1,181 +1,166 @@
 #include "pg/shared/event_queue.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "pg/server/settings.h"
 #include "pg/shared/shared_state.h"
+#include "router/event_ring.h"
 
 #include "pg/server/prelude.h"
+
+extern "C" {
+#include "access/xlog.h"
+#include "storage/ipc.h"
+}
 
 namespace rtd::pg {
 
 namespace {
 
-struct RecordHeader {
-    uint64_t commit_lsn;
-    uint32_t size; // of the event's bytes, which follow
-    uint32_t has_commit_record;
-};
-
-// head and tail count bytes since the last restart from zero; the ring holds [head, tail).
-struct Ring {
-    uint64_t head;
-    uint64_t tail;
-    uint64_t capacity;
-    LostEvents lost;          // since the last drain
+struct Queue {
     pg_atomic_uint32 waiting; // 1 if there is something to drain; readable without the lock
-    alignas(8) char bytes[FLEXIBLE_ARRAY_MEMBER];
+    alignas(PG_CACHE_LINE_SIZE) EventRing ring;
 };
 
-// One piece of a drain, so that the lock is not held for long.
-constexpr uint64_t kBlockBytes = 1 << 16;
+// How often a transaction that finds too little room is cut down to what there is.
+constexpr int kTries = 4;
 
-Ring *ring = nullptr;
+Queue *queue = nullptr;
+constexpr uint64_t kNoBatch = UINT64_MAX;
+uint64_t own_batch = kNoBatch; // that this backend reserved, and has not finished
 
-void copy_in(const void *data, uint64_t size) {
-    uint64_t at = ring->tail % ring->capacity;
-    uint64_t first = Min(size, ring->capacity - at);
-    memcpy(ring->bytes + at, data, first);
-    memcpy(ring->bytes, static_cast<const char *>(data) + first, size - first);
-    ring->tail += size;
+uint64_t capacity() {
+    return static_cast<uint64_t>(queue_kilobytes) * 1024;
 }
 
-void copy_out(void *data, uint64_t size) {
-    uint64_t at = ring->head % ring->capacity;
-    uint64_t first = Min(size, ring->capacity - at);
-    memcpy(data, ring->bytes + at, first);
-    memcpy(static_cast<char *>(data) + first, ring->bytes, size - first);
-    ring->head += size;
+template <class Body> auto with_lock(Body &&body) {
+    LWLockAcquire(shared->queue_lock, LW_EXCLUSIVE);
+    auto result = body();
+    LWLockRelease(shared->queue_lock);
+    return result;
+}
+
+void say_it_waits() {
+    pg_atomic_write_u32(&queue->waiting, 1); // what it is about is seen before this
+}
+
+// Nothing is reserved if it returns false; `room` is what there was then.
+bool reserve(uint64_t bytes, CommitPosition position, uint64_t *room) {
+    return with_lock([&] {
+        *room = queue->ring.room();
+        return queue->ring.reserve(bytes, position, &own_batch);
+    });
+}
+
+void finish(uint32_t events) {
+    queue->ring.finish(std::exchange(own_batch, kNoBatch), events);
+    pg_write_barrier();
+    say_it_waits();
+}
+
+void lose(const LostEvents &events) {
+    (void)with_lock([&] { return queue->ring.lose(events), true; });
+    say_it_waits();
+}
+
+void abandon_on_exit(int, Datum) {
+    abandon_reservation();
 }
 
 } // namespace
 
-void LostEvents::add(uint64_t topic_key) {
-    count++;
-    if (concerns(topic_key))
-        return;
-    if (topic_count == kMaxTopics)
-        of_any_topic = true;
-    else
-        topics[topic_count++] = topic_key;
-}
-
-bool LostEvents::concerns(uint64_t topic_key) const {
-    return of_any_topic ||
-           std::find(topics, topics + topic_count, topic_key) != topics + topic_count;
-}
-
 size_t event_queue_shared_size() {
-    return offsetof(Ring, bytes) + static_cast<size_t>(queue_kilobytes) * 1024;
+    return sizeof(Queue) + capacity();
 }
 
 void init_event_queue(void *memory, bool found) {
-    ring = static_cast<Ring *>(memory);
+    queue = static_cast<Queue *>(memory);
     if (found)
         return;
-    memset(ring, 0, offsetof(Ring, waiting));
-    ring->capacity = static_cast<uint64_t>(queue_kilobytes) * 1024;
-    pg_atomic_init_u32(&ring->waiting, 0);
+    pg_atomic_init_u32(&queue->waiting, 0);
+    queue->ring.init(capacity());
 }
 
-void lock_event_queue() {
-    LWLockAcquire(shared->queue_lock, LW_EXCLUSIVE);
-}
+// ---- backends ----
 
-void append_event(std::string_view bytes, uint64_t topic_key, CommitPosition position) {
-    RecordHeader header{position.lsn, static_cast<uint32_t>(bytes.size()), position.has_record};
-    if (ring->capacity - (ring->tail - ring->head) < sizeof header + bytes.size()) {
-        ring->lost.add(topic_key);
-    } else {
-        copy_in(&header, sizeof header);
-        copy_in(bytes.data(), bytes.size());
+void queue_events(TransactionEvents &events, TransactionEvents::Chosen chosen,
+                  CommitPosition position) {
+    LostEvents lost{};
+    uint64_t room = 0;
+    bool is_reserved = false;
+    for (int i = 0; i < kTries && chosen.events > 0 && !is_reserved; i++) {
+        is_reserved = reserve(EventRing::batch_bytes(chosen.events, chosen.bytes), position, &room);
+        if (!is_reserved)
+            chosen = events.keep_what_has_room(i + 1 < kTries ? room : 0, EventRing::batch_bytes,
+                                               position.lsn, lost);
     }
-    pg_atomic_write_u32(&ring->waiting, 1);
+    // The hub learns of a loss no later than of what came after it.
+    if (lost.count > 0)
+        lose(lost);
+    if (!is_reserved)
+        return;
+    EventRing::Writer writer(queue->ring, own_batch);
+    events.each_chosen(
+        [&](std::string_view bytes, bool is_ordered) { writer.add(bytes, is_ordered); });
+    finish(chosen.events);
 }
 
-void unlock_event_queue() {
-    LWLockRelease(shared->queue_lock);
+void leave_event_queue_on_exit() {
+    static bool is_registered = false;
+    if (!std::exchange(is_registered, true))
+        on_shmem_exit(abandon_on_exit, 0);
 }
 
-namespace {
-
-// Copies whole records out as one block under the lock; they are taken apart after it, because
-// allocation may fail and must not do so while the lock is held. Returns the bytes used. 0 with
-// `wanted` set: the next record needs a larger block.
-uint64_t copy_block(std::string &block, uint64_t *wanted, LostEvents *lost, bool *more) {
-    uint64_t used = 0;
-    *wanted = 0;
-    LWLockAcquire(shared->queue_lock, LW_EXCLUSIVE);
-    while (ring->head < ring->tail) {
-        uint64_t start = ring->head;
-        RecordHeader header;
-        copy_out(&header, sizeof header);
-        uint64_t size = sizeof header + header.size;
-        ring->head = start;
-        if (used + size > block.size()) {
-            if (used == 0)
-                *wanted = size;
-            break;
-        }
-        copy_out(block.data() + used, size);
-        used += size;
-    }
-    *more = ring->head < ring->tail;
-    if (!*more) {
-        // Losses are younger than everything that found room.
-        *lost = ring->lost;
-        ring->lost = {};
-        ring->head = ring->tail = 0;
-        pg_atomic_write_u32(&ring->waiting, 0);
-    }
-    LWLockRelease(shared->queue_lock);
-    return used;
-}
-
-} // namespace
-
-void publish_now(std::string_view bytes, uint64_t topic_key) {
-    lock_event_queue();
-    append_event(bytes, topic_key, {GetXLogInsertRecPtr(), false});
-    unlock_event_queue();
+void abandon_reservation() {
+    if (own_batch == kNoBatch)
+        return;
+    queue->ring.abandon(std::exchange(own_batch, kNoBatch));
+    pg_write_barrier();
+    say_it_waits();
     wake_hub_if_it_sleeps();
 }
 
-DrainedEvents drain_events(std::string &block, bool *more) {
+void publish_now(std::string_view bytes, uint64_t topic_key) {
+    leave_event_queue_on_exit();
+    HOLD_INTERRUPTS(); // as in a commit: the lock is not what keeps them off
+    CommitPosition position{GetXLogInsertRecPtr(), false};
+    uint64_t room = 0;
+    if (reserve(EventRing::batch_bytes(1, bytes.size()), position, &room)) {
+        EventRing::Writer(queue->ring, own_batch).add(bytes, true);
+        finish(1);
+    } else {
+        LostEvents lost{};
+        lost.add(topic_key, position.lsn);
+        lose(lost);
+    }
+    wake_hub_if_it_sleeps();
+    RESUME_INTERRUPTS();
+}
+
+// ---- hub ----
+
+DrainedEvents drain_events(bool *more) {
+    static auto *reader = new EventRingReader(queue->ring); // for the life of the process
     DrainedEvents drained;
-    if (block.size() != kBlockBytes) {
-        block.resize(kBlockBytes);
-        block.shrink_to_fit(); // after a record that was larger
-    }
+    // A full barrier: one that finishes after its batch was looked at says so again.
+    pg_atomic_exchange_u32(&queue->waiting, 0);
+    uint64_t taken = 0;
+    auto sink = [&](CommitPosition position, std::string event) {
+        taken += event.size();
+        drained.events.push_back({position, std::move(event)});
+    };
+    auto give_back = [](auto free) { (void)with_lock([&] { return free(), true; }); };
     // What was there at the beginning is at most a whole ring.
-    *more = true;
-    for (uint64_t taken = 0; *more && taken < ring->capacity;) {
-        uint64_t wanted = 0;
-        uint64_t used = copy_block(block, &wanted, &drained.lost, more);
-        if (wanted > 0)
-            block.resize(wanted);
-        taken += used;
-        for (uint64_t at = 0; at < used;) {
-            RecordHeader header;
-            memcpy(&header, block.data() + at, sizeof header);
-            at += sizeof header;
-            drained.events.push_back({{header.commit_lsn, header.has_commit_record != 0},
-                                      block.substr(at, header.size)});
-            at += header.size;
-        }
-    }
-    // What was lost before the last of these must be known with them: they may be its effects.
-    if (*more) {
-        lock_event_queue();
-        drained.lost = std::exchange(ring->lost, {});
-        unlock_event_queue();
-    }
+    do {
+        *more = with_lock([&] { return reader->begin(drained.lost); });
+        reader->walk(drained.lost, sink, give_back);
+    } while (*more && taken < capacity());
+    *more = !event_queue_is_empty();
     return drained;
 }
 
 bool event_queue_is_empty() {
-    return pg_atomic_read_u32(&ring->waiting) == 0;
+    return pg_atomic_read_u32(&queue->waiting) == 0;
 }
 
 } // namespace rtd::pg

@@ -14,7 +14,7 @@ extern "C" {
 namespace rtd::pg {
 
 struct SharedState {
-    // Serialises appends to the event queue and its draining. Held for a memory copy, never longer.
+    // Where the event queue begins and ends. Held for a few instructions, and for no copy.
     LWLock *queue_lock;
 
     // Written by the hub under hub_lock: who serves, for which database. A backend reads pid and

@@ -1,8 +1,5 @@
 #include "pg/writer/pending_events.h"
 
-#include <algorithm>
-
-#include "core/json_text.h"
 #include "pg/server/boundary.h"
 #include "pg/server/settings.h"
 #include "pg/shared/announcements.h"
@@ -25,7 +22,7 @@ namespace {
 // Everything the running transaction holds back. One object for all transactions of the session,
 // because most make one small event, and its memory would cost more than the event.
 struct Transaction {
-    HeldEvents held;
+    TransactionEvents events;
     bool is_committed = false; // published once its locks are gone
 };
 
@@ -34,38 +31,23 @@ Transaction *transaction = nullptr;
 bool in_use = false; // and only then there is one
 bool warned = false;
 
-HeldEvents &held() {
-    if (transaction == nullptr)
+TransactionEvents &events() {
+    if (transaction == nullptr) {
+        call([] { leave_event_queue_on_exit(); });
         transaction = new Transaction;
+    }
     in_use = true;
-    return transaction->held;
+    return transaction->events;
+}
+
+int level() {
+    return GetCurrentTransactionNestLevel();
 }
 
 void forget() {
     in_use = false;
     transaction->is_committed = false;
-    transaction->held.clear();
-}
-
-void push(const PreparedEvent &event, Delivery delivery) {
-    held().add(GetCurrentTransactionNestLevel(), event, delivery);
-}
-
-void push_lost(const std::string &topic, Delivery delivery, const std::string &reason) {
-    Event lost;
-    lost.kind = EventKind::lost;
-    lost.topic = topic;
-    lost.payload = "{\"reason\": " + json_quote(reason) + "}";
-    // A retained or stored message is lost also if nobody subscribes, and a keyed topic's loss has
-    // no more need of a place in the order than its changes.
-    bool keeps = delivery == Delivery::always || delivery == Delivery::stored ||
-                 delivery == Delivery::keyed_change;
-    push(prepare(lost), keeps ? delivery : Delivery::if_subscribed);
-}
-
-void collapse_topic(const std::string &name, uint64_t topic, Delivery delivery) {
-    held().collapse(GetCurrentTransactionNestLevel(), topic);
-    push_lost(name, delivery, "a transaction made more events than rtd.max_transaction_events");
+    transaction->events.clear();
 }
 
 bool is_wanted(const HeldEvent &event) {
@@ -86,50 +68,33 @@ void withdraw() {
         wake_hub_if_it_sleeps();
 }
 
-// The hub must be able to tell that it is still to come: for its place in the order of commits, or
-// because a query may see it before.
-bool is_announced(const HeldEvent &event) {
-    return event.size > 0 && event.delivery != Delivery::state_change;
-}
-
-// Has its place in the order of commits.
-bool is_ordered(const HeldEvent &event) {
-    return is_announced(event) && event.delivery != Delivery::keyed_change;
-}
-
-// Called with the queue locked, so that no scan of the hub comes between position and append.
+// One without a commit record is still announced: no scan comes between its position and its
+// events.
 CommitPosition commit_position() {
     if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
         return {XactLastCommitEnd, true};
     return {GetXLogInsertRecPtr(), false};
 }
 
+// Before the events, which may make queries that must know.
+void raise_generations(const TransactionEvents::Chosen &chosen) {
+    if (chosen.moves_definitions)
+        pg_atomic_fetch_add_u64(&shared->definition_generation, 1);
+    if (chosen.moves_catalog)
+        pg_atomic_fetch_add_u64(&shared->catalog_generation, 1);
+}
+
 // Runs after the transaction became visible and may not fail: copies bytes, nothing else.
 void publish() {
     // Between "visible to new snapshots" and "is anybody interested": pairs with add_interest().
     pg_memory_barrier();
-    bool catalog_changed = false;
-    bool locked = false;
-    CommitPosition position; // of what is not ordered: before everything
-    for (const HeldEvent &event : transaction->held.events()) {
-        if (event.size == 0) {
-            catalog_changed = true;
-            pg_atomic_fetch_add_u64(event.is_definition ? &shared->definition_generation
-                                                        : &shared->catalog_generation,
-                                    1);
-        } else if (!transaction->held.is_superseded(event) && is_wanted(event)) {
-            if (!locked)
-                lock_event_queue();
-            locked = true;
-            if (is_ordered(event) && position.lsn == 0)
-                position = commit_position();
-            append_event(transaction->held.bytes_of(event), event.topic_key, position);
-        }
-    }
-    if (locked)
-        unlock_event_queue();
+    TransactionEvents::Chosen chosen = transaction->events.choose(is_wanted);
+    raise_generations(chosen);
+    if (chosen.events > 0)
+        queue_events(transaction->events, chosen,
+                     chosen.has_ordered ? commit_position() : CommitPosition{});
     withdraw();
-    if (locked || catalog_changed)
+    if (chosen.events > 0 || chosen.moves_definitions || chosen.moves_catalog)
         wake_hub_if_it_sleeps();
 }
 
@@ -138,15 +103,17 @@ void on_transaction(XactEvent what, void *) {
         return;
     switch (what) {
     case XACT_EVENT_PRE_COMMIT:
-        if (shared != nullptr && std::ranges::any_of(transaction->held.events(), is_announced))
+        if (shared != nullptr && transaction->events.must_be_announced())
             announce_commit();
         break;
     case XACT_EVENT_COMMIT:
         transaction->is_committed = true;
         break;
     case XACT_EVENT_ABORT:
-        if (shared != nullptr)
+        if (shared != nullptr) {
+            abandon_reservation();
             withdraw();
+        }
         forget();
         break;
     case XACT_EVENT_PARALLEL_ABORT:
@@ -155,7 +122,7 @@ void on_transaction(XactEvent what, void *) {
         forget();
         break;
     case XACT_EVENT_PRE_PREPARE:
-        if (!transaction->held.empty())
+        if (!transaction->events.empty())
             ereport(
                 ERROR,
                 (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -182,13 +149,12 @@ void on_release(ResourceReleasePhase phase, bool, bool, void *) {
 void on_subtransaction(SubXactEvent what, SubTransactionId, SubTransactionId, void *) {
     if (!in_use)
         return;
-    int level = GetCurrentTransactionNestLevel();
     switch (what) {
     case SUBXACT_EVENT_ABORT_SUB:
-        transaction->held.roll_back(level);
+        transaction->events.roll_back(level());
         break;
     case SUBXACT_EVENT_COMMIT_SUB:
-        transaction->held.release(level);
+        transaction->events.release(level());
         break;
     case SUBXACT_EVENT_START_SUB:
     case SUBXACT_EVENT_PRE_COMMIT_SUB:
@@ -231,18 +197,9 @@ bool hub_is_reachable() {
 }
 
 void add_pending(const PreparedEvent &event, const std::string &topic, Delivery delivery) {
-    const HeldEvents::Tally *tally = held().find_tally(event.topic_key);
-    if (tally != nullptr && tally->is_collapsed)
-        return;
-    // More bytes than the queue has room for would be lost anyway, only later.
-    uint64_t most_bytes = static_cast<uint64_t>(queue_kilobytes) * 1024;
-    if (event.bytes.size() > most_bytes)
-        push_lost(topic, delivery, "an event was larger than rtd.queue_size");
-    else if (tally != nullptr && (tally->events >= static_cast<uint64_t>(max_transaction_events) ||
-                                  tally->bytes > most_bytes))
-        collapse_topic(topic, event.topic_key, delivery);
-    else
-        push(event, delivery);
+    events().add(level(), event, topic, delivery,
+                 {.events = static_cast<uint64_t>(max_transaction_events),
+                  .bytes = static_cast<uint64_t>(queue_kilobytes) * 1024});
 }
 
 void add_pending(const Event &event, Delivery delivery) {
@@ -250,28 +207,28 @@ void add_pending(const Event &event, Delivery delivery) {
 }
 
 void add_lost(const std::string &topic, const std::string &reason) {
-    push_lost(topic, Delivery::always, reason);
+    events().add_lost(level(), topic, reason, Delivery::always);
 }
 
 bool collapse_pending(uint64_t key, uint64_t topic) {
-    return held().is_collapsed(topic) || !held().add_key(GetCurrentTransactionNestLevel(), key);
+    return events().has_or_add_key(level(), key, topic);
 }
 
 void publish_now(const Event &event, Delivery delivery) {
     PreparedEvent prepared = prepare(event);
     if (delivery != Delivery::always && !has_interest(prepared.interest_key))
         return;
-    publish_now(prepared.bytes, prepared.topic_key);
+    call([&] { publish_now(prepared.bytes, prepared.topic_key); });
 }
 
 void note_definitions_moved() {
     if (shared != nullptr)
-        held().add_generation(GetCurrentTransactionNestLevel(), true);
+        events().add_generation(level(), true);
 }
 
 void note_catalog_change() {
     if (shared != nullptr)
-        held().add_generation(GetCurrentTransactionNestLevel(), false);
+        events().add_generation(level(), false);
 }
 
 } // namespace rtd::pg

@@ -10,7 +10,7 @@
 // position.
 #pragma once
 #include "router/event.h"
-#include "router/held_events.h"
+#include "router/transaction_events.h"
 
 namespace rtd::pg {
 
