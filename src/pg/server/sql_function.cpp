@@ -157,4 +157,11 @@ std::string to_utf8(const std::string &text) {
     return to_utf8(text.c_str());
 }
 
+std::string_view to_utf8(const char *text, std::string &converted) {
+    if (GetDatabaseEncoding() == PG_UTF8)
+        return text;
+    converted = to_utf8(text);
+    return converted;
+}
+
 } // namespace rtd::pg

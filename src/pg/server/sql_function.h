@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "pg/server/boundary.h"
@@ -65,5 +66,7 @@ std::string counted(size_t count, const char *noun);
 // equivalent becomes a question mark, because a payload must not fail a write.
 std::string to_utf8(const char *text);
 std::string to_utf8(const std::string &text);
+// The same without a copy where the text is UTF-8 already; otherwise it is in `converted`.
+std::string_view to_utf8(const char *text, std::string &converted);
 
 } // namespace rtd::pg

@@ -123,6 +123,49 @@ text *json_of(const PayloadColumn &column, Datum value) {
     return DatumGetTextPP(FunctionCall1(to_json, value));
 }
 
+// The types of most columns, as to_json() writes them, without its look-up of the type for each
+// value. False for others.
+bool append_plain(StringInfo json, const PayloadColumn &column, Datum value) {
+    char digits[MAXINT8LEN + 1];
+    switch (column.type) {
+    case BOOLOID:
+        appendStringInfoString(json, DatumGetBool(value) ? "true" : "false");
+        return true;
+    case TEXTOID:
+    case VARCHAROID:
+        escape_json(json, TextDatumGetCString(value));
+        return true;
+    case INT2OID:
+        pg_itoa(DatumGetInt16(value), digits);
+        break;
+    case INT4OID:
+        pg_ltoa(DatumGetInt32(value), digits);
+        break;
+    case INT8OID:
+        pg_lltoa(DatumGetInt64(value), digits);
+        break;
+    default:
+        return false;
+    }
+    appendStringInfoString(json, digits);
+    return true;
+}
+
+// The value as JSON, or that JSON as a JSON string. False if it is too large.
+bool append_value(StringInfo json, const PayloadColumn &column, Datum value, bool as_string) {
+    if (!as_string && append_plain(json, column, value))
+        return true;
+    text *value_json = json_of(column, value);
+    if (VARSIZE_ANY_EXHDR(value_json) > max_bytes())
+        return false;
+    if (as_string)
+        escape_json(json, text_to_cstring(value_json));
+    else
+        appendBinaryStringInfo(json, VARDATA_ANY(value_json),
+                               static_cast<int>(VARSIZE_ANY_EXHDR(value_json)));
+    return true;
+}
+
 // False if the text became too large on the way.
 bool append_columns(StringInfo json, const PayloadColumns &columns, const Change &change,
                     bool only_key, bool as_strings = false) {
@@ -143,15 +186,8 @@ bool append_columns(StringInfo json, const PayloadColumns &columns, const Change
             appendStringInfoString(json, "null");
             continue;
         }
-        text *value_json = json_of(column, value);
-        if (VARSIZE_ANY_EXHDR(value_json) > max_bytes())
-            return false;
-        if (as_strings)
-            escape_json(json, text_to_cstring(value_json));
-        else
-            appendBinaryStringInfo(json, VARDATA_ANY(value_json),
-                                   static_cast<int>(VARSIZE_ANY_EXHDR(value_json)));
-        if (static_cast<size_t>(json->len) > max_bytes())
+        if (!append_value(json, column, value, as_strings) ||
+            static_cast<size_t>(json->len) > max_bytes())
             return false;
     }
     return true;

@@ -38,7 +38,7 @@
 #include "pg/writer/payload.h"
 #include "pg/writer/pending_events.h"
 #include "pg/writer/watch_lineage.h"
-#include "router/event.h"
+#include "router/repeated_event.h"
 
 #include "pg/server/prelude.h"
 
@@ -89,6 +89,7 @@ struct Watch {
     std::vector<ParameterColumn> key; // of a keyed topic; empty: any of its rows may have changed
     uint64_t state_key = 0;           // of a topic with a query and without parameters
     PreparedEvent state_change;       // of the same: all its events without a key are equal
+    RepeatedEvent row_event; // of an event topic without parameters: all but the payload is equal
     std::optional<std::string> channel;
     bool audit = false;
     std::string table;         // in the payload and in the log
@@ -204,6 +205,7 @@ WatchPointer read_watch(const TriggerData *data) {
     watch->registered = TRIGGER_FIRED_BY_TRUNCATE(data->tg_event) || !row[12].boolean();
     watch->state_key = instance_key(watch->topic, {});
     watch->state_change = prepare(change_of(*watch));
+    watch->row_event = RepeatedEvent(change_of(*watch));
 
     std::string missing;
     watch->payload =
@@ -457,7 +459,16 @@ const Payload &payload_of(const Watch &watch, const Change &change, Made &made) 
     return made.payload;
 }
 
-void deliver_to_rtd(const TriggerData *data, const Watch &watch, const Change &change, Made &made) {
+bool is_row_event(const Watch &watch) {
+    return !watch.has_query && !watch.is_durable && watch.parameters.empty();
+}
+
+void add_row_event(Watch &watch, const char *payload) {
+    std::string converted;
+    add_pending(watch.row_event.with(to_utf8(payload, converted)), watch.topic, watch.delivery);
+}
+
+void deliver_to_rtd(const TriggerData *data, Watch &watch, const Change &change, Made &made) {
     if (!watch.is_durable && !hub_is_reachable())
         return;
     // Where a query is asked, what happened to the row is for the log alone.
@@ -466,6 +477,11 @@ void deliver_to_rtd(const TriggerData *data, const Watch &watch, const Change &c
         if (!collapse_pending(watch.state_key, watch.state_change.topic_key))
             add_pending(watch.state_change, watch.topic, watch.delivery);
         return;
+    }
+    if (!is_bare && is_row_event(watch)) {
+        const Payload &payload = payload_of(watch, change, made);
+        if (payload.json != nullptr)
+            return add_row_event(watch, payload.json);
     }
     Event event = change_of(watch);
     if (!read_parameters(watch, change.row, change.description, event))
@@ -517,7 +533,7 @@ void deliver_to_channel(const Watch &watch, const Change &change, Made &made) {
     notify(*watch.channel, payload.json, watch.table);
 }
 
-void deliver(const TriggerData *data, const Watch &watch, const Change &change) {
+void deliver(const TriggerData *data, Watch &watch, const Change &change) {
     Made made;
     deliver_to_rtd(data, watch, change, made);
     if (watch.channel)
@@ -527,7 +543,7 @@ void deliver(const TriggerData *data, const Watch &watch, const Change &change) 
                             change);
 }
 
-void on_update(const TriggerData *data, const Watch &watch, TupleDesc description) {
+void on_update(const TriggerData *data, Watch &watch, TupleDesc description) {
     HeapTuple before = data->tg_trigtuple, after = data->tg_newtuple;
     if (!call([&] { return row_changed(before, after, description); }))
         return;
@@ -556,7 +572,7 @@ const char *operation_of(TriggerEvent event) {
                                             : "DELETE";
 }
 
-void on_statement(const TriggerData *data, const Watch &watch, TupleDesc description) {
+void on_statement(const TriggerData *data, Watch &watch, TupleDesc description) {
     if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event) || may_have_written(data->tg_relation))
         deliver(data, watch, {operation_of(data->tg_event), nullptr, description});
 }
