@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstring>
+#include <memory>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <utility>
 
 #include "core/backoff.h"
 #include "core/close_descriptors.h"
@@ -66,7 +69,7 @@ std::string how_it_ended(int status) {
 
 } // namespace
 
-void GatewayProcess::start(GatewayNumber number) {
+void GatewayProcess::start(GatewayNumber number, Now now) {
     std::string path = std::string(pkglib_path) + "/rtd-gateway";
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0)
@@ -88,7 +91,9 @@ void GatewayProcess::start(GatewayNumber number) {
     socket_ = ends[0];
     number_ = number;
     outgoing_.clear();
-    is_too_slow_ = false;
+    was_blocked_ = took_some_ = false;
+    liveness_.heard(now.steady_ms);
+    given_up_.clear();
     reader_ = {};
 }
 
@@ -97,19 +102,39 @@ void GatewayProcess::start_no_sooner(int64_t at_ms) {
 }
 
 void GatewayProcess::send(std::string_view frame) {
-    if (!is_running())
-        return;
-    if (is_too_slow_)
+    if (!is_running() || !given_up_.empty())
         return;
     outgoing_.append(frame);
     // Any message has room, whatever the setting.
     size_t most_kilobytes =
         std::max<size_t>(gateway_buffer_kilobytes, size_t{2} * max_message_kilobytes);
-    if (outgoing_.size() <= most_kilobytes * 1024)
-        return;
-    is_too_slow_ = true;
+    if (outgoing_.size() > most_kilobytes * 1024)
+        give_up("did not read what it was sent, more than rtd.gateway_buffer");
+}
+
+void GatewayProcess::give_up(std::string why) {
+    given_up_ = std::move(why);
     outgoing_.clear();
-    kill(pid_, SIGKILL); // transfer() reaps it
+    kill(pid_, SIGKILL);
+}
+
+Liveness::Verdict GatewayProcess::look(Now now, int64_t patience_ms) {
+    if (!given_up_.empty())
+        return Liveness::Verdict::alive; // not for long
+    if (std::exchange(took_some_, false))
+        liveness_.heard(now.steady_ms);
+    return liveness_.look(now.steady_ms, patience_ms);
+}
+
+pid_t GatewayProcess::tracer() const {
+    std::string path = "/proc/" + std::to_string(pid_) + "/status";
+    std::unique_ptr<FILE, int (*)(FILE *)> file(std::fopen(path.c_str(), "re"), std::fclose);
+    char line[256];
+    int tracer = 0;
+    while (file && std::fgets(line, sizeof line, file.get()) != nullptr)
+        if (std::sscanf(line, "TracerPid: %d", &tracer) == 1)
+            break;
+    return tracer;
 }
 
 bool GatewayProcess::is_backed_up() const {
@@ -123,9 +148,11 @@ bool GatewayProcess::write() {
         if (written < 0) {
             if (errno == EINTR)
                 continue;
-            return errno == EAGAIN || errno == EWOULDBLOCK;
+            was_blocked_ = errno == EAGAIN || errno == EWOULDBLOCK;
+            return was_blocked_;
         }
         outgoing_.consume(static_cast<size_t>(written));
+        took_some_ = took_some_ || std::exchange(was_blocked_, false);
     }
     return true;
 }
@@ -165,6 +192,7 @@ std::optional<std::string> GatewayProcess::transfer(const OnFrame &on_frame, Now
             break;
         }
         taken += static_cast<size_t>(got);
+        liveness_.heard(now.steady_ms);
         if (auto nonsense = read(on_frame, {bytes, static_cast<size_t>(got)})) {
             kill_and_reap();
             start_at_ms_ = now.steady_ms + kNonsenseBackoffMs;
@@ -176,8 +204,8 @@ std::optional<std::string> GatewayProcess::transfer(const OnFrame &on_frame, Now
     // Its end of the socket is closed, so it is dead or dying; do not wait for a dying one.
     kill(pid_, SIGKILL);
     std::string why = reap();
-    if (is_too_slow_)
-        why = "did not read what it was sent, more than rtd.gateway_buffer, and was ended";
+    if (!given_up_.empty())
+        why = given_up_ + ", and was ended";
     // A crash after a healthy life is repaired at once; failures in a row wait 1 s, 2 s, ... 30 s.
     start_at_ms_ = now.steady_ms + backoff_ms(failures_++, kFirstBackoffMs, kLongestWaitMs);
     return why;

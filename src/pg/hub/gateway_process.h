@@ -10,6 +10,7 @@
 #include "core/link.h"
 #include "router/clock.h"
 #include "router/gateway_id.h"
+#include "router/liveness.h"
 
 #include <functional>
 #include <optional>
@@ -39,7 +40,7 @@ class GatewayProcess {
     GatewayNumber number() const { return number_; }
 
     // Starts the gateway, which must not run. The caller sends Settings first.
-    void start(GatewayNumber number);
+    void start(GatewayNumber number, Now now);
     // When it may be started; it must not run.
     int64_t next_start_ms() const { return start_at_ms_; }
     void start_no_sooner(int64_t at_ms);
@@ -51,6 +52,18 @@ class GatewayProcess {
     // Moves bytes both ways without waiting, but takes only a portion: then the next turn goes on.
     // Says why the gateway is gone, once it is: it has been reaped. `on_frame` may end it.
     std::optional<std::string> transfer(const OnFrame &on_frame, Now now);
+    // Whether it still does something; `ask` is the caller's to do. Its own death is transfer()'s
+    // to notice.
+    Liveness::Verdict look(Now now, int64_t patience_ms);
+    std::optional<int64_t> next_look_ms(int64_t patience_ms) const {
+        return given_up_.empty() ? liveness_.next_look_ms(patience_ms) : std::nullopt;
+    }
+    // The process that traces it, a debugger say; 0: none.
+    pid_t tracer() const;
+    // It begins anew to be silent.
+    void bear_with(Now now) { liveness_.heard(now.steady_ms); }
+    // It is to be replaced: transfer() reaps it, and says why.
+    void give_up(std::string why);
     // It reached the point where it serves: the backoff starts anew.
     void mark_healthy() { failures_ = 0; }
     // The next start waits, as it does after a failure.
@@ -77,7 +90,10 @@ class GatewayProcess {
     int failures_ = 0;
     int64_t start_at_ms_ = 0;
     ByteQueue outgoing_;
-    bool is_too_slow_ = false; // killed, because more waits for it than may
+    bool was_blocked_ = false; // its socket took no more
+    bool took_some_ = false;   // and then did: it reads
+    Liveness liveness_;
+    std::string given_up_; // killed, and why; empty: not killed
     link::FrameReader<link::GatewayFrame> reader_;
 };
 

@@ -18,6 +18,14 @@ namespace {
 
 // What clients get to take their close frame.
 constexpr std::chrono::milliseconds kShutdownTime(2000);
+// The Ping that asks for a sign of life; those of probes have other numbers.
+constexpr uint64_t kSignOfLife = 0;
+// One that starts may wait for a name server, and no client waits for it.
+constexpr int64_t kStartPatience = 4;
+
+int64_t patience_ms(bool listens) {
+    return int64_t{gateway_timeout_s} * 1000 * (listens ? 1 : kStartPatience);
+}
 
 std::string where_to_listen() {
     return std::string(listen_addresses) + ":" + std::to_string(port);
@@ -70,7 +78,7 @@ void Gateways::start_due(Now now) {
         if (gateways_.size() > 1)
             settings.port_use = any_listens() ? link::PortUse::joined : link::PortUse::first;
         last_number_ = last_number_ % kMaxGatewayNumber + 1;
-        process.start(last_number_);
+        process.start(last_number_, now);
         changes_++;
         process.send(link::encode(settings));
     }
@@ -86,6 +94,15 @@ std::optional<int64_t> Gateways::next_start_ms() const {
     return next;
 }
 
+std::optional<int64_t> Gateways::next_deadline_ms() const {
+    std::optional<int64_t> next = next_start_ms();
+    for (const auto &gateway : gateways_)
+        if (gateway->process.is_running())
+            if (auto look = gateway->process.next_look_ms(patience_ms(gateway->listens)))
+                next = std::min(next.value_or(INT64_MAX), *look);
+    return next;
+}
+
 // ---- what comes from them ----
 
 void Gateways::tend(Now now) {
@@ -93,6 +110,38 @@ void Gateways::tend(Now now) {
     for (const auto &gateway : gateways_)
         if (gateway->is_ready && gateway->process.is_running())
             transfer(*gateway, now);
+    for (const auto &gateway : gateways_)
+        if (gateway->process.is_running())
+            look_after(*gateway, now);
+}
+
+void Gateways::look_after(Gateway &gateway, Now now) {
+    Liveness::Verdict verdict = gateway.process.look(now, patience_ms(gateway.listens));
+    if (verdict == Liveness::Verdict::silent) {
+        transfer(gateway, now); // its answer may be there, in a turn that took long
+        if (gateway.process.is_running())
+            verdict = gateway.process.look(now, patience_ms(gateway.listens));
+    }
+    if (!gateway.process.is_running())
+        return;
+    if (verdict == Liveness::Verdict::silent)
+        give_up(gateway, now);
+    else if (verdict == Liveness::Verdict::ask)
+        gateway.process.send(link::encode(link::Ping{kSignOfLife}));
+}
+
+// One that a debugger has stopped is somebody's work, and does not look like one that went wrong.
+void Gateways::give_up(Gateway &gateway, Now now) {
+    pid_t tracer = gateway.process.tracer();
+    if (tracer == 0)
+        return gateway.process.give_up("did not answer for " +
+                                       std::to_string(patience_ms(gateway.listens) / 1000) +
+                                       " s (rtd.gateway_timeout)");
+    gateway.process.bear_with(now);
+    if (!std::exchange(gateway.is_traced, true))
+        report(LOG, "rtd hub: " + name(gateway) +
+                        " does not answer, and is not ended, because process " +
+                        std::to_string(tracer) + " traces it");
 }
 
 void Gateways::transfer(Gateway &gateway, Now now) {
@@ -111,6 +160,8 @@ void Gateways::transfer(Gateway &gateway, Now now) {
 }
 
 void Gateways::take(Gateway &gateway, link::GatewayFrame &frame, Now now) {
+    if (const auto *pong = std::get_if<link::Pong>(&frame); pong && pong->probe == kSignOfLife)
+        return; // that it came is all there is to it
     if (const auto *listening = std::get_if<link::Listening>(&frame))
         return take(gateway, *listening);
     if (const auto *failure = std::get_if<link::ListenFailed>(&frame))
@@ -162,6 +213,7 @@ void Gateways::end(Gateway &gateway, Now now) {
 void Gateways::forget(Gateway &gateway, Now now) {
     changes_++;
     gateway.listens = false;
+    gateway.is_traced = false;
     gateway.clients = 0;
     on_end_(gateway.process.number(), now);
 }

@@ -3,6 +3,9 @@
 // subscriptions along and nobody else's. A frame goes only where somebody takes it, and is encoded
 // once however many gateways that are.
 //
+// One that is silent for rtd.gateway_timeout, stopped or caught in a loop, is ended by the hub: its
+// clients' connections would stay open, and nothing would come over them.
+//
 // The first one to start has the port to itself until it listens; only then the others start, and
 // join it. So a foreign server on the port is an error, as it is for a single gateway.
 #pragma once
@@ -40,7 +43,7 @@ class Gateways {
     // Starts those that are due, and moves the bytes of those whose links woke the hub.
     void tend(Now now);
     // When tend() must be called at the latest; nullopt: only a link can cause work.
-    std::optional<int64_t> next_start_ms() const;
+    std::optional<int64_t> next_deadline_ms() const;
     // Writes what the links take, without waiting.
     void flush();
     // What waits for all of them.
@@ -68,7 +71,8 @@ class Gateways {
     struct Gateway {
         GatewayProcess process;
         bool listens = false;
-        bool is_ready = false; // its link woke the hub
+        bool is_ready = false;  // its link woke the hub
+        bool is_traced = false; // which the log has said
         uint32_t clients = 0;
         int wait_event = 0; // its place in the set
     };
@@ -77,7 +81,10 @@ class Gateways {
     bool may_start() const;
     void make_room();
     void start_due(Now now);
+    std::optional<int64_t> next_start_ms() const;
     void transfer(Gateway &gateway, Now now);
+    void look_after(Gateway &gateway, Now now);
+    void give_up(Gateway &gateway, Now now);
     void take(Gateway &gateway, link::GatewayFrame &frame, Now now);
     void take(Gateway &gateway, const link::Listening &listening);
     void take(Gateway &gateway, const link::ListenFailed &failure);

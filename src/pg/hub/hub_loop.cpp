@@ -178,7 +178,7 @@ std::optional<int64_t> HubLoop::next_deadline_ms() const {
         return next;
     consider(router_.next_deadline_ms());
     consider(pool_.next_deadline_ms());
-    consider(gateways_.next_start_ms());
+    consider(gateways_.next_deadline_ms());
     if (!publishing_.is_idle())
         consider(publish_pool_.next_deadline_ms());
     if (!wants_store())

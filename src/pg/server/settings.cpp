@@ -19,6 +19,7 @@ int query_workers;
 int queue_kilobytes;
 int publish_queue_kilobytes;
 int gateway_buffer_kilobytes;
+int gateway_timeout_s;
 int instance_memory_kilobytes;
 char *listen_addresses;
 int port;
@@ -211,6 +212,9 @@ void define_settings() {
     define_int("rtd.gateway_buffer", "Memory for what waits for one gateway that does not read it.",
                "Beyond it the gateway is ended and another one started.", &gateway_buffer_kilobytes,
                256 * 1024, 1024, INT_MAX / 1024, PGC_SIGHUP, GUC_UNIT_KB);
+    define_int("rtd.gateway_timeout", "Time within which a gateway must give a sign of life.",
+               "One that gives none is ended and another one started. 0 turns it off.",
+               &gateway_timeout_s, 30, 0, 3600, PGC_SIGHUP, GUC_UNIT_S);
     define_int(
         "rtd.client_message_rate", "Messages a client may send per second.",
         "More are answered with an error, and a client that goes on is disconnected. 0 turns "

@@ -16,6 +16,7 @@ extern char *listen_addresses;
 extern int port;
 extern int publish_queue_kilobytes;
 extern int gateway_buffer_kilobytes;
+extern int gateway_timeout_s; // 0: none
 extern int instance_memory_kilobytes;
 extern int gateways;
 extern char *anonymous_role;
