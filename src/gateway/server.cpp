@@ -8,6 +8,7 @@
 #include "gateway/session/websocket.h"
 
 #include <array>
+#include <malloc.h>
 #include <utility>
 
 namespace rtd::net {
@@ -16,6 +17,8 @@ namespace {
 
 constexpr uint64_t kShutdownDeadlineMs = 1000;
 constexpr size_t kMaxRoundBytes = 256 * 1024;
+constexpr size_t kCrowd = 100; // clients that leave memory worth giving back
+constexpr uint64_t kGiveBackMs = 10'000;
 
 } // namespace
 
@@ -25,6 +28,8 @@ Server::Server(uv_loop_t *loop, Hub &hub)
           on_accept(std::move(fd), address);
       }) {
     environment_.connections.when_all_are_written([this] { on_all_written(); });
+    uv_timer_init(loop, giving_back_.get());
+    giving_back_->data = this;
     uv_timer_init(loop, shutdown_deadline_.get());
     shutdown_deadline_->data = this;
 }
@@ -197,7 +202,23 @@ void Server::on_session_gone(Session &session) {
     hub_.send(link::ClientDisconnected{session.id(), session.address(), session.close_code(),
                                        session.close_reason(),
                                        static_cast<uint32_t>(sessions_.size())});
+    if (++ended_sessions_ >= kCrowd)
+        give_memory_back_later();
     finish_if_done();
+}
+
+// What a crowd of clients had, once it has gone: the allocator would keep it. It takes
+// milliseconds, so not more often than this.
+void Server::give_memory_back_later() {
+    if (uv_is_active(reinterpret_cast<uv_handle_t *>(giving_back_.get())))
+        return;
+    uv_timer_start(
+        giving_back_.get(),
+        [](uv_timer_t *timer) {
+            static_cast<Server *>(timer->data)->ended_sessions_ = 0;
+            malloc_trim(0);
+        },
+        kGiveBackMs, 0);
 }
 
 void Server::handle(link::Published &published) {

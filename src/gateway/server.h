@@ -65,6 +65,7 @@ class Server final : ArrivalOwner, SessionOwner {
                                           bool with_body);
     void on_session_gone(Session &session) override;
     void finish_if_done();
+    void give_memory_back_later();
     void on_all_written();
 
     Hub &hub_;
@@ -79,6 +80,8 @@ class Server final : ArrivalOwner, SessionOwner {
     size_t round_bytes_ = 0; // of messages, since everybody had been written everything
     uint64_t last_client_ = 0;
     std::unordered_map<uint64_t, Session *> sessions_; // by client
+    size_t ended_sessions_ = 0;                        // since memory was given back
+    UvHandle<uv_timer_t> giving_back_;
 
     std::function<void()> done_; // set: shutting down
     UvHandle<uv_timer_t> shutdown_deadline_;

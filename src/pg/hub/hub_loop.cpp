@@ -88,21 +88,16 @@ void HubLoop::turn() {
         run_part(Part::store, now, [&] { give_store_jobs(now); });
         run_part(Part::gateways, now, [&] {
             gateways_.flush();
-            give_memory_back();
+            give_memory_back(now);
         });
     }
     run_part(Part::waiting, now, [&] { sleep(); });
 }
 
 // What a crowd of instances, or a burst for the gateways, had: the allocator would keep it.
-void HubLoop::give_memory_back() {
-    constexpr size_t kWorthIt = 16 << 20;
-    size_t bytes = router_.instance_bytes() + gateways_.waiting_bytes();
-    most_bytes_ = std::max(most_bytes_, bytes);
-    if (most_bytes_ - bytes < kWorthIt)
-        return;
-    malloc_trim(0);
-    most_bytes_ = bytes;
+void HubLoop::give_memory_back(Now now) {
+    if (memory_return_.is_due(router_.instance_bytes() + gateways_.waiting_bytes(), now.steady_ms))
+        malloc_trim(0);
 }
 
 template <class Body> void HubLoop::run_part(Part part, Now now, Body body) {
@@ -179,6 +174,7 @@ std::optional<int64_t> HubLoop::next_deadline_ms() const {
     consider(router_.next_deadline_ms());
     consider(pool_.next_deadline_ms());
     consider(gateways_.next_deadline_ms());
+    consider(memory_return_.next_ms());
     if (!publishing_.is_idle())
         consider(publish_pool_.next_deadline_ms());
     if (!wants_store())

@@ -1,6 +1,7 @@
 // HubLoop: what the hub does, turn by turn, once it is connected. See hub.h for the process.
 #pragma once
 #include "core/complaints.h"
+#include "core/memory_return.h"
 #include "pg/hub/access.h"
 #include "pg/hub/gateways.h"
 #include "pg/hub/notification_listener.h"
@@ -97,7 +98,7 @@ class HubLoop final : private RouterHost {
     void handle(const link::Publish &frame, Now now);
     std::optional<link::Ended> accept_publish(const link::Publish &frame);
     void note_full_publish_queue();
-    void give_memory_back();
+    void give_memory_back(Now now);
     void collect_replies(Now now);
     void give_queries(Now now);
     void give_publishing();
@@ -163,7 +164,7 @@ class HubLoop final : private RouterHost {
     CommitOrder order_;          // events that came in, until all before them have
     uint64_t release_bound_ = 0; // those up to here may go
     LoadMeter load_;
-    size_t most_bytes_ = 0; // of instances and for gateways, since memory was given back
+    MemoryReturn memory_return_{16 << 20, 1 << 20}; // bytes of instances and for gateways
     bool more_events_ = false;
 
     uint64_t seen_generation_ = 0;
