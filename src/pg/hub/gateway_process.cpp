@@ -29,8 +29,9 @@ constexpr int64_t kNonsenseBackoffMs = 1000;
 constexpr int kLinkBufferBytes = 4 << 20;
 // What is taken from one gateway in a turn, so that the hub looks after the others and after its
 // own work in between.
-constexpr size_t kBytesPerTurn = 1 << 20;
-// As long as more waits for a gateway, nothing is taken from it.
+constexpr size_t kBytesPerTurn = 256 << 10;
+// As long as more waits for a gateway, nothing is taken from it: a frame that asks for a long
+// history takes a hundred bytes, and its answer a megabyte.
 constexpr size_t kBackedUpBytes = 4 << 20;
 
 // In the child, between fork and exec: only async-signal-safe calls.
@@ -91,7 +92,7 @@ void GatewayProcess::start(GatewayNumber number, Now now) {
     socket_ = ends[0];
     number_ = number;
     outgoing_.clear();
-    was_blocked_ = took_some_ = false;
+    has_rest_ = was_blocked_ = took_some_ = false;
     liveness_.heard(now.steady_ms);
     given_up_.clear();
     reader_ = {};
@@ -163,9 +164,11 @@ void GatewayProcess::flush() {
 }
 
 // Hands the frames on. A gateway that talks nonsense is to be replaced: says what it was.
-std::optional<std::string> GatewayProcess::read(const OnFrame &on_frame, std::string_view bytes) {
-    reader_.append(bytes);
+std::optional<std::string> GatewayProcess::take_frames(const OnFrame &on_frame) {
     while (is_running()) {
+        has_rest_ = is_backed_up();
+        if (has_rest_)
+            break;
         Result<std::optional<link::GatewayFrame>> frame = reader_.next();
         if (!frame)
             return frame.error();
@@ -178,8 +181,16 @@ std::optional<std::string> GatewayProcess::read(const OnFrame &on_frame, std::st
     return std::nullopt;
 }
 
+std::string GatewayProcess::replace_for(const std::string &nonsense, Now now) {
+    kill_and_reap();
+    start_at_ms_ = now.steady_ms + kNonsenseBackoffMs;
+    return nonsense;
+}
+
 std::optional<std::string> GatewayProcess::transfer(const OnFrame &on_frame, Now now) {
     bool alive = write();
+    if (auto nonsense = take_frames(on_frame))
+        return replace_for(*nonsense, now);
     for (size_t taken = 0; is_running() && !is_backed_up() && taken < kBytesPerTurn;) {
         char bytes[64 * 1024];
         ssize_t got = recv(socket_, bytes, sizeof bytes, 0);
@@ -193,11 +204,9 @@ std::optional<std::string> GatewayProcess::transfer(const OnFrame &on_frame, Now
         }
         taken += static_cast<size_t>(got);
         liveness_.heard(now.steady_ms);
-        if (auto nonsense = read(on_frame, {bytes, static_cast<size_t>(got)})) {
-            kill_and_reap();
-            start_at_ms_ = now.steady_ms + kNonsenseBackoffMs;
-            return nonsense;
-        }
+        reader_.append({bytes, static_cast<size_t>(got)});
+        if (auto nonsense = take_frames(on_frame))
+            return replace_for(*nonsense, now);
     }
     if (alive || !is_running())
         return std::nullopt;

@@ -35,6 +35,8 @@ class GatewayProcess {
     // It does not read what it is sent: until it does, nothing is taken from it, so that whoever
     // asks for more than they read is not answered.
     bool is_backed_up() const;
+    // Frames of it are here that were left while it was backed up, and it is so no more.
+    bool has_frames() const { return has_rest_ && !is_backed_up(); }
     size_t waiting_bytes() const { return outgoing_.size(); }
     // Of the process that runs, or ran last.
     GatewayNumber number() const { return number_; }
@@ -82,7 +84,8 @@ class GatewayProcess {
   private:
     bool write();
     std::string reap();
-    std::optional<std::string> read(const OnFrame &on_frame, std::string_view bytes);
+    std::optional<std::string> take_frames(const OnFrame &on_frame);
+    std::string replace_for(const std::string &nonsense, Now now);
 
     pid_t pid_ = 0;
     int socket_ = -1;
@@ -90,6 +93,7 @@ class GatewayProcess {
     int failures_ = 0;
     int64_t start_at_ms_ = 0;
     ByteQueue outgoing_;
+    bool has_rest_ = false;    // reader_ was left before its last whole frame
     bool was_blocked_ = false; // its socket took no more
     bool took_some_ = false;   // and then did: it reads
     Liveness liveness_;

@@ -97,6 +97,9 @@ std::optional<int64_t> Gateways::next_start_ms() const {
 std::optional<int64_t> Gateways::next_deadline_ms() const {
     std::optional<int64_t> next = next_start_ms();
     for (const auto &gateway : gateways_)
+        if (gateway->process.is_running() && gateway->process.has_frames())
+            return 0;
+    for (const auto &gateway : gateways_)
         if (gateway->process.is_running())
             if (auto look = gateway->process.next_look_ms(patience_ms(gateway->listens)))
                 next = std::min(next.value_or(INT64_MAX), *look);
@@ -108,7 +111,7 @@ std::optional<int64_t> Gateways::next_deadline_ms() const {
 void Gateways::tend(Now now) {
     start_due(now);
     for (const auto &gateway : gateways_)
-        if (gateway->is_ready && gateway->process.is_running())
+        if (gateway->process.is_running() && (gateway->is_ready || gateway->process.has_frames()))
             transfer(*gateway, now);
     for (const auto &gateway : gateways_)
         if (gateway->process.is_running())
