@@ -90,8 +90,9 @@ bool EventInstance::must_load() const {
 }
 
 RetainedRead EventInstance::start_retained_read() {
-    load_ = Load::reading;
-    return {id_, topic_->name, name()};
+    RetainedRead read{id_, topic_->name, name()};
+    load_ = Load::reading; // now that nothing can fail any more
+    return read;
 }
 
 void EventInstance::finish_retained_read(const RetainedAnswer &answer, Now now) {

@@ -191,6 +191,14 @@ void MessageLog::finish(const LogOutcome &outcome, int64_t now_ms) {
     running_.reset();
 }
 
+// Rows that have no number are found again, and an instance that reads is still behind.
+void MessageLog::take_back() noexcept {
+    recover();
+    batch_.clear();
+    held_batch_.reset();
+    running_.reset();
+}
+
 int64_t MessageLog::fail(int64_t now_ms, const std::vector<std::string> &topics) {
     int64_t wait_ms = 0;
     std::optional<Task> failed = std::exchange(running_, std::nullopt);

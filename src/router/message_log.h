@@ -127,6 +127,8 @@ class MessageLog {
     // The next task, if there is one and none is under way. It is until finish() or fail().
     std::optional<Task> take(int64_t now_ms);
     void finish(const LogOutcome &outcome, int64_t now_ms);
+    // take() failed half-way, or what it returned was not given to anybody. Needs no memory.
+    void take_back() noexcept;
     // What the task was to do is done again, after a backoff; returns its length. `topics`: all
     // that are durable.
     int64_t fail(int64_t now_ms, const std::vector<std::string> &topics);

@@ -587,7 +587,8 @@ std::vector<RetainedMessage> Router::unstored_messages(size_t most, size_t most_
 
 std::vector<RetainedRead> Router::take_retained_reads(size_t most) {
     std::vector<RetainedRead> reads;
-    while (!retained_reads_.empty() && reads.size() < most) {
+    reads.reserve(std::min(most, retained_reads_.size()));
+    while (reads.size() < most && !retained_reads_.empty()) {
         Instance &instance = *instances_.at(*retained_reads_.begin()).instance;
         reads.push_back(instance.start_retained_read());
         reschedule(instance);

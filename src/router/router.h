@@ -82,15 +82,15 @@ class Router {
     // Before the outcome is_open, all events that its snapshot shows must have been handled.
     // Returns what the same worker must read in the same snapshot before the job is done.
     std::optional<QueryJob> finish_job(uint64_t instance, const QueryOutcome &outcome, Now now);
-    // The query worker died: the job is repeated after a backoff.
-    void abandon_job(uint64_t instance, Now now);
+    // No outcome will come, `why` says in a sentence: the job is repeated after a backoff.
+    void abandon_job(uint64_t instance, const char *why, Now now);
 
     // The next job about the messages of durable topics, if there is one and none is under way. It
     // is until finish_log_job() or abandon_log_job().
     std::optional<LogJob> take_log_job(Now now);
     void finish_log_job(const LogOutcome &outcome, Now now);
-    // The query worker died: whether it had committed is not known.
-    void abandon_log_job(Now now);
+    // No outcome will come, and whether the query worker had committed is not known.
+    void abandon_log_job(const char *why, Now now);
     // The extension is gone, and what was to be done with it.
     void forget_log_jobs() { log_.forget(); }
     bool has_log_jobs() const { return log_.has_work(); }
@@ -133,6 +133,11 @@ class Router {
         Instance *instance;
         Identity identity;
     };
+    // A query that take_job() is about to return.
+    struct Starting {
+        uint64_t instance;
+        uint64_t topic; // key
+    };
     // An instance, and where it stands in the queues below.
     struct Entry {
         std::unique_ptr<Instance> instance;
@@ -164,6 +169,7 @@ class Router {
     void end_all(Instance &instance, CloseCode code, const std::string &reason);
     void refuse_waiting(Instance &instance, Now now);
     void remember_failure(Instance &instance, Now now);
+    void take_back_job(Now now);
     void lock(const std::string &topic, Now now);
     void unlock(const std::string &topic);
     // After a call to the instance that may have found out that a first message cannot be had. The
@@ -211,7 +217,8 @@ class Router {
     int64_t query_all_from_ms_ = 0;                    // not all queries are due again before
     bool query_all_waits_ = false;                     // for that
     LockedTopics locked_topics_;
-    ReadyQueue ready_;                              // instances whose query is due
+    ReadyQueue ready_;                 // instances whose query is due
+    std::optional<Starting> starting_; // the one whose start failed, for want of memory
     std::unordered_map<uint64_t, Running> running_; // by instance
     std::set<uint64_t> retained_reads_;             // instances whose stored message is to be read
     UnstoredInstances unstored_; // with a retained message that is not stored yet

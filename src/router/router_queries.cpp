@@ -6,6 +6,7 @@ namespace rtd {
 // ---- queries ----
 
 std::optional<QueryJob> Router::take_job(Now now, size_t most_per_topic, bool is_last) {
+    take_back_job(now);
     std::optional<uint64_t> next = ready_.take(most_per_topic, is_last, [&](uint64_t id) {
         auto found = instances_.find(id);
         if (found == instances_.end())
@@ -18,11 +19,31 @@ std::optional<QueryJob> Router::take_job(Now now, size_t most_per_topic, bool is
     if (!next)
         return std::nullopt;
     Instance &instance = *instances_.at(*next).instance;
+    starting_ = Starting{*next, topic_key(instance.topic().name)};
     catch_up(instance, now); // its query sees what these events are about
     running_[instance.id()] = {instance.topic().name, instance.topic().version};
     QueryJob job = instance.start_query(now);
     reschedule(instance);
+    starting_.reset();
     return job;
+}
+
+// One of which take_job() said nothing, because it failed half-way.
+void Router::take_back_job(Now now) {
+    if (!starting_)
+        return;
+    auto found = instances_.find(starting_->instance);
+    if (found != instances_.end()) {
+        Instance &instance = *found->second.instance;
+        instance.postpone_query(); // it may not have left the queue
+        running_.try_emplace(starting_->instance,
+                             Running{instance.topic().name, instance.topic().version});
+    }
+    if (running_.contains(starting_->instance))
+        abandon_job(starting_->instance, "there was no memory to start it", now);
+    else
+        ready_.finished(starting_->topic);
+    starting_.reset();
 }
 
 std::optional<QueryJob> Router::finish_job(uint64_t id, const QueryOutcome &outcome, Now now) {
@@ -87,23 +108,28 @@ void Router::unlock(const std::string &topic) {
     ready_.unlock(topic_key(topic));
 }
 
-void Router::abandon_job(uint64_t id, Now now) {
+void Router::abandon_job(uint64_t id, const char *why, Now now) {
     QueryOutcome outcome;
-    outcome.text = "the query worker ended unexpectedly";
+    outcome.text = why;
     finish_job(id, outcome, now);
 }
 
 // ---- messages of durable topics ----
 
 std::optional<LogJob> Router::take_log_job(Now now) {
-    std::optional<MessageLog::Task> task = log_.take(now.steady_ms);
-    if (!task)
-        return std::nullopt;
-    if (auto *number = std::get_if<NumberJob>(&*task))
-        return std::move(*number);
-    if (const auto *expire = std::get_if<ExpireJob>(&*task))
-        return *expire;
-    return instances_.at(std::get<MessageLog::Reading>(*task).instance).instance->next_read();
+    try {
+        std::optional<MessageLog::Task> task = log_.take(now.steady_ms);
+        if (!task)
+            return std::nullopt;
+        if (auto *number = std::get_if<NumberJob>(&*task))
+            return std::move(*number);
+        if (const auto *expire = std::get_if<ExpireJob>(&*task))
+            return *expire;
+        return instances_.at(std::get<MessageLog::Reading>(*task).instance).instance->next_read();
+    } catch (...) { // no memory
+        log_.take_back();
+        throw;
+    }
 }
 
 void Router::finish_log_job(const LogOutcome &outcome, Now now) {
@@ -124,12 +150,12 @@ void Router::finish_log_job(const LogOutcome &outcome, Now now) {
         }
 }
 
-void Router::abandon_log_job(Now now) {
+void Router::abandon_log_job(const char *why, Now now) {
     for (auto &[id, entry] : instances_) {
         entry.instance->doubt();
         reschedule(*entry.instance);
     }
-    retry_log_job("the query worker ended unexpectedly", now);
+    retry_log_job(why, now);
 }
 
 void Router::retry_log_job(const std::string &error, Now now) {

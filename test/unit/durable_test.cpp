@@ -292,7 +292,7 @@ TEST_F(DurableTest, AJobWhoseOutcomeIsUnknownLosesAndRepeatsNothing) {
         ASSERT_TRUE(job);
         if (committed)
             table.run(*job);
-        router.abandon_log_job(now);
+        router.abandon_log_job("the query worker ended", now);
         broadcast();
         now.steady_ms += 60'000;
         work_off();
@@ -624,7 +624,7 @@ TEST_F(DurableTest, RandomCommitsLossesDeathsAndReturnsLoseAndRepeatNothing) {
                 if (chance(50))
                     table.run(*under_way);
                 under_way.reset();
-                hub->abandon_log_job(now);
+                hub->abandon_log_job("the query worker ended", now);
                 collect();
             }
             if (chance(2)) { // the hub dies, and half of the time the queue with it

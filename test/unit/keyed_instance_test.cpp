@@ -275,7 +275,7 @@ TEST_F(KeyedTopic, a_failed_query_is_repeated_with_its_keys) {
     std::optional<QueryJob> again = job();
     ASSERT_TRUE(again);
     EXPECT_EQ(again->selection.keys, (std::vector<Key>{{"1"}, {"2"}}));
-    router.abandon_job(again->instance, now);
+    router.abandon_job(again->instance, "the query worker ended", now);
     now.steady_ms += 60'000;
     router.finish_turn(now);
     EXPECT_EQ(job()->selection.keys, (std::vector<Key>{{"1"}, {"2"}}));

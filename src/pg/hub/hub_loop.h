@@ -115,7 +115,8 @@ class HubLoop final : private RouterHost {
     void finish_storing(const StoreNotificationsDone &done, Now now);
     std::optional<ReadMore> handle(const WorkerReply &reply, Now now);
     std::optional<ReadMore> finish_job(const QueryDone &done, Now now);
-    void handle_lost(const WorkerRequest &request, Now now);
+    void handle_lost(const WorkerRequest &request, const char *why, Now now);
+    void take_back_query(Now now);
     void forget_gateway(GatewayNumber gateway, Now now);
     void prove_ready(uint64_t nonce);
     void finish_store(const StoreDone &store);
@@ -155,8 +156,9 @@ class HubLoop final : private RouterHost {
     // Each of the last two does one job at a time, never behind a slow query, and starts when there
     // is something for it.
     QueryPool pool_;
-    QueryPool store_pool_{1};   // rtd's own tables: durable and retained messages
-    QueryPool publish_pool_{1}; // what clients publish
+    std::optional<uint64_t> query_in_hand_; // its instance, between the router and the pool
+    QueryPool store_pool_{1};               // rtd's own tables: durable and retained messages
+    QueryPool publish_pool_{1};             // what clients publish
     Readiness readiness_;
     Complaints complaints_;
     PartState parts_[kParts];

@@ -1,6 +1,8 @@
 #include "pg/hub/query_pool.h"
 
 #include <algorithm>
+#include <exception>
+#include <utility>
 
 #include "core/backoff.h"
 #include "pg/server/boundary.h"
@@ -16,6 +18,20 @@ namespace rtd::pg {
 namespace {
 
 constexpr Size kQueueBytes = 256 * 1024; // per direction; longer messages pass in pieces
+
+// Why a job got no reply.
+constexpr char kEnded[] = "the query worker ended unexpectedly";
+constexpr char kNotGiven[] = "the hub could not give the query worker its job";
+constexpr char kUnheard[] = "the hub could not use what the query worker answered";
+
+// There may be no memory for more than the line itself.
+void log_problem(const char *what, const std::exception &problem) noexcept {
+    try {
+        call([&] { ereport(WARNING, (errmsg("%s: %s", what, problem.what()))); });
+    } catch (const std::exception &) {
+        write_stderr("%s\n", what);
+    }
+}
 
 } // namespace
 
@@ -97,8 +113,9 @@ void QueryPool::release(Worker &worker) {
         pfree(worker.handle);
     worker.segment = nullptr;
     worker.handle = nullptr;
-    worker.started = false;
+    worker.started = worker.ends = false;
     worker.job.reset();
+    worker.lost = nullptr;
     worker.unsent.clear();
 }
 
@@ -117,63 +134,111 @@ bool QueryPool::has_died(Worker &worker) {
     return true;
 }
 
-void QueryPool::push(Worker &worker) {
+void QueryPool::push(Worker &worker) noexcept {
     if (worker.unsent.empty())
         return;
-    shm_mq_result result = call([&] {
-        return shm_mq_send(worker.requests, worker.unsent.size(), worker.unsent.data(), true, true);
-    });
-    if (result != SHM_MQ_WOULD_BLOCK) // sent, or detached: then has_died() notices
-        worker.unsent.clear();
-}
-
-void QueryPool::advance(Now now, const OnReply &on_reply,
-                        const std::function<void(const WorkerRequest &)> &on_lost) {
-    for (Worker &worker : workers_) {
-        if (worker.handle == nullptr) {
-            if (worker.start_at_ms <= now.steady_ms)
-                start(worker, now);
-            continue;
-        }
-        push(worker);
-        // An idle worker has nothing to say; asking its queue would only wake it.
-        Size size = 0;
-        void *data = nullptr;
-        shm_mq_result result = SHM_MQ_WOULD_BLOCK;
-        if (worker.job)
-            result = call([&] { return shm_mq_receive(worker.replies, &size, &data, true); });
-        if (result == SHM_MQ_SUCCESS) {
-            Result<WorkerReply> reply =
-                decode_reply(std::string_view(static_cast<char *>(data), size));
-            if (!reply) { // it is of another mind, and of no use
-                call([&] { ereport(WARNING, (errmsg("rtd hub: %s", reply.error().c_str()))); });
-                TerminateBackgroundWorker(worker.handle);
-                end(worker, now, on_lost);
-                continue;
-            }
-            worker.failures = 0;
-            WorkerRequest job = *std::exchange(worker.job, std::nullopt);
-            const QueryDone *done = std::get_if<QueryDone>(&*reply);
-            if (done != nullptr && done->outcome.is_open)
-                worker.unsent = encode(EndRead{}); // unless on_reply() has more
-            if (std::optional<ReadMore> more = on_reply(*reply)) {
-                worker.unsent = encode(std::move(*more));
-                worker.job = std::move(job);
-            }
-            push(worker);
-        } else if (has_died(worker)) {
-            end(worker, now, on_lost);
-        }
+    try {
+        shm_mq_result result = call([&] {
+            return shm_mq_send(worker.requests, worker.unsent.size(), worker.unsent.data(), true,
+                               true);
+        });
+        if (result != SHM_MQ_WOULD_BLOCK) // sent, or detached: then has_died() notices
+            worker.unsent.clear();
+    } catch (const std::exception &problem) {
+        dismiss(worker, problem);
     }
 }
 
-void QueryPool::end(Worker &worker, Now now,
-                    const std::function<void(const WorkerRequest &)> &on_lost) {
-    std::optional<WorkerRequest> lost = std::move(worker.job);
+void QueryPool::advance(Now now, const OnReply &on_reply, const OnLost &on_lost) {
+    std::exception_ptr problem;
+    for (Worker &worker : workers_) {
+        try {
+            advance(worker, now, on_reply, on_lost);
+        } catch (...) {
+            problem = std::current_exception();
+        }
+    }
+    if (problem)
+        std::rethrow_exception(problem);
+}
+
+void QueryPool::advance(Worker &worker, Now now, const OnReply &on_reply, const OnLost &on_lost) {
+    if (worker.lost != nullptr)
+        tell_lost(worker, on_lost);
+    if (worker.handle == nullptr) {
+        if (worker.start_at_ms <= now.steady_ms)
+            start(worker, now);
+        return;
+    }
+    push(worker);
+    std::optional<WorkerReply> reply;
+    if (worker.job && !worker.ends) // an idle worker has nothing to say; to ask would wake it
+        reply = receive(worker);
+    if (reply) {
+        hand_on(worker, *reply, on_reply);
+    } else if (has_died(worker)) {
+        end(worker, now);
+        tell_lost(worker, on_lost);
+    }
+}
+
+// nullopt: there is none yet, or there will be none.
+std::optional<WorkerReply> QueryPool::receive(Worker &worker) noexcept {
+    try {
+        Size size = 0;
+        void *data = nullptr;
+        shm_mq_result result =
+            call([&] { return shm_mq_receive(worker.replies, &size, &data, true); });
+        if (result != SHM_MQ_SUCCESS)
+            return std::nullopt;
+        Result<WorkerReply> reply = decode_reply(std::string_view(static_cast<char *>(data), size));
+        if (reply)
+            return std::move(*reply);
+        throw Error(ERRCODE_INTERNAL_ERROR, reply.error());
+    } catch (const std::exception &problem) {
+        dismiss(worker, problem);
+        return std::nullopt;
+    }
+}
+
+void QueryPool::hand_on(Worker &worker, const WorkerReply &reply, const OnReply &on_reply) {
+    worker.failures = 0;
+    worker.lost = kUnheard; // unless all of this comes to its end
+    const QueryDone *done = std::get_if<QueryDone>(&reply);
+    bool is_open = done != nullptr && done->outcome.is_open;
+    if (is_open)
+        worker.unsent = encode(EndRead{}); // unless on_reply() has more
+    std::optional<ReadMore> more = on_reply(reply);
+    if (more)
+        worker.unsent = encode(std::move(*more));
+    else
+        worker.job.reset();
+    worker.lost = nullptr;
+    push(worker);
+}
+
+// Told again if that fails.
+void QueryPool::tell_lost(Worker &worker, const OnLost &on_lost) {
+    if (worker.job)
+        on_lost(*worker.job, worker.lost);
+    worker.job.reset();
+    worker.lost = nullptr;
+}
+
+// What it has for its job cannot be had any more. The job counts as lost when the worker has ended.
+void QueryPool::dismiss(Worker &worker, const std::exception &problem) noexcept {
+    worker.ends = true;
+    worker.unsent.clear();
+    TerminateBackgroundWorker(worker.handle);
+    log_problem("rtd hub ends a query worker that it cannot talk to", problem);
+}
+
+void QueryPool::end(Worker &worker, Now now) {
     worker.start_at_ms = now.steady_ms + backoff_ms(worker.failures++);
+    std::optional<WorkerRequest> lost = std::move(worker.job);
     release(worker);
-    if (lost)
-        on_lost(*lost);
+    worker.job = std::move(lost);
+    worker.lost = kEnded;
 }
 
 bool QueryPool::is_working() const {
@@ -182,7 +247,7 @@ bool QueryPool::is_working() const {
 }
 
 bool QueryPool::Worker::is_idle() const {
-    return handle != nullptr && !job && unsent.empty();
+    return handle != nullptr && !ends && !job && unsent.empty();
 }
 
 size_t QueryPool::count_idle() const {
@@ -194,27 +259,37 @@ bool QueryPool::has_workers() const {
                                [](const Worker &worker) { return worker.handle != nullptr; });
 }
 
-void QueryPool::submit(WorkerRequest request) {
+void QueryPool::submit(WorkerRequest request) noexcept {
     auto idle = std::ranges::find_if(workers_, &Worker::is_idle);
     Assert(idle != workers_.end());
-    idle->unsent = encode(request);
     idle->job = std::move(request);
+    try {
+        idle->unsent = encode(*idle->job);
+        if (idle->unsent.size() > MaxAllocSize)
+            throw Error(ERRCODE_PROGRAM_LIMIT_EXCEEDED, "it is too large");
+    } catch (const std::exception &problem) {
+        idle->unsent.clear();
+        idle->lost = kNotGiven;
+        return log_problem("rtd hub could not give a query worker its job", problem);
+    }
     push(*idle);
 }
 
 std::optional<int64_t> QueryPool::next_deadline_ms() const {
     std::optional<int64_t> next;
-    for (const Worker &worker : workers_)
+    for (const Worker &worker : workers_) {
+        if (worker.lost != nullptr)
+            next = 0;
         if (worker.handle == nullptr)
             next = next ? std::min(*next, worker.start_at_ms) : worker.start_at_ms;
+    }
     return next;
 }
 
 void QueryPool::stop() {
     for (Worker &worker : workers_) {
-        if (worker.handle == nullptr)
-            continue;
-        TerminateBackgroundWorker(worker.handle);
+        if (worker.handle != nullptr)
+            TerminateBackgroundWorker(worker.handle);
         release(worker);
     }
 }

@@ -26,8 +26,6 @@ constexpr size_t kReadMost = 100; // retained messages that one job reads
 constexpr int64_t kFirstStoreRetryMs = 250;
 constexpr int64_t kLongestStoreRetryMs = 5000;
 
-constexpr char kWorkerEnded[] = "the query worker ended unexpectedly";
-
 ReadRetainedDone failed(const std::vector<RetainedRead> &reads, const std::string &error) {
     ReadRetainedDone done;
     for (const RetainedRead &read : reads)
@@ -42,7 +40,7 @@ void HubLoop::collect_replies(Now now) {
     auto collect = [&](QueryPool &pool) {
         pool.advance(
             now, [&](const WorkerReply &reply) { return handle(reply, now); },
-            [&](const WorkerRequest &request) { handle_lost(request, now); });
+            [&](const WorkerRequest &request, const char *why) { handle_lost(request, why, now); });
     };
     collect(pool_);
     if (wants_store() || store_pool_.is_working())
@@ -62,11 +60,13 @@ const QueryPool &HubLoop::pool_or_any(const QueryPool &pool) const {
 
 void HubLoop::give_queries(Now now) {
     router_.finish_turn(now);
+    take_back_query(now);
     while (size_t idle = pool_.count_idle()) {
         std::optional<QueryJob> job =
             router_.take_job(now, pool_.most_per_topic(), pool_.size() > 1 && idle == 1);
         if (!job)
             break;
+        query_in_hand_ = job->instance;
         const Topic &topic = *job->topic;
         pool_.submit(RunQuery{.instance = job->instance,
                               .topic = topic.name,
@@ -84,7 +84,15 @@ void HubLoop::give_queries(Now now) {
                               .last_message = std::move(job->last_message),
                               .key = topic.key,
                               .selection = std::move(job->selection)});
+        query_in_hand_.reset();
     }
+}
+
+// There was no memory to make a job of it.
+void HubLoop::take_back_query(Now now) {
+    if (query_in_hand_)
+        router_.abandon_job(*query_in_hand_, "the hub could not make a job of it", now);
+    query_in_hand_.reset();
 }
 
 void HubLoop::give_publishing() {
@@ -152,17 +160,17 @@ void HubLoop::finish_store(const StoreDone &store) {
     storing_.reset();
 }
 
-void HubLoop::handle_lost(const WorkerRequest &request, Now now) {
+void HubLoop::handle_lost(const WorkerRequest &request, const char *why, Now now) {
     if (const RunQuery *run = std::get_if<RunQuery>(&request))
-        router_.abandon_job(run->instance, now);
+        router_.abandon_job(run->instance, why, now);
     else if (std::holds_alternative<RunLogJob>(request))
-        router_.abandon_log_job(now);
+        router_.abandon_log_job(why, now);
     else if (const RunPublish *publish = std::get_if<RunPublish>(&request))
         handle(WorkerReply(PublishQueue::lost(*publish)), now);
     else if (const ReadRetained *read = std::get_if<ReadRetained>(&request))
-        finish_retained_reads(failed(read->reads, kWorkerEnded), now);
+        finish_retained_reads(failed(read->reads, why), now);
     else if (std::holds_alternative<StoreNotifications>(request))
-        finish_storing({kWorkerEnded, {}}, now);
+        finish_storing({why, {}}, now);
     else
         storing_.reset();
 }
@@ -196,17 +204,21 @@ void HubLoop::give_store_jobs(Now now) {
 }
 
 bool HubLoop::give_log_job(Now now) {
+    RunLogJob run{catalog_.schema, {}};
     std::optional<LogJob> job = router_.take_log_job(now);
-    if (job)
-        pool_or_any(store_pool_).submit(RunLogJob{catalog_.schema, std::move(*job)});
-    return job.has_value();
+    if (!job)
+        return false;
+    run.job = std::move(*job);
+    pool_or_any(store_pool_).submit(std::move(run));
+    return true;
 }
 
 bool HubLoop::give_retained_reads() {
-    std::vector<RetainedRead> reads = router_.take_retained_reads(kReadMost);
-    if (reads.empty())
+    ReadRetained job{catalog_.schema, {}};
+    job.reads = router_.take_retained_reads(kReadMost);
+    if (job.reads.empty())
         return false;
-    pool_or_any(store_pool_).submit(ReadRetained{catalog_.schema, std::move(reads)});
+    pool_or_any(store_pool_).submit(std::move(job));
     return true;
 }
 
@@ -252,15 +264,16 @@ void HubLoop::finish_storing(const StoreNotificationsDone &done, Now now) {
 bool HubLoop::give_retained(Now now) {
     if (!router_.has_unstored_messages() || storing_ || now.steady_ms < next_store_ms_)
         return false;
-    storing_ = router_.unstored_messages(kStoreMost, kStoreMostBytes);
+    StoreRetained job{catalog_.schema, static_cast<uint32_t>(max_retained_messages),
+                      router_.unstored_messages(kStoreMost, kStoreMostBytes)};
     size_t bytes = 0;
-    for (const RetainedMessage &message : *storing_)
+    for (const RetainedMessage &message : job.messages)
         bytes += message.message.size();
-    bool is_portion = storing_->size() == kStoreMost || bytes >= kStoreMostBytes;
+    bool is_portion = job.messages.size() == kStoreMost || bytes >= kStoreMostBytes;
+    std::vector<RetainedMessage> messages = job.messages;
+    storing_ = std::move(messages);
     next_store_ms_ = now.steady_ms + (is_portion ? kStorePauseMs : kStoreIntervalMs);
-    pool_or_any(store_pool_)
-        .submit(StoreRetained{catalog_.schema, static_cast<uint32_t>(max_retained_messages),
-                              *storing_});
+    pool_or_any(store_pool_).submit(std::move(job));
     return true;
 }
 
