@@ -30,7 +30,6 @@ namespace {
 
 constexpr int kMaxWaitEvents = 2 + kMaxGateways; // the postmaster's death, the latch, the links
 constexpr long kFailingNapMs = 10;
-constexpr int64_t kNapMs = 1; // the shortest that WaitEventSetWait() knows
 
 } // namespace
 
@@ -198,9 +197,10 @@ void HubLoop::sleep() {
     std::optional<int64_t> deadline = next_deadline_ms();
     int64_t now_ms = read_clock().steady_ms;
     // Under load a nap, of which backends are not told: they would wake the hub for every commit.
-    bool naps = load_.is_busy(now_ms);
+    int64_t nap_ms = load_.nap_ms(now_ms);
+    bool naps = nap_ms > 0;
     if (naps)
-        deadline = std::min(deadline.value_or(INT64_MAX), now_ms + kNapMs);
+        deadline = std::min(deadline.value_or(INT64_MAX), now_ms + nap_ms);
     long timeout_ms = -1;
     if (deadline)
         timeout_ms = static_cast<long>(std::max<int64_t>(0, *deadline - now_ms));
