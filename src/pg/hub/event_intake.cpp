@@ -20,16 +20,19 @@ namespace rtd::pg {
 namespace {
 
 constexpr size_t kMostUnstoredBytes = 64 << 20;
+constexpr char kFullQueue[] = "the server's event queue was full";
 
 } // namespace
 
 // At most so many of them go to the router now; the next turn goes on without a sleep.
 void HubLoop::drain_queue(Now now, size_t most) {
     more_events_ = false;
-    if (event_queue_is_empty() && order_.empty())
+    if (event_queue_is_empty() && order_.empty() && early_losses_.count == 0)
         return;
-    LostEvents lost;
-    if (order_.size() < kMostWaiting || !may_release() || most == SIZE_MAX)
+    LostEvents lost{};
+    // What is taken may also let go of what waits.
+    bool has_enough = order_.size() >= kMostWaiting && order_.first_lsn() <= release_bound_;
+    if (!has_enough || most == SIZE_MAX)
         lost = take_events(now);
     if (!serving())
         return;
@@ -39,9 +42,18 @@ void HubLoop::drain_queue(Now now, size_t most) {
     release_events(now, lost.count > 0 ? SIZE_MAX : most);
     if (lost.count > 0)
         tell_lost(lost, now);
+    tell_early_losses_again(now);
 }
 
 LostEvents HubLoop::take_events(Now now) {
+    LostEvents lost = drain_into_order(now);
+    // Of a loss that came while the queue was drained, what comes before it is here now.
+    if (lost.up_to > release_bound_)
+        lost.add(drain_into_order(now));
+    return lost;
+}
+
+LostEvents HubLoop::drain_into_order(Now now) {
     release_bound_ = published_up_to(); // before the drain: see router/commit_order.h
     DrainedEvents drained = drain_events(&more_events_);
     load_.count(now.steady_ms, drained.events.size());
@@ -87,7 +99,18 @@ void HubLoop::tell_lost(const LostEvents &lost, Now now) {
         kMostLines);
     if (is_told)
         untold_losses_ = 0;
-    tell_losses(lost, "the server's event queue was full", now);
+    tell_losses(lost, kFullQueue, now);
+    if (lost.up_to > release_bound_)
+        early_losses_.add(lost);
+}
+
+// Subscribers hear of a loss at once, but events from before it may still be held back: who read
+// everything anew at the gap would take those for newer. So there is another gap after them.
+void HubLoop::tell_early_losses_again(Now now) {
+    if (early_losses_.count == 0 || early_losses_.up_to > release_bound_ ||
+        (!order_.empty() && order_.first_lsn() <= early_losses_.up_to))
+        return;
+    tell_losses(std::exchange(early_losses_, {}), kFullQueue, now);
 }
 
 void HubLoop::tell_losses(const LostEvents &lost, const char *reason, Now now) {
@@ -125,7 +148,11 @@ void HubLoop::lose_held_events(Now now) {
 
 // What is held back may go as soon as the last announced commit before it is done.
 bool HubLoop::may_release() const {
-    return !order_.empty() && published_up_to() >= order_.first_lsn();
+    if (!holds_events())
+        return false;
+    uint64_t bound = published_up_to();
+    return (!order_.empty() && bound >= order_.first_lsn()) ||
+           (early_losses_.count > 0 && bound >= early_losses_.up_to);
 }
 
 void HubLoop::drain_notifications(Now now) {

@@ -180,6 +180,7 @@ void HubLoop::stop_serving(Now now) {
     storing_notifications_ = 0;
     order_ = {};
     release_bound_ = 0;
+    early_losses_ = {};
     more_events_ = false;
     listener_.listen({});
     catalog_ = {};

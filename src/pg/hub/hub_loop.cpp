@@ -206,7 +206,7 @@ void HubLoop::sleep() {
         timeout_ms = static_cast<long>(std::max<int64_t>(0, *deadline - now_ms));
 
     // Announce the sleep, then look once more: a backend does it the other way round.
-    pg_atomic_write_u32(&shared->hub_holds, order_.empty() ? 0 : 1);
+    pg_atomic_write_u32(&shared->hub_holds, holds_events() ? 1 : 0);
     pg_atomic_exchange_u32(&shared->hub_sleeps, naps ? 0 : 1);
     bool catalog_changed =
         pg_atomic_read_u64(&shared->catalog_generation) != seen_generation_ && next_reload_ms_ == 0;

@@ -77,10 +77,13 @@ class HubLoop final : private RouterHost {
 
     void drain_queue(Now now, size_t most);
     LostEvents take_events(Now now);
+    LostEvents drain_into_order(Now now);
     void release_events(Now now, size_t most);
     void tell_lost(const LostEvents &lost, Now now);
     void tell_losses(const LostEvents &lost, const char *reason, Now now);
     void lose_held_events(Now now);
+    void tell_early_losses_again(Now now);
+    bool holds_events() const { return !order_.empty() || early_losses_.count > 0; }
     bool may_release() const;
     void lose_undecoded(const std::string &problem, Now now);
     void drain_notifications(Now now);
@@ -165,6 +168,7 @@ class HubLoop final : private RouterHost {
     MemoryContext turn_context_; // reset every turn
     CommitOrder order_;          // events that came in, until all before them have
     uint64_t release_bound_ = 0; // those up to here may go
+    LostEvents early_losses_{};  // told while events from before them were held back
     LoadMeter load_;
     MemoryReturn memory_return_{16 << 20, 1 << 20}; // bytes of instances and for gateways
     bool more_events_ = false;
