@@ -92,7 +92,6 @@ class EventRing {
     uint64_t head_;
     uint64_t tail_;
     uint64_t capacity_;
-    uint64_t unused_;
     LostEvents lost_; // since they were last taken
 };
 
