@@ -25,6 +25,7 @@ class LockedTopics {
     }
     // It is not locked: a run of it ended otherwise, or it was altered.
     void remove(const std::string &topic) { waits_.erase(topic); }
+    bool empty() const { return waits_.empty(); }
     bool contains(const std::string &topic) const { return waits_.contains(topic); }
 
     std::optional<int64_t> next_deadline_ms() const {

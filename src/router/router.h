@@ -77,8 +77,11 @@ class Router {
 
     // The next query to run, at most `most_per_topic` of one topic at a time; nullopt if none is
     // due. The instance counts as running until finish_job() or abandon_job(). `is_last`: it gets
-    // the last worker that is free, of several.
-    std::optional<QueryJob> take_job(Now now, size_t most_per_topic, bool is_last = false);
+    // the last worker that is free, of several; `is_only`: there is one.
+    std::optional<QueryJob> take_job(Now now, size_t most_per_topic, bool is_last = false,
+                                     bool is_only = false);
+    // Queries of some wait for a lock.
+    bool has_locked_topics() const { return !locked_topics_.empty(); }
     // Before the outcome is_open, all events that its snapshot shows must have been handled.
     // Returns what the same worker must read in the same snapshot before the job is done.
     std::optional<QueryJob> finish_job(uint64_t instance, const QueryOutcome &outcome, Now now);

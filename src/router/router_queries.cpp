@@ -5,9 +5,10 @@ namespace rtd {
 
 // ---- queries ----
 
-std::optional<QueryJob> Router::take_job(Now now, size_t most_per_topic, bool is_last) {
+std::optional<QueryJob> Router::take_job(Now now, size_t most_per_topic, bool is_last,
+                                         bool is_only) {
     take_back_job(now);
-    std::optional<uint64_t> next = ready_.take(most_per_topic, is_last, [&](uint64_t id) {
+    std::optional<uint64_t> next = ready_.take(most_per_topic, is_last, is_only, [&](uint64_t id) {
         auto found = instances_.find(id);
         if (found == instances_.end())
             return false;

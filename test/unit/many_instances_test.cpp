@@ -350,19 +350,58 @@ TEST(ReadyQueue, topics_take_turns_and_a_busy_one_is_not_looked_through) {
     ready.add(2, 20'000);
     int asked = 0;
     auto wants = [&](uint64_t) { return ++asked > 0; };
-    EXPECT_EQ(ready.take(1, false, wants), 1u);
-    EXPECT_EQ(ready.take(1, false, wants), 20'000u);
-    EXPECT_EQ(ready.take(1, false, wants), std::nullopt);
+    EXPECT_EQ(ready.take(1, false, false, wants), 1u);
+    EXPECT_EQ(ready.take(1, false, false, wants), 20'000u);
+    EXPECT_EQ(ready.take(1, false, false, wants), std::nullopt);
     ready.finished(1);
-    EXPECT_EQ(ready.take(1, false, wants), 2u);
+    EXPECT_EQ(ready.take(1, false, false, wants), 2u);
     EXPECT_EQ(asked, 3);
     ready.finished(1);
-    EXPECT_EQ(ready.take(1, false, [](uint64_t id) { return id > 9'999; }), 10'000u);
+    EXPECT_EQ(ready.take(1, false, false, [](uint64_t id) { return id > 9'999; }), 10'000u);
     ready.finished(1);
     ready.finished(2);
-    EXPECT_EQ(ready.take(1, false, wants), std::nullopt);
+    EXPECT_EQ(ready.take(1, false, false, wants), std::nullopt);
     ready.add(2, 5);
-    EXPECT_EQ(ready.take(1, false, wants), 5u);
+    EXPECT_EQ(ready.take(1, false, false, wants), 5u);
+}
+
+TEST(ReadyQueue, with_one_worker_all_others_have_their_turn_between_two_locked_topics) {
+    ReadyQueue ready;
+    auto wants = [](uint64_t) { return true; };
+    auto take = [&](uint64_t topic) {
+        std::optional<uint64_t> next = ready.take(1, false, true, wants);
+        EXPECT_EQ(next, topic * 10);
+        ready.finished(topic);
+    };
+    for (uint64_t topic : {1, 2}) {
+        ready.add(topic, topic * 10);
+        ready.hold(topic);
+        ready.release(topic); // it is tried again
+    }
+    for (uint64_t topic : {3, 4})
+        ready.add(topic, topic * 10);
+    take(1);
+    take(3);
+    take(4);
+    take(2); // as nobody else wants the worker
+    for (uint64_t topic : {1, 3, 4})
+        ready.add(topic, topic * 10);
+    take(1);
+    for (int n = 0; n < 2; n++) { // others that never stop do not keep a locked one out for ever
+        ready.add(2, 20);
+        take(3);
+        take(4);
+        ready.add(3, 30);
+        ready.add(4, 40);
+    }
+    std::optional<uint64_t> next;
+    for (int n = 0; n < 10 && next != 20u; n++) {
+        next = ready.take(1, false, true, wants);
+        ASSERT_TRUE(next);
+        ready.finished(*next / 10);
+        ready.add(*next / 10, *next);
+    }
+    EXPECT_EQ(next, 20u);
 }
 
 // Each topic within its own share, and all of them together.

@@ -81,49 +81,58 @@ std::optional<link::Ended> ask_grants(const Catalog &catalog, Oid role, const To
 }
 
 // What becomes of a question that the server could not answer.
+link::Ended unanswered() {
+    return {0, CloseCode::unavailable, "the server could not check the grants"};
+}
+
 link::Ended unanswered(const Error &error) {
     log_warning("rtd hub could not check grants: " + error.message());
-    return {0, CloseCode::unavailable, "the server could not check the grants"};
+    return unanswered();
 }
 
 template <class Decisions, class Ask>
 std::optional<link::Ended> decide(Decisions &decisions, typename Decisions::key_type about,
                                   Ask ask) {
     auto [decision, is_new] = decisions.try_emplace(std::move(about));
-    if (is_new) {
-        try {
-            decision->second = ask();
-        } catch (const Error &error) {
-            decision->second = unanswered(error);
-        }
-    }
+    if (is_new)
+        decision->second = ask();
     return decision->second;
 }
 
 } // namespace
 
-std::variant<Identity, link::Ended> Access::identify() {
-    if (!anonymous_) {
-        try {
-            anonymous_ = ask_anonymous_role();
-        } catch (const Error &error) {
-            anonymous_ = unanswered(error);
-        }
+template <class Answer, class Ask> Answer Access::ask(Ask body) {
+    if (is_locked_)
+        return unanswered();
+    try {
+        return body();
+    } catch (const Error &error) {
+        is_locked_ = is_of_lock(error.sqlstate());
+        return unanswered(error);
     }
+}
+
+std::variant<Identity, link::Ended> Access::identify() {
+    if (!anonymous_)
+        anonymous_ = ask<std::variant<Identity, link::Ended>>(ask_anonymous_role);
     return *anonymous_;
 }
 
 std::optional<link::Ended> Access::refuse(const Catalog &catalog, const Identity &identity,
                                           const Topic *topic) {
     std::string name = topic != nullptr ? topic->name : "";
-    return decide(decisions_, {identity.role, name},
-                  [&] { return ask_grants(catalog, identity.role, topic); });
+    return decide(decisions_, {identity.role, name}, [&] {
+        return ask<std::optional<link::Ended>>(
+            [&] { return ask_grants(catalog, identity.role, topic); });
+    });
 }
 
 std::optional<link::Ended> Access::refuse_to_publish(const Catalog &catalog,
                                                      const Identity &identity, const Topic &topic) {
-    return decide(publish_decisions_, {identity.role, topic.name},
-                  [&] { return ask_publish_grants(catalog, identity.role, topic); });
+    return decide(publish_decisions_, {identity.role, topic.name}, [&] {
+        return ask<std::optional<link::Ended>>(
+            [&] { return ask_publish_grants(catalog, identity.role, topic); });
+    });
 }
 
 } // namespace rtd::pg

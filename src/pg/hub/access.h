@@ -20,6 +20,7 @@ class Access {
   public:
     void begin_turn() {
         anonymous_.reset();
+        is_locked_ = false;
         decisions_.clear();
         publish_decisions_.clear();
     }
@@ -32,10 +33,13 @@ class Access {
                                                  const Topic &topic);
 
   private:
+    template <class Answer, class Ask> Answer ask(Ask body);
+
     std::optional<std::variant<Identity, link::Ended>> anonymous_;
     // By role and topic; "" without one.
     using Decisions = std::map<std::pair<uint32_t, std::string>, std::optional<link::Ended>>;
     Decisions decisions_, publish_decisions_;
+    bool is_locked_ = false; // a catalog is, in this turn: nobody waits for it once more
 };
 
 } // namespace rtd::pg

@@ -2,11 +2,13 @@
 #include <set>
 #include <utility>
 
+#include "core/backoff.h"
 #include "pg/hub/hub_loop.h"
 #include "pg/hub/link_settings.h"
 #include "pg/server/boundary.h"
 #include "pg/server/report.h"
 #include "pg/server/settings.h"
+#include "pg/server/worker_settings.h"
 #include "pg/shared/shared_state.h"
 
 #include "pg/server/prelude.h"
@@ -23,6 +25,10 @@ namespace rtd::pg {
 namespace {
 
 constexpr int64_t kRetryMs = 1000;
+// While somebody else has a lock on what is read.
+constexpr int64_t kFirstLockRetryMs = 20;
+constexpr int64_t kLongestLockRetryMs = 250;
+constexpr int kRetriesUntilLogged = 5;
 
 // Set by the server while it takes in invalidations.
 bool roles_changed = false;
@@ -48,6 +54,7 @@ void HubLoop::watch_roles() {
 
 void HubLoop::reload_settings(Now now) {
     call([] { ProcessConfigFile(PGC_SIGHUP); });
+    follow_deadlock_timeout(kHubLockWaitMs);
     router_.set_settings(router_settings());
     seen_generation_ = 0; // rtd.anonymous_role may be another one: grants are asked again
     gateways_.reload(now);
@@ -75,6 +82,7 @@ void HubLoop::reload_catalog_if_changed(Now now) {
         try {
             if (follow_catalog(now)) {
                 next_reload_ms_ = 0;
+                registry_locks_ = 0;
                 seen_generation_ = generation;
                 return;
             }
@@ -82,6 +90,8 @@ void HubLoop::reload_catalog_if_changed(Now now) {
             loaded = load_catalog();
         } catch (const Error &error) {
             put_back();
+            if (is_of_lock(error.sqlstate()))
+                return meet_registry_lock(error.message(), now);
             if (attempts_left == 0)
                 return report(WARNING, "rtd hub could not read its tables: " + error.message(),
                               error.hint());
@@ -97,6 +107,7 @@ void HubLoop::reload_catalog_if_changed(Now now) {
     if (has_extension)
         start_serving(std::move(catalog), now);
     next_reload_ms_ = 0; // otherwise it failed, and is tried again
+    registry_locks_ = 0;
     seen_generation_ = generation;
     if (has_extension)
         return;
@@ -107,6 +118,16 @@ void HubLoop::reload_catalog_if_changed(Now now) {
                std::string("rtd hub: waiting for the extension in database \"") + database + "\"",
                "Run CREATE EXTENSION rtd there; no restart is needed.");
     waiting_logged_ = true;
+}
+
+// Whoever holds it may hold it for long: what the hub knows serves meanwhile.
+void HubLoop::meet_registry_lock(const std::string &message, Now now) {
+    next_reload_ms_ =
+        now.steady_ms + backoff_ms(++registry_locks_, kFirstLockRetryMs, kLongestLockRetryMs);
+    if (registry_locks_ >= kRetriesUntilLogged)
+        complain("registry", WARNING, "rtd hub could not read its tables: " + message,
+                 "Another session has a lock on them, or on a system catalog; what the hub has "
+                 "read before is served meanwhile.");
 }
 
 // A library that was exchanged is used from the next start of the server on, an extension from

@@ -11,7 +11,13 @@
 namespace rtd::pg {
 
 std::optional<link::Ended> HubLoop::refuse(const Identity &identity, const Topic *topic) {
-    return access_.refuse(catalog_, identity, topic);
+    std::optional<link::Ended> refusal = access_.refuse(catalog_, identity, topic);
+    // A topic or a grant may be among what could not be read yet.
+    bool may_be_outdated = next_reload_ms_ > 0 && (topic == nullptr || refusal);
+    if (may_be_outdated)
+        return link::Ended{0, CloseCode::unavailable,
+                           "the server cannot read its topics now; try again"};
+    return refusal;
 }
 
 Result<InstanceParams> HubLoop::canonical(const Topic &topic,

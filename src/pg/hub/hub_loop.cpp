@@ -337,7 +337,7 @@ void HubLoop::store_all_retained() {
     std::vector<RetainedMessage> messages = router_.unstored_messages(SIZE_MAX, SIZE_MAX);
     if (messages.empty())
         return;
-    in_transaction([&] {
+    in_own_transaction([&] {
         pg::store_retained(catalog_.schema, messages, static_cast<size_t>(max_retained_messages));
     });
 }

@@ -70,6 +70,7 @@ class HubLoop final : private RouterHost {
     void reload_settings(Now now);
     void reload_catalog_if_changed(Now now);
     bool follow_catalog(Now now);
+    void meet_registry_lock(const std::string &message, Now now);
     void compare_versions();
     void check_access(Now now);
     void start_serving(Catalog catalog, Now now);
@@ -175,6 +176,7 @@ class HubLoop final : private RouterHost {
 
     uint64_t seen_generation_ = 0;
     int64_t next_reload_ms_ = 0;                // after a failed reload
+    int registry_locks_ = 0;                    // that reloads met, in a row
     std::vector<Event> unstored_notifications_; // for durable topics
     size_t unstored_bytes_ = 0;
     size_t storing_notifications_ = 0; // the first so many, by a query worker

@@ -62,8 +62,9 @@ void HubLoop::give_queries(Now now) {
     router_.finish_turn(now);
     take_back_query(now);
     while (size_t idle = pool_.count_idle()) {
+        bool is_only = pool_.size() == 1;
         std::optional<QueryJob> job =
-            router_.take_job(now, pool_.most_per_topic(), pool_.size() > 1 && idle == 1);
+            router_.take_job(now, pool_.most_per_topic(), !is_only && idle == 1, is_only);
         if (!job)
             break;
         query_in_hand_ = job->instance;
@@ -74,6 +75,7 @@ void HubLoop::give_queries(Now now) {
                               .topic_version = topic.version,
                               .role = topic.is_invoker ? job->identity.role : topic.owner,
                               .is_invoker = topic.is_invoker,
+                              .gives_way_soon = idle == 1 && router_.has_locked_topics(),
                               .claims = job->identity.claims,
                               .search_path = topic.search_path,
                               .query = topic.query,

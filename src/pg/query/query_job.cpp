@@ -99,6 +99,7 @@ template <class IO> void fields(IO &io, RunQuery &run) {
     io(run.topic_version);
     io(run.role);
     io(run.is_invoker);
+    io(run.gives_way_soon);
     io(run.claims);
     io(run.search_path);
     io(run.query);

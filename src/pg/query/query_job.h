@@ -35,7 +35,8 @@ struct RunQuery {
     uint64_t topic_version = 0;
     uint32_t role = 0; // the query runs as: the topic's owner, or the subscribers' role
     bool is_invoker = false;
-    std::string claims; // request.jwt.claims; empty for a topic that runs as its owner
+    bool gives_way_soon = false; // to a lock: kShortLockWaitMs
+    std::string claims;          // request.jwt.claims; empty for a topic that runs as its owner
     std::string search_path;
     std::string query;
     ResultShape shape = ResultShape::rows;

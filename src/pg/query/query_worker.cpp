@@ -230,6 +230,7 @@ void QueryWorker::run() {
         if (ConfigReloadPending) {
             ConfigReloadPending = false;
             call([] { ProcessConfigFile(PGC_SIGHUP); });
+            follow_deadlock_timeout();
         }
         query_runs = true;
         std::optional<WorkerReply> reply =
@@ -336,7 +337,7 @@ QueryDone QueryWorker::run(const RunQuery &job) {
         // What the subscribers' role may not read is for them to know, not a failure of the query.
         if (!has_state && job.is_invoker && error.sqlstate() == ERRCODE_INSUFFICIENT_PRIVILEGE)
             done.outcome.status = QueryOutcome::Status::forbidden;
-        if (!has_state && error.sqlstate() == ERRCODE_LOCK_NOT_AVAILABLE)
+        if (!has_state && is_of_lock(error.sqlstate()))
             done.outcome.status = QueryOutcome::Status::locked;
         if (!has_state && job.parameter_count > 0 && may_be_of_parameters(error.sqlstate()))
             failure = error.sqlstate();
@@ -485,7 +486,10 @@ void QueryWorker::run_as_role(const RunQuery &job, SessionRole &session, QueryOu
                             job.is_invoker ? "subscriber's role" : "owner", job.topic.c_str())));
     });
     session.become(job.role);
+    std::string wait = job.gives_way_soon ? lock_wait(kShortLockWaitMs) : "";
     call([&] {
+        if (job.gives_way_soon)
+            set_local("lock_timeout", wait.c_str());
         set_local("search_path", job.search_path.c_str());
         set_local("request.jwt.claims", job.claims.c_str());
         start_timeout();

@@ -46,7 +46,7 @@ ReadRetainedDone run_store_job(const ReadRetained &job) {
         } catch (const Error &error) {
             answer.is_failed = true;
             answer.text = error.message();
-            if (error.sqlstate() == ERRCODE_LOCK_NOT_AVAILABLE)
+            if (is_of_lock(error.sqlstate()))
                 lock = error.message();
         } catch (const std::exception &error) {
             answer.is_failed = true;

@@ -2,6 +2,9 @@
 // meaning (TimeZone, lc_*, the order of day and month in dates) and of planning are the database's.
 #include "pg/server/worker_settings.h"
 
+#include <algorithm>
+#include <cstdlib>
+
 #include "pg/server/boundary.h"
 #include "pg/server/setting_scope.h"
 
@@ -34,8 +37,7 @@ constexpr FixedSetting kOfWorkers[] = {
     // An error is an error, and time is limited by rtd.statement_timeout.
     {"exit_on_error", "off"},
     {"statement_timeout", "0"},
-    // What somebody else has locked is tried again, and holds no worker meanwhile.
-    {"lock_timeout", "200ms"},
+    {"log_lock_waits", "off"},    // what they wait for, the hub says
     {"transaction_timeout", "0"}, // ends the process
     {"idle_in_transaction_session_timeout", "0"},
     {"idle_session_timeout", "0"},
@@ -57,8 +59,7 @@ constexpr FixedSetting kOfWorkers[] = {
 };
 
 constexpr FixedSetting kOfHub[] = {
-    {"lock_timeout", kOwnLockTimeout}, // a lock on its tables must not hold it up
-    {"synchronous_commit", "local"},   // a standby that is missing must not either
+    {"synchronous_commit", "local"}, // a standby that is missing must not hold it up
     // What names an instance means the same to the hub as to every session.
     {"DateStyle", "ISO, MDY"},
     {"TimeZone", "UTC"},
@@ -74,15 +75,50 @@ template <size_t count> void fix(const FixedSetting (&settings)[count]) {
     });
 }
 
+constexpr int kOfDeadlockTimeout = 4; // a wait is this part of it at most
+// Of a wait. Whoever waits last closes the circle, and its look at it is meant to come before any
+// other's; not at once, because it also cancels an autovacuum that is in the way.
+constexpr int kLookAfter = 8;
+
+// As the administrator has set it.
+int deadlock_timeout_ms() {
+    return std::atoi(call([] { return GetConfigOptionResetString("deadlock_timeout"); }));
+}
+
+int lock_wait_ms(int most_ms) {
+    return std::clamp(deadlock_timeout_ms() / kOfDeadlockTimeout, 1, most_ms);
+}
+
 } // namespace
+
+std::string lock_wait(int most_ms) {
+    return std::to_string(lock_wait_ms(most_ms));
+}
+
+bool is_of_lock(int sqlstate) {
+    return sqlstate == ERRCODE_LOCK_NOT_AVAILABLE || sqlstate == ERRCODE_T_R_DEADLOCK_DETECTED;
+}
+
+// Its own deadlock_timeout is the session's only: so what the administrator sets can still be told.
+void follow_deadlock_timeout(int most_ms) {
+    int wait_ms = lock_wait_ms(most_ms);
+    std::string wait = std::to_string(wait_ms);
+    std::string look = std::to_string(std::max(wait_ms / kLookAfter, 1));
+    call([&] {
+        SetConfigOption("lock_timeout", wait.c_str(), PGC_SUSET, PGC_S_OVERRIDE);
+        SetConfigOption("deadlock_timeout", look.c_str(), PGC_SUSET, PGC_S_SESSION);
+    });
+}
 
 void fix_worker_settings() {
     fix(kOfWorkers);
+    follow_deadlock_timeout();
 }
 
 void fix_hub_settings() {
     fix(kOfWorkers);
     fix(kOfHub);
+    follow_deadlock_timeout(kHubLockWaitMs);
 }
 
 } // namespace rtd::pg

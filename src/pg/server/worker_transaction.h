@@ -38,12 +38,12 @@ template <class Body> void in_transaction(Body &&body) {
 }
 
 // The same for statements on rtd's own tables. DROP EXTENSION, or a restore, takes its locks there
-// in another order than we do. Where two wait for each other, whoever finds out loses, and nobody
-// looks before deadlock_timeout is over: so we have given way by then, and come again.
+// in another order than we do: so we give way, see lock_wait(), and come again.
 template <class Body> void in_own_transaction(Body &&body) {
     in_transaction([&] {
-        call([] {
-            (void)set_config_option("lock_timeout", kOwnLockTimeout, PGC_SUSET, PGC_S_OVERRIDE,
+        std::string wait = lock_wait();
+        call([&] {
+            (void)set_config_option("lock_timeout", wait.c_str(), PGC_SUSET, PGC_S_OVERRIDE,
                                     GUC_ACTION_LOCAL, true, 0, false);
         });
         body();

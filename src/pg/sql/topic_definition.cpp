@@ -16,6 +16,8 @@
 #include "pg/writer/pending_events.h"
 #include "pg/writer/table_changes.h"
 
+#include "pg/server/worker_settings.h"
+
 #include "pg/server/prelude.h"
 
 extern "C" {
@@ -36,12 +38,11 @@ namespace rtd::pg {
 
 namespace {
 
-// How long an analysis waits for a table that other DDL holds: its session may wait for this one.
-constexpr char kLockTimeout[] = "200ms";
-
+// An analysis does not wait for long for a table that other DDL holds: its session may wait for
+// this one.
 class ShortLockTimeout {
   public:
-    ShortLockTimeout() { scope_.set("lock_timeout", kLockTimeout); }
+    ShortLockTimeout() { scope_.set("lock_timeout", lock_wait().c_str()); }
 
   private:
     SettingScope scope_;

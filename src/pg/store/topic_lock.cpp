@@ -11,7 +11,7 @@ namespace rtd::pg {
 
 namespace {
 
-constexpr char kTopicTimeout[] = "10ms";
+constexpr int kTopicWaitMs = 10;
 
 std::set<std::string> names_found(const Home &home, const std::string &statement,
                                   const std::set<std::string> &names) {
@@ -33,24 +33,25 @@ std::optional<std::set<std::string>> try_to_lock(const Home &home,
                              " FOR KEY SHARE SKIP LOCKED",
                              names);
     });
-    if (failure && failure->sqlstate() != ERRCODE_LOCK_NOT_AVAILABLE)
+    if (failure && !is_of_lock(failure->sqlstate()))
         throw *failure;
     if (failure)
         return std::nullopt;
     return locked;
 }
 
-void set_lock_timeout(const char *value) {
+void set_lock_timeout(int most_ms) {
+    std::string value = lock_wait(most_ms);
     call([&] {
-        (void)set_config_option("lock_timeout", value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
-                                true, 0, false);
+        (void)set_config_option("lock_timeout", value.c_str(), PGC_USERSET, PGC_S_SESSION,
+                                GUC_ACTION_LOCAL, true, 0, false);
     });
 }
 
 } // namespace
 
 std::set<std::string> lock_topics(const Home &home, const std::set<std::string> &names) {
-    set_lock_timeout(kTopicTimeout);
+    set_lock_timeout(kTopicWaitMs);
     std::set<std::string> others =
         names_found(home, "SELECT name FROM @.rtd_topic WHERE name = ANY ($1)", names);
     auto take = [&](const std::set<std::string> &locked) {
@@ -64,7 +65,7 @@ std::set<std::string> lock_topics(const Home &home, const std::set<std::string> 
             if (std::optional<std::set<std::string>> one = try_to_lock(home, {name}))
                 take(*one);
     }
-    set_lock_timeout(kOwnLockTimeout);
+    set_lock_timeout(kLockWaitMs);
     return others;
 }
 

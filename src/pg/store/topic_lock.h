@@ -18,7 +18,7 @@ namespace rtd::pg {
 
 // Locks those of the topics that nobody is taking away, until the end of the transaction, and
 // returns the others. One that does not exist any more is none of them. The transaction then waits
-// kOwnLockTimeout at most for any other lock.
+// lock_wait() at most for any other lock.
 std::set<std::string> lock_topics(const Home &home, const std::set<std::string> &names);
 
 } // namespace rtd::pg
