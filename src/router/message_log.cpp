@@ -63,7 +63,7 @@ void MessageLog::set_behind(uint64_t instance, bool is_behind, bool is_loading) 
 // ---- what is next ----
 
 std::optional<MessageLog::Task> MessageLog::take(int64_t now_ms) {
-    if (running_)
+    if (running_ || beside_)
         return std::nullopt;
     std::optional<uint64_t> behind = next_behind(now_ms);
     std::optional<std::string> held = next_held(now_ms);
@@ -88,6 +88,31 @@ std::optional<MessageLog::Task> MessageLog::take(int64_t now_ms) {
         running_ = ExpireJob{retention_ms_};
     }
     return running_;
+}
+
+std::optional<MessageLog::Reading> MessageLog::take_reading_beside(int64_t now_ms) {
+    if (!is_numbering() || beside_)
+        return std::nullopt;
+    std::optional<uint64_t> behind = next_behind(now_ms);
+    if (!behind)
+        return std::nullopt;
+    std::erase_if(loading_, [&](const Loading &loading) { return loading.instance == *behind; });
+    beside_ = last_read_ = *behind;
+    return Reading{*behind};
+}
+
+int64_t MessageLog::fail_reading_beside(int64_t now_ms) {
+    std::optional<uint64_t> failed = std::exchange(beside_, std::nullopt);
+    auto found = failed ? behind_.find(*failed) : behind_.end();
+    return found != behind_.end() ? found->second.after_failure(now_ms, kLongestReadRetryMs) : 0;
+}
+
+std::optional<int64_t> MessageLog::next_reading_deadline_ms() const {
+    std::optional<int64_t> next;
+    if (is_numbering() && !beside_)
+        for (const auto &[instance, retry] : behind_)
+            next = std::min(next.value_or(INT64_MAX), retry.not_before_ms);
+    return next;
 }
 
 bool MessageLog::may_number() const {
@@ -185,6 +210,10 @@ void MessageLog::finish(const LogOutcome &outcome, int64_t now_ms) {
     } else if (const auto *read = std::get_if<ReadOutcome>(&outcome)) {
         if (auto found = behind_.find(read->instance); found != behind_.end())
             found->second = {};
+        if (beside_ == read->instance) {
+            beside_.reset();
+            return; // what it is beside goes on
+        }
     }
     batch_.clear();
     held_batch_.reset();
@@ -197,6 +226,7 @@ void MessageLog::take_back() noexcept {
     batch_.clear();
     held_batch_.reset();
     running_.reset();
+    beside_.reset();
 }
 
 int64_t MessageLog::fail(int64_t now_ms, const std::vector<std::string> &topics) {
@@ -259,12 +289,12 @@ void MessageLog::hold(const std::string &topic) {
 }
 
 bool MessageLog::has_work() const {
-    return running_ || recovers_ || !rows_.empty() || !held_.empty() || !behind_.empty() ||
-           expiry_due_ms_;
+    return running_ || beside_ || recovers_ || !rows_.empty() || !held_.empty() ||
+           !behind_.empty() || expiry_due_ms_;
 }
 
 std::optional<int64_t> MessageLog::next_deadline_ms() const {
-    if (running_)
+    if (running_ || beside_)
         return std::nullopt; // its end wakes the hub
     std::optional<int64_t> next;
     auto consider = [&](int64_t at) { next = std::min(next.value_or(INT64_MAX), at); };

@@ -15,7 +15,10 @@
 // backoff, and its later rows wait behind. Recovery goes the same way.
 //
 // One job at a time is what makes the rest simple: what an instance reads from the table is exactly
-// what it has been sent, and no live message overtakes it.
+// what it has been sent, and no live message overtakes it. The one exception is for numbers that
+// wait long, as for a synchronous standby: then one reading after another may run beside them. What
+// is numbered is visible only when that wait is over, so readers see what was sent before; if it
+// ends while something is read, that instance reads once more.
 #pragma once
 #include "core/fence.h"
 #include "router/event.h"
@@ -95,6 +98,7 @@ struct ExpireOutcome {
 // The transaction was rolled back.
 struct LogFailure {
     std::string error;
+    std::optional<uint64_t> reading = {}; // instance, if it was to be read
 };
 
 using LogJob = std::variant<NumberJob, ReadJob, ExpireJob>;
@@ -126,6 +130,15 @@ class MessageLog {
 
     // The next task, if there is one and none is under way. It is until finish() or fail().
     std::optional<Task> take(int64_t now_ms);
+    // A reading beside numbers that wait, if there is one to do and none is under way. It is until
+    // finish() or fail_reading_beside().
+    std::optional<Reading> take_reading_beside(int64_t now_ms);
+    bool is_numbering() const { return running_ && std::holds_alternative<NumberJob>(*running_); }
+    bool is_reading_beside() const { return beside_.has_value(); }
+    bool is_read_beside(uint64_t instance) const { return beside_ == instance; }
+    int64_t fail_reading_beside(int64_t now_ms);
+    // When take_reading_beside() may have something.
+    std::optional<int64_t> next_reading_deadline_ms() const;
     void finish(const LogOutcome &outcome, int64_t now_ms);
     // take() failed half-way, or what it returned was not given to anybody. Needs no memory.
     void take_back() noexcept;
@@ -192,6 +205,7 @@ class MessageLog {
     Retry expiry_retry_;
     Retry recovery_retry_; // while no topic is known
     std::optional<Task> running_;
+    std::optional<uint64_t> beside_; // the instance that is read meanwhile
 };
 
 } // namespace rtd

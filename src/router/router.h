@@ -91,12 +91,21 @@ class Router {
     // The next job about the messages of durable topics, if there is one and none is under way. It
     // is until finish_log_job() or abandon_log_job().
     std::optional<LogJob> take_log_job(Now now);
+    // Another one, which only reads, while the first gives numbers that wait long: see
+    // message_log.h. It is until finish_log_job() or abandon_reading_beside().
+    std::optional<LogJob> take_reading_beside(Now now);
+    void abandon_reading_beside(const std::string &why, Now now);
+    bool is_reading_beside(uint64_t instance) const { return log_.is_read_beside(instance); }
+    std::optional<int64_t> next_reading_deadline_ms() const {
+        return log_.next_reading_deadline_ms();
+    }
     void finish_log_job(const LogOutcome &outcome, Now now);
     // No outcome will come, and whether the query worker had committed is not known.
     void abandon_log_job(const char *why, Now now);
     // The extension is gone, and what was to be done with it.
     void forget_log_jobs() { log_.forget(); }
     bool has_log_jobs() const { return log_.has_work(); }
+    bool is_numbering() const { return log_.is_numbering(); }
 
     // Stored messages of retained topics that are to be read now, at most `most`. Each is under way
     // until finish_retained_read().
@@ -196,6 +205,7 @@ class Router {
     void greet_some();
     bool handle_stored(const Event &event);
     void retry_log_job(const std::string &error, Now now);
+    void tell_log_failure(const std::string &error, int64_t retry_ms, Now now);
     void remember_loss(const Topic &topic, const Loss &loss);
 
     RouterHost &host_;
@@ -226,10 +236,11 @@ class Router {
     std::set<uint64_t> retained_reads_;             // instances whose stored message is to be read
     UnstoredInstances unstored_; // with a retained message that is not stored yet
     AloneMessages alone_{kMostAloneBytes};
-    std::set<std::string> told_bound_; // topics of which note_retained_bound() has told
-    MessageLog log_;                   // of durable topics
-    bool log_fails_ = false;           // the last job about them failed
-    std::deque<uint64_t> greetings_;   // instances with a first message to send
+    std::set<std::string> told_bound_;  // topics of which note_retained_bound() has told
+    MessageLog log_;                    // of durable topics
+    bool log_fails_ = false;            // the last job about them failed
+    bool reading_is_overtaken_ = false; // by numbers that were given while it ran
+    std::deque<uint64_t> greetings_;    // instances with a first message to send
     std::map<std::string, Loss, std::less<>> losses_; // the newest one of each topic that retains
 };
 

@@ -133,20 +133,46 @@ std::optional<LogJob> Router::take_log_job(Now now) {
     }
 }
 
+std::optional<LogJob> Router::take_reading_beside(Now now) {
+    std::optional<MessageLog::Reading> reading = log_.take_reading_beside(now.steady_ms);
+    if (!reading)
+        return std::nullopt;
+    reading_is_overtaken_ = false;
+    try {
+        return instances_.at(reading->instance).instance->next_read();
+    } catch (...) { // no memory
+        log_.fail_reading_beside(now.steady_ms);
+        throw;
+    }
+}
+
+void Router::abandon_reading_beside(const std::string &why, Now now) {
+    tell_log_failure(why, log_.fail_reading_beside(now.steady_ms), now);
+}
+
 void Router::finish_log_job(const LogOutcome &outcome, Now now) {
-    if (const auto *failure = std::get_if<LogFailure>(&outcome))
+    if (const auto *failure = std::get_if<LogFailure>(&outcome)) {
+        if (failure->reading && log_.is_read_beside(*failure->reading))
+            return abandon_reading_beside(failure->error, now);
         return retry_log_job(failure->error, now);
+    }
+    const auto *reading = std::get_if<ReadOutcome>(&outcome);
+    bool was_beside = reading != nullptr && log_.is_read_beside(reading->instance);
     log_.finish(outcome, now.steady_ms);
     log_fails_ = false;
+    if (std::holds_alternative<NumberOutcome>(outcome))
+        reading_is_overtaken_ = log_.is_reading_beside();
     if (const auto *numbered = std::get_if<NumberOutcome>(&outcome))
         for (const NumberedMessage &message : numbered->messages)
             if (Instance *instance = index_.find(message.topic, message.params, {})) {
                 instance->receive(message, now);
                 reschedule(*instance);
             }
-    if (const auto *read = std::get_if<ReadOutcome>(&outcome))
-        if (auto found = instances_.find(read->instance); found != instances_.end()) {
-            found->second.instance->finish_read(*read, now);
+    if (reading != nullptr)
+        if (auto found = instances_.find(reading->instance); found != instances_.end()) {
+            found->second.instance->finish_read(*reading, now);
+            if (was_beside && reading_is_overtaken_)
+                found->second.instance->doubt();
             reschedule(*found->second.instance);
         }
 }
@@ -164,7 +190,10 @@ void Router::retry_log_job(const std::string &error, Now now) {
     for (const auto &[name, topic] : topics_)
         if (topic->is_durable)
             durable.push_back(name);
-    int64_t retry_ms = log_.fail(now.steady_ms, durable);
+    tell_log_failure(error, log_.fail(now.steady_ms, durable), now);
+}
+
+void Router::tell_log_failure(const std::string &error, int64_t retry_ms, Now now) {
     log_fails_ = true;
     for (auto &[id, entry] : instances_)
         if (entry.instance->is_behind()) {

@@ -75,7 +75,9 @@ void HubLoop::reload_catalog_if_changed(Now now) {
     for (int attempts_left = 1; !loaded; attempts_left--) {
         bool roles_had_changed = std::exchange(roles_changed, false);
         bool schemas_had_changed = std::exchange(schemas_changed, false);
+        is_outdated_ = false;
         auto put_back = [&] {
+            is_outdated_ = true;
             roles_changed = roles_changed || roles_had_changed;
             schemas_changed = schemas_changed || schemas_had_changed;
         };
@@ -196,6 +198,7 @@ void HubLoop::stop_serving(Now now) {
     router_.forget_log_jobs();
     publishing_ = {};
     storing_.reset();
+    numbering_since_ms_.reset();
     unstored_notifications_.clear();
     unstored_bytes_ = 0;
     storing_notifications_ = 0;

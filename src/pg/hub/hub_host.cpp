@@ -13,8 +13,7 @@ namespace rtd::pg {
 std::optional<link::Ended> HubLoop::refuse(const Identity &identity, const Topic *topic) {
     std::optional<link::Ended> refusal = access_.refuse(catalog_, identity, topic);
     // A topic or a grant may be among what could not be read yet.
-    bool may_be_outdated = next_reload_ms_ > 0 && (topic == nullptr || refusal);
-    if (may_be_outdated)
+    if (is_outdated_ && (topic == nullptr || refusal))
         return link::Ended{0, CloseCode::unavailable,
                            "the server cannot read its topics now; try again"};
     return refusal;

@@ -176,12 +176,28 @@ std::optional<int64_t> HubLoop::next_deadline_ms() const {
     consider(memory_return_.next_ms());
     if (!publishing_.is_idle())
         consider(publish_pool_.next_deadline_ms());
+    consider(next_store_deadline_ms(read_clock()));
+    return next;
+}
+
+std::optional<int64_t> HubLoop::next_store_deadline_ms(Now now) const {
+    std::optional<int64_t> next;
+    auto consider = [&](std::optional<int64_t> at) {
+        if (at)
+            next = std::min(next.value_or(INT64_MAX), *at);
+    };
     if (!wants_store())
         return next;
     consider(store_pool_.next_deadline_ms());
-    if (pool_or_any(store_pool_).count_idle() == 0)
+    bool waits = numbers_wait(now);
+    if (pool_or_any(store_pool_).count_idle() == 0 && !waits) {
+        if (numbering_since_ms_) // others do the rest from then on
+            consider(*numbering_since_ms_ + kNumberingPatienceMs);
         return next; // one that is free again wakes the hub
-    consider(router_.next_log_deadline_ms());
+    }
+    if (waits && pool_.count_idle() == 0 && pool_or_any(store_pool_).count_idle() == 0)
+        return next;
+    consider(waits ? router_.next_reading_deadline_ms() : router_.next_log_deadline_ms());
     if (router_.has_retained_reads())
         consider(0);
     if (router_.has_unstored_messages() && !storing_)

@@ -41,6 +41,8 @@ class HubLoop final : private RouterHost {
     // between; and those that wait for a turn at most, while later ones stay in the queue.
     static constexpr size_t kEventsPerTurn = 1000;
     static constexpr size_t kMostWaiting = 16 * kEventsPerTurn;
+    // Numbers that were not given within this time wait for a synchronous standby.
+    static constexpr int64_t kNumberingPatienceMs = 100;
     // What a turn consists of. One that fails is tried again with a backoff; the others go on.
     enum class Part : uint8_t {
         catalog,
@@ -108,7 +110,7 @@ class HubLoop final : private RouterHost {
     void give_publishing();
     void give_store_jobs(Now now);
     bool give_log_job(Now now);
-    bool give_retained_reads();
+    bool give_retained_reads(Now now);
     bool give_notifications(Now now);
     bool give_retained(Now now);
     bool wants_store() const;
@@ -120,6 +122,11 @@ class HubLoop final : private RouterHost {
     std::optional<ReadMore> handle(const WorkerReply &reply, Now now);
     std::optional<ReadMore> finish_job(const QueryDone &done, Now now);
     void handle_lost(const WorkerRequest &request, const char *why, Now now);
+    void handle_lost(const LogJob &job, const char *why, Now now);
+    void finish_log_job(const LogOutcome &outcome, Now now);
+    bool numbers_wait(Now now) const;
+    QueryPool &store_workers(Now now);
+    std::optional<int64_t> next_store_deadline_ms(Now now) const;
     void take_back_query(Now now);
     void forget_gateway(GatewayNumber gateway, Now now);
     void prove_ready(uint64_t nonce);
@@ -176,13 +183,15 @@ class HubLoop final : private RouterHost {
 
     uint64_t seen_generation_ = 0;
     int64_t next_reload_ms_ = 0;                // after a failed reload
+    bool is_outdated_ = false;                  // it failed: there is what the hub has not read
     int registry_locks_ = 0;                    // that reloads met, in a row
     std::vector<Event> unstored_notifications_; // for durable topics
     size_t unstored_bytes_ = 0;
     size_t storing_notifications_ = 0; // the first so many, by a query worker
     int64_t next_notification_store_ms_ = 0;
     int notification_failures_ = 0;
-    uint32_t last_store_kind_ = 0; // of job; they take turns
+    uint32_t last_store_kind_ = 0;              // of job; they take turns
+    std::optional<int64_t> numbering_since_ms_; // numbers of durable messages are being given
     bool waiting_logged_ = false;
     std::string told_version_; // of the extension, when the log last said something about it
 

@@ -118,7 +118,7 @@ std::optional<ReadMore> HubLoop::handle(const WorkerReply &reply, Now now) {
     if (const QueryDone *done = std::get_if<QueryDone>(&reply))
         return finish_job(*done, now);
     if (const LogJobDone *done = std::get_if<LogJobDone>(&reply)) {
-        router_.finish_log_job(done->outcome, now);
+        finish_log_job(done->outcome, now);
         return std::nullopt;
     }
     if (const PublishDone *done = std::get_if<PublishDone>(&reply)) {
@@ -136,6 +136,12 @@ std::optional<ReadMore> HubLoop::handle(const WorkerReply &reply, Now now) {
     }
     finish_store(std::get<StoreDone>(reply));
     return std::nullopt;
+}
+
+void HubLoop::finish_log_job(const LogOutcome &outcome, Now now) {
+    router_.finish_log_job(outcome, now);
+    if (!router_.is_numbering())
+        numbering_since_ms_.reset();
 }
 
 void HubLoop::finish_retained_reads(const ReadRetainedDone &done, Now now) {
@@ -165,8 +171,8 @@ void HubLoop::finish_store(const StoreDone &store) {
 void HubLoop::handle_lost(const WorkerRequest &request, const char *why, Now now) {
     if (const RunQuery *run = std::get_if<RunQuery>(&request))
         router_.abandon_job(run->instance, why, now);
-    else if (std::holds_alternative<RunLogJob>(request))
-        router_.abandon_log_job(why, now);
+    else if (const RunLogJob *log = std::get_if<RunLogJob>(&request))
+        handle_lost(log->job, why, now);
     else if (const RunPublish *publish = std::get_if<RunPublish>(&request))
         handle(WorkerReply(PublishQueue::lost(*publish)), now);
     else if (const ReadRetained *read = std::get_if<ReadRetained>(&request))
@@ -177,7 +183,28 @@ void HubLoop::handle_lost(const WorkerRequest &request, const char *why, Now now
         storing_.reset();
 }
 
+void HubLoop::handle_lost(const LogJob &job, const char *why, Now now) {
+    const ReadJob *read = std::get_if<ReadJob>(&job);
+    if (read != nullptr && router_.is_reading_beside(read->instance))
+        router_.abandon_reading_beside(why, now);
+    else
+        router_.abandon_log_job(why, now);
+    if (!router_.is_numbering())
+        numbering_since_ms_.reset();
+}
+
 // ---- what is done with rtd's own tables, by one worker ----
+
+// Numbers wait for a synchronous standby that is missing. What promises nothing does not: query
+// workers do it meanwhile.
+bool HubLoop::numbers_wait(Now now) const {
+    return numbering_since_ms_ && now.steady_ms >= *numbering_since_ms_ + kNumberingPatienceMs;
+}
+
+QueryPool &HubLoop::store_workers(Now now) {
+    QueryPool &own = pool_or_any(store_pool_);
+    return own.count_idle() == 0 && numbers_wait(now) ? pool_ : own;
+}
 
 bool HubLoop::wants_store() const {
     return router_.has_log_jobs() || router_.has_retained_reads() ||
@@ -187,13 +214,13 @@ bool HubLoop::wants_store() const {
 // The kinds take turns.
 void HubLoop::give_store_jobs(Now now) {
     constexpr uint32_t kKinds = 4;
-    for (uint32_t n = 1; n <= kKinds && pool_or_any(store_pool_).count_idle() > 0; n++) {
+    for (uint32_t n = 1; n <= kKinds && store_workers(now).count_idle() > 0; n++) {
         uint32_t kind = (last_store_kind_ + n) % kKinds;
         bool given = false;
         if (kind == 0)
             given = give_log_job(now);
         else if (kind == 1)
-            given = give_retained_reads();
+            given = give_retained_reads(now);
         else if (kind == 2)
             given = give_notifications(now);
         else
@@ -207,20 +234,23 @@ void HubLoop::give_store_jobs(Now now) {
 
 bool HubLoop::give_log_job(Now now) {
     RunLogJob run{catalog_.schema, {}};
-    std::optional<LogJob> job = router_.take_log_job(now);
+    std::optional<LogJob> job =
+        numbers_wait(now) ? router_.take_reading_beside(now) : router_.take_log_job(now);
     if (!job)
         return false;
+    if (std::holds_alternative<NumberJob>(*job))
+        numbering_since_ms_ = now.steady_ms;
     run.job = std::move(*job);
-    pool_or_any(store_pool_).submit(std::move(run));
+    store_workers(now).submit(std::move(run));
     return true;
 }
 
-bool HubLoop::give_retained_reads() {
+bool HubLoop::give_retained_reads(Now now) {
     ReadRetained job{catalog_.schema, {}};
     job.reads = router_.take_retained_reads(kReadMost);
     if (job.reads.empty())
         return false;
-    pool_or_any(store_pool_).submit(std::move(job));
+    store_workers(now).submit(std::move(job));
     return true;
 }
 
@@ -237,7 +267,7 @@ bool HubLoop::give_notifications(Now now) {
         bytes += job.events.back().size();
     }
     storing_notifications_ = job.events.size();
-    pool_or_any(store_pool_).submit(std::move(job));
+    store_workers(now).submit(std::move(job));
     return true;
 }
 
@@ -275,7 +305,7 @@ bool HubLoop::give_retained(Now now) {
     std::vector<RetainedMessage> messages = job.messages;
     storing_ = std::move(messages);
     next_store_ms_ = now.steady_ms + (is_portion ? kStorePauseMs : kStoreIntervalMs);
-    pool_or_any(store_pool_).submit(std::move(job));
+    store_workers(now).submit(std::move(job));
     return true;
 }
 

@@ -86,6 +86,7 @@ template <class IO> void fields(IO &io, ExpireOutcome &outcome) {
 
 template <class IO> void fields(IO &io, LogFailure &failure) {
     io(failure.error);
+    io(failure.reading);
 }
 
 } // namespace rtd

@@ -76,10 +76,11 @@ StoreNotificationsDone run_store_job(const StoreNotifications &job) {
 LogJobDone run_store_job(const RunLogJob &job) {
     try {
         return LogJobDone{run_log_job(job.schema, job.job)};
-    } catch (const Error &error) {
-        return LogJobDone{LogFailure{error.message()}};
-    } catch (const std::exception &error) { // rows that somebody wrote by hand, or no memory
-        return LogJobDone{LogFailure{error.what()}};
+    } catch (const std::exception &error) { // also rows that somebody wrote by hand, or no memory
+        LogFailure failure{error.what()};
+        if (const ReadJob *read = std::get_if<ReadJob>(&job.job))
+            failure.reading = read->instance;
+        return LogJobDone{std::move(failure)};
     }
 }
 
