@@ -257,6 +257,50 @@ describe('a query worker forgets', () => {
     }
 });
 
+describe('advisory locks of the session that analyzes a topic of hers', () => {
+    const advisory = (session: Connection) => session.query(`
+        SELECT classid, objid, objsubid, mode, granted FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() ORDER BY 1, 2, 3, 4`).then(({ rows }) => rows);
+    /** How often the session has the lock; it is given back. */
+    async function holds(session: Connection, call: string): Promise<number> {
+        for (let count = 0; ; count++) if (!(await session.query(`SELECT ${call} AS had`)).rows[0].had) return count;
+    }
+    const codes: [name: string, code: string][] = [
+        ['takes more', 'PERFORM pg_advisory_lock(1), pg_advisory_lock(101), pg_advisory_lock(101), pg_try_advisory_lock_shared(102), pg_advisory_lock(3, 4), pg_advisory_xact_lock(103)'],
+        ['gives back what the caller has', 'PERFORM pg_advisory_unlock(1), pg_advisory_unlock_shared(2)'],
+        ['gives back everything', 'PERFORM pg_advisory_unlock_all()'],
+        ['takes some and fails', `PERFORM pg_advisory_lock(1), pg_advisory_lock(104), pg_advisory_unlock_shared(2); RAISE EXCEPTION 'fails'`],
+    ];
+    for (const [n, [name, code]] of codes.entries())
+        for (const [kind, options] of [['a state', ''], ['a keyed', `, key => '{n}'`]] as const)
+            test(`are as they were after code of ${kind} topic that ${name}`, async () => {
+                const topic = `locks-${n}-${kind.slice(2)}`;
+                const changed = `locks_${n}_${kind.slice(2)}`;
+                await mallory.query(`
+                    CREATE FUNCTION mallory.${changed}() RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$
+                    BEGIN IF session_user <> 'mallory' THEN ${code}; END IF; RETURN 1; END $$;
+                    SELECT public.rtd_create_topic('${topic}', query => 'SELECT 1 AS n'${options})`);
+                const caller = await use.cluster.connect();
+                await caller.query(`SELECT pg_advisory_lock(1), pg_advisory_lock(1), pg_advisory_lock_shared(2)`);
+                await caller.query('BEGIN');
+                await caller.query(`SELECT pg_advisory_xact_lock(5), pg_advisory_xact_lock(1)`);
+                const before = await advisory(caller);
+                const notices: string[] = [];
+                caller.on('notice', ({ message }) => notices.push(message ?? ''));
+                await caller.query('SAVEPOINT s');
+                const failure = await caller.query(`SELECT rtd_alter_topic('${topic}', query => 'SELECT mallory.${changed}() AS n')`).then(() => '', (error) => error.message);
+                assert.equal(failure, name.includes('fails') ? 'fails' : '', 'the code ran, and so did the analysis');
+                if (failure) await caller.query('ROLLBACK TO s');
+                assert.deepEqual(await advisory(caller), before);
+                if (!name.startsWith('gives')) assert.deepEqual(notices.filter((text) => /own a lock/.test(text)), []);
+                await caller.query('COMMIT');
+                assert.equal(await holds(caller, 'pg_advisory_unlock(1)'), 2);
+                assert.equal(await holds(caller, 'pg_advisory_unlock_shared(2)'), 1);
+                assert.deepEqual(await advisory(caller), []);
+                await use.cluster.release(caller);
+                await mallory.query(`SELECT public.rtd_drop_topic('${topic}')`);
+            });
+});
+
 describe('the extension of a role that is no superuser any more', () => {
     test('is worked for as that role', async () => {
         const { cluster } = use;

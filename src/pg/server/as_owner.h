@@ -3,14 +3,16 @@
 // of domains, casts.
 //
 // That code runs as the role that the SQL belongs to, in a security-restricted operation, cannot
-// write, and is undone however it ends: what it set, and the locks it took. So `body` hands out
-// values of its own and nothing that the server would release.
+// write, and is undone however it ends: what it set, and the locks it took, advisory locks of the
+// session among them. So `body` hands out values of its own and nothing that the server would
+// release.
 #pragma once
 #include "core/fence.h"
 
 #include <string>
 
 #include "pg/server/acting_as.h"
+#include "pg/server/advisory_locks.h"
 #include "pg/server/boundary.h"
 #include "pg/server/setting_scope.h"
 
@@ -58,11 +60,13 @@ template <class Body> void undone(Body &&body) {
 }
 
 template <class Body> void as_owner(Oid owner, const std::string &search_path, Body &&body) {
-    undone([&] {
-        ActingAs role(owner, kAsOthersCode);
-        ReadOnly nothing_is_written;
-        SearchPath path(search_path.c_str());
-        body();
+    keep_advisory_locks([&] {
+        undone([&] {
+            ActingAs role(owner, kAsOthersCode);
+            ReadOnly nothing_is_written;
+            SearchPath path(search_path.c_str());
+            body();
+        });
     });
 }
 

@@ -103,6 +103,14 @@ extern "C" {
 #define RTD_NOTIFY_QUEUE_BYTES (static_cast<uint64>(0x10000) * 32 / 2 * BLCKSZ)
 #endif
 
+// A process's own locks are in lists of another kind since PostgreSQL 16. (The user includes
+// storage/proc.h.) Both kinds are circles of links.
+#if PG_VERSION_NUM >= 160000
+#define RTD_OWN_LOCKS(part) (&MyProc->myProcLocks[part].head)
+#else
+#define RTD_OWN_LOCKS(part) (&MyProc->myProcLocks[part])
+#endif
+
 // Intervals have infinities since PostgreSQL 17.
 #if PG_VERSION_NUM >= 170000
 #define RTD_INTERVAL_IS_FINITE(interval) (!INTERVAL_NOT_FINITE(interval))
