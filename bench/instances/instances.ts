@@ -25,7 +25,8 @@ class Crowd {
             if (data.includes('"kind":"control"')) {
                 if (!data.includes('rtd_subscribed')) throw new Error(`refused: ${data}`);
                 this.answers++;
-            } else this.messages++;
+            } else if (data.includes('"kind":"gap"')) throw new Error(`events were lost: ${data}`);
+            else this.messages++;
         });
         this.clients.push(socket);
         return socket;

@@ -126,7 +126,7 @@ void DurableInstance::append(const NumberedMessage &message) {
     epoch_ = message.epoch;
     sequence_ = message.sequence;
     last_ = {message_id(message.epoch, message.sequence), message.body};
-    history_.add(sequence_, last_, {history_length(), settings_.history_bytes});
+    history_.add({epoch_, sequence_}, last_.body, {history_length(), settings_.history_bytes});
 }
 
 void DurableInstance::receive(const NumberedMessage &message, Now) {

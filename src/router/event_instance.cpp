@@ -121,7 +121,8 @@ void EventInstance::load(const std::string &stored, Now now) {
         if (name() != params()) // the message is another subscriber's, or an event's
             retained_.body = with_params(std::move(retained_.body), params());
         if (!has_place_)
-            history_.add(sequence_, retained_, {history_length(), settings_.history_bytes});
+            history_.add({epoch_, sequence_}, retained_.body,
+                         {history_length(), settings_.history_bytes});
     }
     has_place_ = false;
     if (last_loss_ && gap_.body.empty() && stored_at <= iso_timestamp(last_loss_->wall_us))

@@ -33,6 +33,19 @@ std::unique_ptr<Instance> make_instance(InstanceSetup setup, Now now) {
     return nullptr;
 }
 
+void Instance::prefetch(const Instance *instance) {
+    constexpr size_t kLine = 64; // of the cache
+    const char *start = reinterpret_cast<const char *>(instance);
+    for (size_t line = 0; line < sizeof(EventInstance); line += kLine)
+        __builtin_prefetch(start + line);
+}
+
+void Instance::prefetch_parts() const {
+    __builtin_prefetch(params_.texts.data());
+    __builtin_prefetch(subscriptions_.gateways().data());
+    history_.prefetch();
+}
+
 // ---- subscribers ----
 
 void Instance::admit(uint64_t subscription, bool awaits_first, bool recovered) {
@@ -98,7 +111,7 @@ Sent Instance::compose(uint64_t sequence, std::string_view data, std::string_vie
 Sent Instance::next_message(std::string_view data, std::string_view type, std::string_view source,
                             std::string_view kind, Now now) {
     Sent message = compose(++sequence_, data, type, source, kind, now);
-    history_.add(sequence_, message, {history_length(), settings_.history_bytes});
+    history_.add({epoch_, sequence_}, message.body, {history_length(), settings_.history_bytes});
     return message;
 }
 

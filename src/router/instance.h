@@ -19,6 +19,7 @@
 #include "router/message_log.h"
 #include "router/query.h"
 #include "router/router_host.h"
+#include "router/standing.h"
 #include "router/subscribers.h"
 #include "router/topic.h"
 
@@ -87,6 +88,12 @@ class Instance {
     const std::vector<std::string> &name() const { return params_.name(); }
     const Identity &identity() const { return identity_; }
     const Subscribers &subscriptions() const { return subscriptions_; }
+    // Have the memory fetched that an event for it needs: first the instance, then what it points
+    // to.
+    static void prefetch(const Instance *instance);
+    void prefetch_parts() const;
+    Standing &standing() { return standing_; }
+    const Standing &standing() const { return standing_; }
 
     // Answers with Subscribed, and sends or prepares what the subscriber gets first.
     virtual void subscribe(const link::Subscribe &request, Now now) = 0;
@@ -198,6 +205,7 @@ class Instance {
     uint64_t key_;
 
   private:
+    Standing standing_;
     Subscribers subscriptions_;
     Subscribers waiting_; // those without a first message yet
 };

@@ -6,6 +6,7 @@
 // one more instance is refused; a little above it, any subscription is.
 #pragma once
 #include "core/fence.h"
+#include "core/link.h"
 
 #include <cstddef>
 #include <string>
@@ -15,12 +16,12 @@ namespace rtd {
 
 class InstanceMemory {
   public:
-    // What an instance takes whatever it keeps. Its parameters are in its own two forms and in the
-    // index.
-    static size_t fixed_bytes(const std::vector<std::string> &params) {
-        size_t bytes = kInstanceBytes;
+    // What an instance takes whatever it keeps: of a topic without a query, or with one. It has its
+    // parameters in two forms.
+    static size_t fixed_bytes(link::TopicKind kind, const std::vector<std::string> &params) {
+        size_t bytes = kind == link::TopicKind::event ? kEventBytes : kQueryBytes;
         for (const std::string &param : params)
-            bytes += kCopies * (sizeof param + param.size());
+            bytes += kForms * (sizeof param + param.size());
         return bytes;
     }
 
@@ -34,9 +35,10 @@ class InstanceMemory {
     }
 
   private:
-    static constexpr size_t kInstanceBytes = 1400;
+    static constexpr size_t kEventBytes = 1000;
+    static constexpr size_t kQueryBytes = 1400;
     static constexpr size_t kSubscriptionBytes = 250;
-    static constexpr size_t kCopies = 3;
+    static constexpr size_t kForms = 2;
 
     size_t most_ = SIZE_MAX / 2;
     size_t bytes_ = 0;

@@ -48,6 +48,10 @@ std::optional<InstanceParams> instance_to_retain(const Topic &topic, const Event
     return params;
 }
 
+size_t fixed_bytes(const Instance &instance) {
+    return InstanceMemory::fixed_bytes(instance.topic().kind, instance.params());
+}
+
 void hand(Instance &instance, const WideEvent &wide, Now now) {
     if (wide.loss)
         instance.handle_loss(*wide.loss, now);
@@ -64,8 +68,8 @@ void Router::set_settings(const RouterSettings &settings) {
     history_bytes_ = settings.history_bytes;
     memory_.set_most(settings.instance_bytes);
     log_.set_retention(settings.message_retention_ms);
-    for (auto &[id, entry] : instances_)
-        reschedule(*entry.instance);
+    for (const auto &[id, instance] : instances_)
+        reschedule(*instance);
 }
 
 // ---- subscriptions ----
@@ -225,11 +229,9 @@ Instance &Router::make_instance(std::shared_ptr<const Topic> topic, InstancePara
         setup.last_loss = loss->second;
     std::unique_ptr<Instance> made = rtd::make_instance(std::move(setup), now);
     Instance &instance = *made;
-    Entry &entry = instances_[id];
-    entry.instance = std::move(made);
-    entry.told = wide_.newest();
-    entry.bytes = InstanceMemory::fixed_bytes(instance.params());
-    memory_.change(0, entry.bytes);
+    instances_[id] = std::move(made);
+    instance.standing().told = wide_.newest();
+    memory_.change(0, fixed_bytes(instance));
     index_.add(instance);
     return instance;
 }
@@ -238,22 +240,23 @@ Instance &Router::make_instance(std::shared_ptr<const Topic> topic, InstancePara
 void Router::start_lingering(Instance &instance, int64_t linger_ms, Now now) {
     int64_t left_ms = now.steady_ms + linger_ms - settings_.linger_ms;
     host_.add_interest(Interest::lingering, instance.key(), topic_key(instance.topic().name));
-    instances_.at(instance.id()).left_ms = left_ms;
+    instance.standing().left_ms = left_ms;
     lingering_.insert({left_ms, instance.id()});
+    kept_bytes_ += instance.standing().kept_bytes;
 }
 
 void Router::stop_lingering(Instance &instance) {
-    Entry &entry = instances_.at(instance.id());
-    if (!entry.left_ms)
+    Standing &standing = instance.standing();
+    if (!standing.left_ms)
         return;
     host_.remove_interest(Interest::lingering, instance.key(), topic_key(instance.topic().name));
-    lingering_.erase({*entry.left_ms, instance.id()});
-    kept_bytes_ -= std::exchange(entry.kept_bytes, 0);
-    entry.left_ms.reset();
+    lingering_.erase({*standing.left_ms, instance.id()});
+    kept_bytes_ -= standing.kept_bytes;
+    standing.left_ms.reset();
 }
 
 void Router::drop_oldest_lingering() {
-    Instance &instance = *instances_.at(lingering_.begin()->second).instance;
+    Instance &instance = *instances_.at(lingering_.begin()->second);
     stop_lingering(instance);
     drop_if_unused(instance);
 }
@@ -291,7 +294,7 @@ void Router::keep_memory_bound() {
 }
 
 void Router::drop_if_unused(Instance &instance) {
-    bool lingers = instances_.at(instance.id()).left_ms.has_value();
+    bool lingers = instance.standing().left_ms.has_value();
     if (instance.subscriptions().empty() && !lingers && !instance.is_unstored())
         drop(instance);
     else
@@ -300,22 +303,21 @@ void Router::drop_if_unused(Instance &instance) {
 
 // Its newest message, if that is all that it is kept for.
 void Router::note_alone(const Instance &instance) {
-    if (instance.is_unstored() && instance.subscriptions().empty() &&
-        !instances_.at(instance.id()).left_ms)
+    if (instance.is_unstored() && instance.subscriptions().empty() && !instance.standing().left_ms)
         alone_.touch(topic_key(instance.topic().name), instance.id(), instance.kept_bytes());
 }
 
 // Frees the instance; a running query of it ends unheard.
 void Router::drop(Instance &instance) {
     stop_lingering(instance);
-    deadlines_.set(topic_key(instance.topic().name), instance.id(),
-                   instances_.at(instance.id()).deadline_ms, std::nullopt);
-    if (instances_.at(instance.id()).is_unstored)
+    deadlines_.set(topic_key(instance.topic().name), instance.id(), instance.standing().deadline_ms,
+                   std::nullopt);
+    if (instance.standing().is_unstored)
         unstored_.remove(instance.id());
     retained_reads_.erase(instance.id());
     alone_.remove(instance.id());
     log_.set_behind(instance.id(), false, false);
-    memory_.change(instances_.at(instance.id()).bytes, 0);
+    memory_.change(fixed_bytes(instance) + instance.standing().kept_bytes, 0);
     index_.remove(instance);
     instances_.erase(instance.id());
 }
@@ -334,19 +336,19 @@ void Router::handle(const Event &event, Now now) {
         return; // dropped since the event was made
     if (event.kind == EventKind::lost)
         remember_loss(*topic->second, {now.wall_us, event.payload});
-    const InstanceIndex::Group &group = index_.candidates(event);
-    if (group.size() > kAtOnce)
-        return tell_all(group, {event, {}}, topic->second->kind != TopicKind::event, now);
+    InstanceIndex::Candidates candidates = index_.candidates(event);
+    if (candidates.size() > kAtOnce)
+        return tell_all(candidates, {event, {}}, topic->second->kind != TopicKind::event, now);
     bool is_for_somebody = false;
-    for (const auto &[id, instance] : group) {
-        if (!InstanceIndex::matches(event, *instance))
-            continue;
+    candidates.each([&](Instance &instance) {
+        if (!InstanceIndex::matches(event, instance))
+            return;
         is_for_somebody = true;
-        catch_up(*instance, now);
-        instance->handle(event, now);
-        reschedule(*instance);
-        note_alone(*instance);
-    }
+        catch_up(instance, now);
+        instance.handle(event, now);
+        reschedule(instance);
+        note_alone(instance);
+    });
     if (!is_for_somebody)
         retain_or_skip(*topic, event, now);
     keep_bound(*topic->second);
@@ -374,12 +376,14 @@ void Router::tell(Instance &instance, const WideEvent &event, Now now) {
 }
 
 // At once if they are few, in portions otherwise. `repeats`: one of several equal events is enough.
-void Router::tell_all(const InstanceIndex::Group &group, WideEvent event, bool repeats, Now now) {
-    if (group.size() <= kAtOnce && told_at_once_ < kPortion) {
-        told_at_once_ += group.size();
-        for (const auto &[id, instance] : group)
-            if (InstanceIndex::matches(event.event, *instance))
-                tell(*instance, event, now);
+void Router::tell_all(const InstanceIndex::Candidates &candidates, WideEvent event, bool repeats,
+                      Now now) {
+    if (candidates.size() <= kAtOnce && told_at_once_ < kPortion) {
+        told_at_once_ += candidates.size();
+        candidates.each([&](Instance &instance) {
+            if (InstanceIndex::matches(event.event, instance))
+                tell(instance, event, now);
+        });
         return;
     }
     if (repeats && wide_.has_equal(event))
@@ -389,20 +393,22 @@ void Router::tell_all(const InstanceIndex::Group &group, WideEvent event, bool r
     while (wide_.is_full(topic))
         if (std::optional<uint64_t> id = wide_.next_of(topic, index_))
             if (auto found = instances_.find(*id); found != instances_.end())
-                catch_up(*found->second.instance, now);
+                catch_up(*found->second, now);
 }
 
 // Tells the instance what waits for it.
 void Router::catch_up(Instance &instance, Now now) {
-    Entry &entry = instances_.at(instance.id());
-    if (wide_.empty() || entry.told == wide_.newest())
+    if (wide_.empty())
         return;
-    wide_.each_after(topic_key(instance.topic().name), entry.told, [&](const WideEvent &wide) {
+    uint64_t &told = instance.standing().told;
+    if (told == wide_.newest())
+        return;
+    wide_.each_after(topic_key(instance.topic().name), told, [&](const WideEvent &wide) {
         if (!InstanceIndex::matches(wide.event, instance))
             return;
         hand(instance, wide, now);
     });
-    entry.told = wide_.newest();
+    told = wide_.newest();
     reschedule(instance);
     note_alone(instance);
 }
@@ -413,7 +419,7 @@ void Router::tell_some(Now now) {
         if (!id)
             return;
         if (auto found = instances_.find(*id); found != instances_.end())
-            catch_up(*found->second.instance, now);
+            catch_up(*found->second, now);
     }
 }
 
@@ -423,7 +429,7 @@ void Router::keep_bound(const Topic &topic) {
         return;
     while (std::optional<uint64_t> oldest =
                alone_.excess(topic_key(topic.name), settings_.max_retained)) {
-        Instance &instance = *instances_.at(*oldest).instance;
+        Instance &instance = *instances_.at(*oldest);
         note_retained_bound(instance.topic().name);
         drop(instance);
     }
@@ -440,7 +446,7 @@ void Router::query_all_again(Now now) {
         if (topic->kind == TopicKind::event)
             continue;
         event.topic = name;
-        tell_all(index_.of_topic(name), {event, {}}, true, now);
+        tell_all(InstanceIndex::Candidates(index_.of_topic(name)), {event, {}}, true, now);
     }
 }
 
@@ -472,8 +478,8 @@ void Router::handle_loss(const std::function<bool(uint64_t topic_key)> &concerns
         Event event;
         event.kind = EventKind::lost;
         event.topic = name;
-        tell_all(index_.of_topic(name), {std::move(event), loss}, topic->kind != TopicKind::event,
-                 now);
+        tell_all(InstanceIndex::Candidates(index_.of_topic(name)), {std::move(event), loss},
+                 topic->kind != TopicKind::event, now);
     }
 }
 
@@ -486,39 +492,40 @@ void Router::remember_loss(const Topic &topic, const Loss &loss) {
 // ---- time ----
 
 void Router::reschedule(Instance &instance) {
-    Entry &entry = instances_.at(instance.id());
-    if (!entry.greets && instance.can_greet()) {
-        entry.greets = true;
+    Standing &standing = instance.standing();
+    if (!standing.greets && instance.can_greet()) {
+        standing.greets = true;
         greetings_.push_back(instance.id());
     }
     // What did not change is not looked up: that would cost an event among many instances more.
-    if (bool is = instance.is_unstored(); is != std::exchange(entry.is_unstored, is)) {
+    if (bool is = instance.is_unstored(); is != std::exchange(standing.is_unstored, is)) {
         if (is)
             unstored_.add(instance.id());
         else
             unstored_.remove(instance.id());
     }
     if (bool wants = instance.wants_retained();
-        wants != std::exchange(entry.wants_retained, wants)) {
+        wants != std::exchange(standing.wants_retained, wants)) {
         if (wants)
             retained_reads_.insert(instance.id());
         else
             retained_reads_.erase(instance.id());
     }
     log_.set_behind(instance.id(), instance.is_behind(), instance.is_loading());
-    size_t kept = instance.kept_bytes();
-    if (entry.left_ms) {
-        kept_bytes_ -= entry.kept_bytes;
-        entry.kept_bytes = kept;
-        kept_bytes_ += entry.kept_bytes;
-    }
-    size_t bytes = InstanceMemory::fixed_bytes(instance.params()) + kept;
-    memory_.change(std::exchange(entry.bytes, bytes), bytes);
+    count_kept_bytes(instance);
     std::optional<int64_t> next = instance.next_deadline_ms();
-    if (next == entry.deadline_ms)
+    if (next == standing.deadline_ms)
         return;
-    deadlines_.set(topic_key(instance.topic().name), instance.id(), entry.deadline_ms, next);
-    entry.deadline_ms = next;
+    deadlines_.set(topic_key(instance.topic().name), instance.id(), standing.deadline_ms, next);
+    standing.deadline_ms = next;
+}
+
+void Router::count_kept_bytes(Instance &instance) {
+    Standing &standing = instance.standing();
+    size_t kept = instance.kept_bytes();
+    if (standing.left_ms)
+        kept_bytes_ += kept - standing.kept_bytes;
+    memory_.change(std::exchange(standing.kept_bytes, kept), kept);
 }
 
 void Router::finish_turn(Now now) {
@@ -529,7 +536,7 @@ void Router::finish_turn(Now now) {
     told_at_once_ = 0;
     tell_some(now);
     deadlines_.run_due(now.steady_ms, kTimersPerTopic, [&](uint64_t id) {
-        Instance &instance = *instances_.at(id).instance;
+        Instance &instance = *instances_.at(id);
         if (instance.tick(now))
             ready_.add(topic_key(instance.topic().name), id);
         settle(instance, now);
@@ -549,8 +556,8 @@ void Router::greet_some() {
         greetings_.pop_front();
         if (found == instances_.end())
             continue;
-        found->second.greets = false;
-        found->second.instance->greet();
+        found->second->standing().greets = false;
+        found->second->greet();
     }
 }
 
@@ -577,7 +584,7 @@ std::vector<RetainedMessage> Router::unstored_messages(size_t most, size_t most_
     size_t bytes = 0;
     for (size_t n = std::min(most, unstored_.size()); n > 0 && bytes < most_bytes; n--) {
         if (std::optional<RetainedMessage> message =
-                instances_.at(unstored_.next()).instance->unstored_message()) {
+                instances_.at(unstored_.next())->unstored_message()) {
             bytes += message->message.size();
             messages.push_back(std::move(*message));
         }
@@ -589,7 +596,7 @@ std::vector<RetainedRead> Router::take_retained_reads(size_t most) {
     std::vector<RetainedRead> reads;
     reads.reserve(std::min(most, retained_reads_.size()));
     while (reads.size() < most && !retained_reads_.empty()) {
-        Instance &instance = *instances_.at(*retained_reads_.begin()).instance;
+        Instance &instance = *instances_.at(*retained_reads_.begin());
         reads.push_back(instance.start_retained_read());
         reschedule(instance);
     }
@@ -600,7 +607,7 @@ void Router::finish_retained_read(const RetainedAnswer &answer, Now now) {
     auto found = instances_.find(answer.instance);
     if (found == instances_.end())
         return; // everybody left
-    Instance &instance = *found->second.instance;
+    Instance &instance = *found->second;
     catch_up(instance, now); // before it answers those who wait
     instance.finish_retained_read(answer, now);
     settle(instance, now);
@@ -617,7 +624,7 @@ void Router::mark_stored(uint64_t id, uint64_t sequence) {
     auto found = instances_.find(id);
     if (found == instances_.end())
         return; // gone
-    Instance &instance = *found->second.instance;
+    Instance &instance = *found->second;
     instance.mark_stored(sequence);
     reschedule(instance);
     drop_if_unused(instance);

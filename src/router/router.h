@@ -38,6 +38,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -46,7 +47,9 @@ namespace rtd {
 
 class Router {
   public:
-    Router(RouterHost &host, uint64_t first_epoch) : host_(host), next_epoch_(first_epoch) {}
+    // `seed`: a number that clients do not know; see flat_map.h.
+    Router(RouterHost &host, uint64_t first_epoch, uint64_t seed = 0)
+        : host_(host), next_epoch_(first_epoch), index_(seed) {}
 
     // Replaces the topics. Subscriptions end if their topic is gone, no longer granted, or altered
     // so that they cannot go on; those of one that was altered otherwise follow it, and get its new
@@ -65,6 +68,12 @@ class Router {
     void forget_gateway(GatewayNumber gateway, Now now);
 
     void handle(const Event &event, Now now);
+    // These will be handled next. Where there are many instances, an event's is not in the cache:
+    // the memory that several of them need is fetched at once.
+    void expect(std::span<const Event> events) const {
+        if (events.size() > 1)
+            index_.prefetch(events);
+    }
     // What queries depend on was defined anew, nobody can tell of which: all are due again, at once
     // after a quiet time, and else twice a second, so that DDL in a loop does not keep them
     // running.
@@ -150,23 +159,11 @@ class Router {
         uint64_t instance;
         uint64_t topic; // key
     };
-    // An instance, and where it stands in the queues below.
-    struct Entry {
-        std::unique_ptr<Instance> instance;
-        std::optional<int64_t> deadline_ms; // in deadlines_
-        bool greets = false;                // in greetings_
-        bool is_unstored = false;           // in unstored_
-        bool wants_retained = false;        // in retained_reads_
-        std::optional<int64_t> left_ms;     // in lingering_: when the last subscriber left
-        size_t kept_bytes = 0;              // of kept_bytes_
-        size_t bytes = 0;                   // of memory_
-        uint64_t told = 0;                  // up to this one of wide_
-    };
-
     Instance &make_instance(std::shared_ptr<const Topic> topic, InstanceParams params,
                             Identity identity, Now now);
     // Must follow every call that may change what the instance waits for.
     void reschedule(Instance &instance);
+    void count_kept_bytes(Instance &instance);
     void start_lingering(Instance &instance, int64_t linger_ms, Now now);
     void stop_lingering(Instance &instance);
     void drop_oldest_lingering();
@@ -197,7 +194,8 @@ class Router {
     void follow(Instance &instance, const std::shared_ptr<const Topic> &topic, Now now);
     void retain_or_skip(const Topics::value_type &topic, const Event &event, Now now);
     void tell(Instance &instance, const WideEvent &event, Now now);
-    void tell_all(const InstanceIndex::Group &group, WideEvent event, bool repeats, Now now);
+    void tell_all(const InstanceIndex::Candidates &candidates, WideEvent event, bool repeats,
+                  Now now);
     void catch_up(Instance &instance, Now now);
     void tell_some(Now now);
     void note_alone(const Instance &instance);
@@ -217,7 +215,7 @@ class Router {
     std::optional<int64_t> told_full_ms_; // when the log said so last
     uint64_t next_epoch_;
     uint64_t next_instance_ = 1;
-    std::unordered_map<uint64_t, Entry> instances_;
+    std::unordered_map<uint64_t, std::unique_ptr<Instance>> instances_; // by id
     InstanceIndex index_;
     WideEvents wide_;         // events that not all whom they concern were told yet
     size_t told_at_once_ = 0; // instances, in this turn, of events for all of a topic

@@ -12,14 +12,14 @@ std::optional<QueryJob> Router::take_job(Now now, size_t most_per_topic, bool is
         auto found = instances_.find(id);
         if (found == instances_.end())
             return false;
-        bool is_wanted = !found->second.instance->subscriptions().empty();
+        bool is_wanted = !found->second->subscriptions().empty();
         if (!is_wanted)
-            found->second.instance->postpone_query();
+            found->second->postpone_query();
         return is_wanted;
     });
     if (!next)
         return std::nullopt;
-    Instance &instance = *instances_.at(*next).instance;
+    Instance &instance = *instances_.at(*next);
     starting_ = Starting{*next, topic_key(instance.topic().name)};
     catch_up(instance, now); // its query sees what these events are about
     running_[instance.id()] = {instance.topic().name, instance.topic().version};
@@ -35,7 +35,7 @@ void Router::take_back_job(Now now) {
         return;
     auto found = instances_.find(starting_->instance);
     if (found != instances_.end()) {
-        Instance &instance = *found->second.instance;
+        Instance &instance = *found->second;
         instance.postpone_query(); // it may not have left the queue
         running_.try_emplace(starting_->instance,
                              Running{instance.topic().name, instance.topic().version});
@@ -51,11 +51,11 @@ std::optional<QueryJob> Router::finish_job(uint64_t id, const QueryOutcome &outc
     auto found = instances_.find(id);
     uint64_t version = 0;
     if (found != instances_.end())
-        catch_up(*found->second.instance, now);
+        catch_up(*found->second, now);
     if (auto job = running_.find(id); job != running_.end()) {
         if (outcome.is_open && found != instances_.end() &&
-            found->second.instance->topic().version == job->second.version)
-            if (std::optional<QueryJob> more = found->second.instance->continue_query(outcome))
+            found->second->topic().version == job->second.version)
+            if (std::optional<QueryJob> more = found->second->continue_query(outcome))
                 return more;
         if (outcome.status == QueryOutcome::Status::locked)
             lock(job->second.topic, now);
@@ -67,7 +67,7 @@ std::optional<QueryJob> Router::finish_job(uint64_t id, const QueryOutcome &outc
     }
     if (found == instances_.end())
         return std::nullopt; // everybody left while it ran
-    Instance &instance = *found->second.instance;
+    Instance &instance = *found->second;
     if (instance.topic().version != version) { // altered while it ran
         instance.discard_query(now);
         reschedule(instance);
@@ -126,7 +126,7 @@ std::optional<LogJob> Router::take_log_job(Now now) {
             return std::move(*number);
         if (const auto *expire = std::get_if<ExpireJob>(&*task))
             return *expire;
-        return instances_.at(std::get<MessageLog::Reading>(*task).instance).instance->next_read();
+        return instances_.at(std::get<MessageLog::Reading>(*task).instance)->next_read();
     } catch (...) { // no memory
         log_.take_back();
         throw;
@@ -139,7 +139,7 @@ std::optional<LogJob> Router::take_reading_beside(Now now) {
         return std::nullopt;
     reading_is_overtaken_ = false;
     try {
-        return instances_.at(reading->instance).instance->next_read();
+        return instances_.at(reading->instance)->next_read();
     } catch (...) { // no memory
         log_.fail_reading_beside(now.steady_ms);
         throw;
@@ -170,17 +170,17 @@ void Router::finish_log_job(const LogOutcome &outcome, Now now) {
             }
     if (reading != nullptr)
         if (auto found = instances_.find(reading->instance); found != instances_.end()) {
-            found->second.instance->finish_read(*reading, now);
+            found->second->finish_read(*reading, now);
             if (was_beside && reading_is_overtaken_)
-                found->second.instance->doubt();
-            reschedule(*found->second.instance);
+                found->second->doubt();
+            reschedule(*found->second);
         }
 }
 
 void Router::abandon_log_job(const char *why, Now now) {
-    for (auto &[id, entry] : instances_) {
-        entry.instance->doubt();
-        reschedule(*entry.instance);
+    for (const auto &[id, instance] : instances_) {
+        instance->doubt();
+        reschedule(*instance);
     }
     retry_log_job(why, now);
 }
@@ -195,10 +195,10 @@ void Router::retry_log_job(const std::string &error, Now now) {
 
 void Router::tell_log_failure(const std::string &error, int64_t retry_ms, Now now) {
     log_fails_ = true;
-    for (auto &[id, entry] : instances_)
-        if (entry.instance->is_behind()) {
-            entry.instance->fail_read(now);
-            reschedule(*entry.instance);
+    for (const auto &[id, instance] : instances_)
+        if (instance->is_behind()) {
+            instance->fail_read(now);
+            reschedule(*instance);
         }
     host_.log_warning("rtd hub could not number or read durable messages: " + error +
                       " (next attempt in " + std::to_string(retry_ms) + " ms)");

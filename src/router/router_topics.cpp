@@ -26,8 +26,8 @@ void Router::set_topics(Topics topics, Now now) {
             unlock(name);
     topics_ = std::move(topics);
     std::vector<Instance *> instances;
-    for (auto &[id, entry] : instances_)
-        instances.push_back(entry.instance.get());
+    for (const auto &[id, instance] : instances_)
+        instances.push_back(instance.get());
     for (Instance *instance : instances)
         follow_or_end(*instance, now);
 }

@@ -48,8 +48,8 @@ bool WideEvents::is_full(uint64_t topic) const {
 // An event for the whole topic passes by everybody, who is told of all later ones by the way.
 void WideEvents::begin_walk(Topic &topic, const InstanceIndex &index) {
     const Event &first = topic.events.front().event;
-    for (const auto &[id, instance] : index.candidates(first))
-        topic.walk.push_back(id);
+    index.candidates(first).each(
+        [&](const Instance &instance) { topic.walk.push_back(instance.id()); });
     bool is_whole = std::ranges::none_of(first.params, [](const auto &p) { return p.has_value(); });
     topic.walk_to = (is_whole ? topic.events.back() : topic.events.front()).number;
 }

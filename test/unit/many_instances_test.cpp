@@ -245,6 +245,56 @@ TEST_F(ManyInstancesTest, an_event_reaches_those_that_agree_in_what_it_knows) {
     }
 }
 
+// Those that share topic and parameters, because each identity has its own, come and go one by one.
+TEST_F(ManyInstancesTest, an_event_reaches_the_instances_of_all_identities) {
+    add("mine", TopicKind::state).parameters = {"id"};
+    alter("mine").is_invoker = true;
+    apply();
+    std::mt19937 random(5);
+    std::set<uint32_t> subscribed;
+    for (int step = 0; step < 300; step++) {
+        uint32_t role = 1 + static_cast<uint32_t>(random() % 4);
+        if (subscribed.erase(role) > 0) {
+            router.unsubscribe(role, now);
+        } else {
+            subscribed.insert(role);
+            router.subscribe({role, role, "mine", {"7"}, {}}, {role, "{}"}, now);
+        }
+        settle();
+        now.steady_ms += 1000;
+        settle();
+        uint64_t before = results;
+        handle(EventKind::change, "mine", {"7"});
+        now.steady_ms += 1000;
+        settle();
+        ASSERT_EQ(results - before, subscribed.size()) << "queries at step " << step;
+    }
+}
+
+// Nothing but the speed depends on what is expected.
+TEST_F(ManyInstancesTest, expected_events_may_be_for_anybody_or_nobody) {
+    add("news", TopicKind::event).parameters = {"id"};
+    apply();
+    auto event = [](const std::string &topic, std::vector<std::optional<std::string>> params) {
+        Event made;
+        made.kind = EventKind::broadcast;
+        made.topic = topic;
+        made.params = std::move(params);
+        made.payload = "1";
+        return made;
+    };
+    std::vector<Event> events{event("news", {"1"}), event("news", {std::nullopt}),
+                              event("news", {"5"}), event("gone", {}), event("news", {})};
+    router.expect(events);
+    subscribe_many("news", 3);
+    router.expect(events);
+    router.expect({});
+    for (const Event &each : events)
+        router.handle(each, now);
+    settle();
+    EXPECT_EQ(host.take_all<link::Message>().size(), 1u + 3 + 0 + 3);
+}
+
 // ---- what nobody subscribes to ----
 
 class RetainedBoundTest : public ManyInstancesTest {
@@ -408,7 +458,7 @@ TEST(ReadyQueue, with_one_worker_all_others_have_their_turn_between_two_locked_t
 TEST(WideEvents, have_a_bound_for_all_topics_together) {
     constexpr size_t kPayload = 1 << 20;
     WideEvents wide;
-    InstanceIndex nobody;
+    InstanceIndex nobody(1);
     size_t most = 0, told_at_once = 0;
     for (int n = 0; n < 200; n++) {
         WideEvent event;

@@ -63,23 +63,44 @@ LostEvents HubLoop::drain_into_order(Now now) {
     return drained.lost;
 }
 
+// In batches, so that the router knows which events come next.
 void HubLoop::release_events(Now now, size_t most) {
-    for (size_t n = 0; n < most; n++) {
+    std::vector<Event> batch;
+    while (most > 0 && may_go()) {
+        batch.clear();
+        std::optional<std::string> problem = decode_batch(std::min(most, kEventsPerBatch), batch);
+        most -= batch.size() + (problem ? 1 : 0);
+        router_.expect(batch);
+        for (const Event &event : batch)
+            if (event.kind == EventKind::probe)
+                answer_gateways(readiness_.on_event(event.origin, now));
+            else
+                router_.handle(event, now);
+        if (problem)
+            lose_undecoded(*problem, now);
+    }
+    if (may_go())
+        more_events_ = true;
+}
+
+// Ends with one that cannot be read, and returns why.
+std::optional<std::string> HubLoop::decode_batch(size_t most, std::vector<Event> &batch) {
+    batch.reserve(most);
+    while (batch.size() < most) {
         std::optional<std::string> bytes = order_.next(release_bound_);
         if (!bytes)
-            return;
+            break;
         Result<Event> event = decode_event(*bytes);
-        if (!event) {
-            lose_undecoded(event.error(), now);
-            continue;
-        }
-        if (event->kind == EventKind::probe)
-            answer_gateways(readiness_.on_event(event->origin, now));
-        else
-            router_.handle(*event, now);
+        if (!event)
+            return event.error();
+        batch.push_back(std::move(*event));
     }
-    if (!order_.empty() && order_.first_lsn() <= release_bound_)
-        more_events_ = true;
+    return std::nullopt;
+}
+
+// What order_.next() would give, as far as was known before the last drain.
+bool HubLoop::may_go() const {
+    return !order_.empty() && order_.first_lsn() <= release_bound_;
 }
 
 // Nobody knows of which topic it was.

@@ -41,10 +41,18 @@ Now read_clock() {
             GetCurrentTimestamp() + kUnixToPostgresUs};
 }
 
+// One that clients do not know.
+static uint64_t random_seed() {
+    uint64_t seed = 0;
+    if (!pg_strong_random(&seed, sizeof seed))
+        report(WARNING, "rtd hub could not make a random number");
+    return seed;
+}
+
 HubLoop::HubLoop()
     // The wall clock as first epoch: a hub that starts later never repeats an epoch.
-    : router_(*this, static_cast<uint64_t>(read_clock().wall_us)), pool_(query_workers),
-      turn_context_(call([] {
+    : router_(*this, static_cast<uint64_t>(read_clock().wall_us), random_seed()),
+      pool_(query_workers), turn_context_(call([] {
           return AllocSetContextCreate(TopMemoryContext, "rtd hub turn", ALLOCSET_DEFAULT_SIZES);
       })) {
     router_.set_settings(router_settings());

@@ -40,6 +40,7 @@ class HubLoop final : private RouterHost {
     // Events that one turn hands to the router, so that clients and queries are looked after in
     // between; and those that wait for a turn at most, while later ones stay in the queue.
     static constexpr size_t kEventsPerTurn = 1000;
+    static constexpr size_t kEventsPerBatch = 16; // see Router::expect()
     static constexpr size_t kMostWaiting = 16 * kEventsPerTurn;
     // Numbers that were not given within this time wait for a synchronous standby.
     static constexpr int64_t kNumberingPatienceMs = 100;
@@ -82,6 +83,8 @@ class HubLoop final : private RouterHost {
     LostEvents take_events(Now now);
     LostEvents drain_into_order(Now now);
     void release_events(Now now, size_t most);
+    std::optional<std::string> decode_batch(size_t most, std::vector<Event> &batch);
+    bool may_go() const;
     void tell_lost(const LostEvents &lost, Now now);
     void tell_losses(const LostEvents &lost, const char *reason, Now now);
     void lose_held_events(Now now);
