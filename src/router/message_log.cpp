@@ -60,6 +60,13 @@ void MessageLog::set_behind(uint64_t instance, bool is_behind, bool is_loading) 
         loading_.push_back({next_position_, instance});
 }
 
+std::vector<uint64_t> MessageLog::behind() const {
+    std::vector<uint64_t> instances;
+    for (const auto &[instance, retry] : behind_)
+        instances.push_back(instance);
+    return instances;
+}
+
 // ---- what is next ----
 
 std::optional<MessageLog::Task> MessageLog::take(int64_t now_ms) {

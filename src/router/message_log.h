@@ -122,6 +122,7 @@ class MessageLog {
     // The instance needs a job that reads its messages, or no longer does. One that is loading does
     // before what is added from now on is numbered.
     void set_behind(uint64_t instance, bool is_behind, bool is_loading);
+    std::vector<uint64_t> behind() const; // the instances that need one
 
     struct Reading {
         uint64_t instance;

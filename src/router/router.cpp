@@ -64,12 +64,17 @@ void hand(Instance &instance, const WideEvent &wide, Now now) {
 // ---- settings ----
 
 void Router::set_settings(const RouterSettings &settings) {
+    bool is_other_deadline = settings.resync_interval_ms != settings_.resync_interval_ms;
     settings_ = settings;
     history_bytes_ = settings.history_bytes;
     memory_.set_most(settings.instance_bytes);
     log_.set_retention(settings.message_retention_ms);
-    for (const auto &[id, instance] : instances_)
-        reschedule(*instance);
+    if (!is_other_deadline)
+        return;
+    for (const auto &[name, topic] : topics_)
+        if (topic->kind != TopicKind::event)
+            for (const auto &[id, instance] : index_.of_topic(name))
+                reschedule(*instance);
 }
 
 // ---- subscriptions ----

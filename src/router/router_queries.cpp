@@ -178,10 +178,12 @@ void Router::finish_log_job(const LogOutcome &outcome, Now now) {
 }
 
 void Router::abandon_log_job(const char *why, Now now) {
-    for (const auto &[id, instance] : instances_) {
-        instance->doubt();
-        reschedule(*instance);
-    }
+    for (const auto &[name, topic] : topics_)
+        if (topic->is_durable)
+            for (const auto &[id, instance] : index_.of_topic(name)) {
+                instance->doubt();
+                reschedule(*instance);
+            }
     retry_log_job(why, now);
 }
 
@@ -195,11 +197,11 @@ void Router::retry_log_job(const std::string &error, Now now) {
 
 void Router::tell_log_failure(const std::string &error, int64_t retry_ms, Now now) {
     log_fails_ = true;
-    for (const auto &[id, instance] : instances_)
-        if (instance->is_behind()) {
-            instance->fail_read(now);
-            reschedule(*instance);
-        }
+    for (uint64_t id : log_.behind()) {
+        Instance &instance = *instances_.at(id);
+        instance.fail_read(now);
+        reschedule(instance);
+    }
     host_.log_warning("rtd hub could not number or read durable messages: " + error +
                       " (next attempt in " + std::to_string(retry_ms) + " ms)");
 }

@@ -295,6 +295,29 @@ TEST_F(ManyInstancesTest, expected_events_may_be_for_anybody_or_nobody) {
     EXPECT_EQ(host.take_all<link::Message>().size(), 1u + 3 + 0 + 3);
 }
 
+// ---- settings ----
+
+// Only the resync interval says when an instance wants to be called.
+TEST_F(ManyInstancesTest, another_resync_interval_holds_for_those_that_are_there) {
+    add("status", TopicKind::state).parameters = {"id"};
+    add("news", TopicKind::event).parameters = {"id"};
+    apply();
+    subscribe_many("status", 1000);
+    subscribe_many("news", 1000, 5000);
+    EXPECT_FALSE(router.next_deadline_ms());
+    RouterSettings settings;
+    settings.resync_interval_ms = 60'000;
+    router.set_settings(settings);
+    EXPECT_EQ(router.next_deadline_ms(), now.steady_ms + 60'000);
+    now.steady_ms += 60'000;
+    uint64_t before = results;
+    settle();
+    EXPECT_EQ(results - before, 1000u);
+    settings.resync_interval_ms = 0;
+    router.set_settings(settings);
+    EXPECT_FALSE(router.next_deadline_ms());
+}
+
 // ---- what nobody subscribes to ----
 
 class RetainedBoundTest : public ManyInstancesTest {
