@@ -29,8 +29,10 @@ const figures: Figures = { connected: 0, opened: 0, failed: 0, sent: 0, received
 let running = true;
 
 const long = 'x'.repeat(900);
-const topics = ['room', 'echo', 'rows', 'chat', 'none'];
+const topics = ['room', 'echo', 'rows', 'chat', 'chat', 'none'];
 const sinces = ['', '0', '-1', '1-1', '18446744073709551615-18446744073709551615', 'nonsense', "'; --", `${2 ** 62}-7`];
+
+const known: string[] = []; // ids of messages: whoever names them gets what came since
 
 class Client {
     isOpen = false;
@@ -48,7 +50,10 @@ class Client {
                 client.write(head);
                 resolve(client);
             });
-            socket.on('data', (data) => (figures.received += data.length));
+            socket.on('data', (data) => {
+                figures.received += data.length;
+                if (random.next() < 0.05) known[random.between(0, 19)] = /"id":"([0-9-]+)"/.exec(data.toString('latin1'))?.[1] ?? '';
+            });
             socket.on('error', () => {}); // 'close' follows
             socket.on('close', () => {
                 if (client.isOpen) figures.connected--;
@@ -81,7 +86,7 @@ class Client {
 const head = (path: string, more = '') => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n${more}\r\n`;
 const upgrade = (path: string) =>
     head(path, 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n');
-const since = () => (random.next() < 0.1 ? '9'.repeat(random.between(1, 50_000)) : random.pick(sinces));
+const since = () => (random.next() < 0.1 ? '9'.repeat(random.between(1, 50_000)) : random.pick(random.next() < 0.5 && known.length > 0 ? known : sinces) ?? '');
 const instance = (topic = random.pick(topics)) => ({
     topic,
     params: topic === 'chat' || topic === 'none' ? [] : [`${long}${random.between(1, 1_000_000)}`],
