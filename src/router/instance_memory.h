@@ -35,7 +35,7 @@ class InstanceMemory {
     }
 
   private:
-    static constexpr size_t kEventBytes = 1000;
+    static constexpr size_t kEventBytes = 1100;
     static constexpr size_t kQueryBytes = 1400;
     static constexpr size_t kSubscriptionBytes = 250;
     static constexpr size_t kForms = 2;

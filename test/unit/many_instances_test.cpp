@@ -460,21 +460,13 @@ TEST(ReadyQueue, with_one_worker_all_others_have_their_turn_between_two_locked_t
     for (uint64_t topic : {1, 3, 4})
         ready.add(topic, topic * 10);
     take(1);
-    for (int n = 0; n < 2; n++) { // others that never stop do not keep a locked one out for ever
-        ready.add(2, 20);
-        take(3);
-        take(4);
-        ready.add(3, 30);
-        ready.add(4, 40);
-    }
-    std::optional<uint64_t> next;
-    for (int n = 0; n < 10 && next != 20u; n++) {
-        next = ready.take(1, false, true, wants);
-        ASSERT_TRUE(next);
-        ready.finished(*next / 10);
-        ready.add(*next / 10, *next);
-    }
-    EXPECT_EQ(next, 20u);
+    ready.add(2, 20);
+    take(3);
+    take(4);
+    ready.add(3, 30);
+    ready.add(4, 40);
+    take(2); // others that never stop do not keep a locked one out for ever
+    take(3);
 }
 
 // Each topic within its own share, and all of them together.
