@@ -586,6 +586,7 @@ std::optional<int64_t> Router::next_deadline_ms() const {
 
 std::vector<RetainedMessage> Router::unstored_messages(size_t most, size_t most_bytes) {
     std::vector<RetainedMessage> messages;
+    messages.reserve(std::min(most, unstored_.size()));
     size_t bytes = 0;
     for (size_t n = std::min(most, unstored_.size()); n > 0 && bytes < most_bytes; n--) {
         if (std::optional<RetainedMessage> message =

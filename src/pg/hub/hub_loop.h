@@ -57,6 +57,12 @@ class HubLoop final : private RouterHost {
         waiting
     };
     static constexpr size_t kParts = static_cast<size_t>(Part::waiting) + 1;
+    // A retained message that a worker has, to be stored.
+    struct Storing {
+        uint64_t instance;
+        uint64_t sequence;
+        std::string topic;
+    };
     struct PartState {
         int failures = 0; // in a row
         int64_t not_before_ms = 0;
@@ -202,7 +208,7 @@ class HubLoop final : private RouterHost {
     std::optional<int64_t> publish_queue_noted_ms_;
     uint64_t untold_losses_ = 0, untold_held_losses_ = 0; // that the log has no line about yet
 
-    std::optional<std::vector<RetainedMessage>> storing_; // handed to a query worker
+    std::optional<std::vector<Storing>> storing_; // handed to a query worker
     int64_t next_store_ms_ = 0;
 
     WaitEventSet *wait_set_ = nullptr;

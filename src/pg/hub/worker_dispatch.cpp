@@ -160,7 +160,7 @@ void HubLoop::finish_store(const StoreDone &store) {
                  "rtd hub could not store retained messages: " + store.error,
                  "They are kept in memory and tried again.");
     else if (storing_)
-        for (const RetainedMessage &message : *storing_)
+        for (const Storing &message : *storing_)
             if (std::ranges::find(store.locked, message.topic) == store.locked.end())
                 router_.mark_stored(message.instance, message.sequence);
     for (const std::string &topic : store.bounded)
@@ -299,11 +299,14 @@ bool HubLoop::give_retained(Now now) {
     StoreRetained job{catalog_.schema, static_cast<uint32_t>(max_retained_messages),
                       router_.unstored_messages(kStoreMost, kStoreMostBytes)};
     size_t bytes = 0;
-    for (const RetainedMessage &message : job.messages)
+    std::vector<Storing> storing;
+    storing.reserve(job.messages.size());
+    for (const RetainedMessage &message : job.messages) {
         bytes += message.message.size();
+        storing.push_back({message.instance, message.sequence, message.topic});
+    }
     bool is_portion = job.messages.size() == kStoreMost || bytes >= kStoreMostBytes;
-    std::vector<RetainedMessage> messages = job.messages;
-    storing_ = std::move(messages);
+    storing_ = std::move(storing);
     next_store_ms_ = now.steady_ms + (is_portion ? kStorePauseMs : kStoreIntervalMs);
     store_workers(now).submit(std::move(job));
     return true;
