@@ -84,6 +84,7 @@ describe('an event topic', () => {
         const client = await subscribe(use.cluster, topic);
         const { id } = await client.next();
         await client.close();
+        await gone(topic);
         assert.deepEqual(await untilNow(topic, await resume(topic, id)), []);
     });
 
