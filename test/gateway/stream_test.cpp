@@ -442,5 +442,24 @@ TEST(TopicRequests, that_are_malformed_are_refused_with_a_sentence) {
     EXPECT_TRUE(contains(answer("GET", "/api/v2/topics/queue"), " 404 "));
 }
 
+// All in one read of the link: the first message ends the only subscription, and with it the
+// instance; the second one is for those who wait for their first.
+TEST(SnapshotRequest, that_ends_an_instance_may_be_followed_by_a_message_of_it) {
+    GatewayProcess gateway(local_settings());
+    for (uint64_t instance = 1; instance <= 50; instance++) {
+        Requester request(gateway, "/api/v1/topics/queue");
+        Subscribed subscribed{request.subscribe.subscription, instance, TopicKind::event, false,
+                              false};
+        subscribed.first_follows = true;
+        gateway.send_raw(encode(HubFrame(subscribed)) +
+                         encode(HubFrame(Message{instance, Audience::live, kFirst, "17-1"})) +
+                         encode(HubFrame(Message{instance, Audience::waiting, kSecond, "17-2"})));
+        EXPECT_EQ(request.client.read_head(), 200);
+        request.client.vanish();
+        request.gone();
+    }
+    EXPECT_TRUE(gateway.is_alive());
+}
+
 } // namespace
 } // namespace rtd::test

@@ -130,13 +130,16 @@ void Subscriptions::handle(link::Ended &ended) {
 }
 
 void Subscriptions::handle(link::Message &message) {
+    bool is_live = message.audience == link::Audience::live;
+    if (!is_live)
+        send_batches(); // which may end the instance's last subscription, and so the instance
     auto found = instances_.find(message.instance);
     if (found == instances_.end())
         return;
-    if (message.audience == link::Audience::live)
-        return collect(found->second, message);
-    send_batches();
-    welcome(found->second, message);
+    if (is_live)
+        collect(found->second, message);
+    else
+        welcome(found->second, message);
 }
 
 // A session with several instances gets their messages in the order of the link: so a batch of one
@@ -177,7 +180,8 @@ void Subscriptions::send_batches() {
     std::vector<Batch> batches;
     batches.swap(batches_);
     for (Batch &batch : batches)
-        instances_[batch.instance].batch = kNoBatch;
+        if (auto found = instances_.find(batch.instance); found != instances_.end())
+            found->second.batch = kNoBatch;
     for (Batch &batch : batches) {
         auto found = instances_.find(batch.instance);
         if (found == instances_.end())
