@@ -6,6 +6,7 @@ import { describe, test } from 'node:test';
 import type { Connection } from '../lib/cluster';
 import { createTopic, subscribe, useCluster } from '../lib/harness';
 import type { Subscriber } from '../lib/subscriber';
+import { waitFor } from '../lib/wait';
 
 const use = useCluster({ settings: { 'rtd.query_workers': 1, 'rtd.statement_timeout': '1h', 'rtd.linger': 0 } });
 
@@ -78,7 +79,13 @@ describe('with one query worker', () => {
         })();
         await whileLocked('starved', async (holder) => {
             await use.cluster.sql(`SELECT rtd_refresh('starved')`);
-            await holder.query('SELECT pg_sleep(1)'); // some tries meet the lock
+            const tries = new Set<string>();
+            await waitFor('several tries that meet the lock', async () => {
+                const { rows } = await holder.query(`SELECT waitstart::text AS began FROM pg_locks
+                    WHERE NOT granted AND relation = 'starved'::regclass AND waitstart IS NOT NULL`);
+                for (const { began } of rows) tries.add(began);
+                return tries.size >= 3;
+            }, { everyMs: 1, deadlineMs: 30_000 });
             await holder.query('UPDATE starved SET n = 3; COMMIT');
         });
         await held.next(shows(3));
