@@ -2,7 +2,7 @@
 // meanwhile, other writers commit, other topics' clients hear of it, and nobody gets a part of it.
 
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, describe, test } from 'node:test';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { Cluster, Connection } from '../lib/cluster';
 import { createTopic, messagesUntilNow, subscribe, subscriberCount, useCluster, watchedTable } from '../lib/harness';
 import { Envelope, Subscriber } from '../lib/subscriber';
@@ -18,6 +18,7 @@ interface Stopped {
 }
 
 let runs = 0;
+const standing: number[] = []; // process ids of backends that were stopped
 
 /**
  * A writer that is committed and visible, and stands still while its events are handed over: between these
@@ -40,6 +41,7 @@ async function stopWhileItHandsOver(cluster: Cluster): Promise<Stopped> {
         const committed = session.query('COMMIT').finally(() => (isDone = true));
         committed.catch(() => {}); // its session may be killed
         await waitFor('it to be visible', async () => await cluster.value('SELECT 1 FROM large_runs WHERE run = $1', [run]), { everyMs: 0 });
+        standing.push(pid);
         process.kill(pid, 'SIGSTOP');
         // An answer that was sent before would be here by the time another session answers.
         await cluster.value('SELECT 1');
@@ -57,6 +59,16 @@ async function prepare(cluster: Cluster) {
     await createTopic(cluster, 'ends');
     await createTopic(cluster, 'bulk', 'retain => true');
 }
+
+// A test that fails leaves nobody behind whom its server cannot end.
+afterEach(() => {
+    for (const pid of standing.splice(0))
+        try {
+            process.kill(pid, 'SIGCONT');
+        } catch (error: any) {
+            if (error.code !== 'ESRCH') throw error;
+        }
+});
 
 let ends: Subscriber;
 beforeEach(async () => {
